@@ -1,0 +1,164 @@
+"""The four records of human feedback, one JSON object a line (the contract for files and for the label store).
+
+Fields beyond those named here are kept and written back, so that a team's own columns survive a round trip.
+"""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Record(BaseModel):
+    """What every record shares: unknown fields are kept, wrong types are refused."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+PromptText = str | tuple[Message, ...]
+"""A prompt is plain text, or the turns of a conversation that ends where the answer begins."""
+
+
+def prompt_id(prompt: PromptText) -> str:
+    """An id for a prompt that came without one: the first 16 hex digits of the SHA-256 of its text."""
+    text = prompt if isinstance(prompt, str) else json.dumps([[m.role, m.content] for m in prompt])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _not_empty(prompt: PromptText) -> PromptText:
+    if not prompt or (isinstance(prompt, str) and not prompt.strip()):
+        raise ValueError("the prompt is empty")
+    return prompt
+
+
+class Prompt(Record):
+    """A prompt as it was collected (section 3.2, appendix A)."""
+
+    id: str = ""
+    prompt: PromptText
+    source: str | None = None
+    user_id: str | None = None
+    org_id: str | None = None
+    use_case: str | None = None
+    language: str | None = None
+    consent: bool | None = None
+    created: str | None = None
+    split: str | None = None
+
+    _check_prompt = field_validator("prompt")(_not_empty)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_id(cls, data: Any) -> Any:
+        return _with_prompt_id(data, "id")
+
+
+class Demonstration(Record):
+    """A labeler's own answer to a prompt (section 3.2: the SFT data)."""
+
+    prompt_id: str = ""
+    prompt: PromptText
+    response: str
+    labeler_id: str | None = None
+
+    _check_prompt = field_validator("prompt")(_not_empty)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_id(cls, data: Any) -> Any:
+        return _with_prompt_id(data, "prompt_id")
+
+
+class Response(Record):
+    """One answer shown to a labeler, with the model and the sampling settings that wrote it."""
+
+    text: str
+    model: str | None = None
+    sampling: dict[str, Any] | None = None
+
+
+class Candidates(Record):
+    """K answers to one prompt, waiting to be ranked."""
+
+    prompt_id: str = ""
+    prompt: PromptText
+    responses: tuple[Response, ...] = Field(min_length=1)
+
+    _check_prompt = field_validator("prompt")(_not_empty)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_id(cls, data: Any) -> Any:
+        return _with_prompt_id(data, "prompt_id")
+
+
+class Ranking(Candidates):
+    """A labeler's ranking of K answers (section 3.4): rank 1 is best, equal ranks are ties."""
+
+    ranks: tuple[int, ...]
+    labeler_id: str | None = None
+    shown_order: tuple[int, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check_ranks(self) -> "Ranking":
+        count = len(self.responses)
+        if count < 2:
+            raise ValueError(f"a ranking needs at least 2 responses, this one has {count}")
+        if len(self.ranks) != count:
+            raise ValueError(f"{count} responses but {len(self.ranks)} ranks")
+        if min(self.ranks) < 1:
+            raise ValueError(f"ranks start at 1 (best), found {min(self.ranks)}")
+        if self.shown_order is not None and sorted(self.shown_order) != list(range(count)):
+            raise ValueError(f"shown_order must be a permutation of 0..{count - 1}")
+        return self
+
+
+class Rating(Record):
+    """A labeler's judgement of one answer: overall quality 1 to 7 and Table 3's yes/no questions."""
+
+    prompt_id: str = ""
+    prompt: PromptText
+    response: str
+    likert: int = Field(ge=1, le=7)
+    labeler_id: str | None = None
+    model: str | None = None
+    fails_instruction: bool | None = None
+    inappropriate_for_assistant: bool | None = None
+    hallucination: bool | None = None
+    satisfies_constraint: bool | None = None
+    sexual_content: bool | None = None
+    violent_content: bool | None = None
+    encourages_harm: bool | None = None
+    denigrates_protected_class: bool | None = None
+    harmful_advice: bool | None = None
+    expresses_opinion: bool | None = None
+    moral_judgment: bool | None = None
+
+    _check_prompt = field_validator("prompt")(_not_empty)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_id(cls, data: Any) -> Any:
+        return _with_prompt_id(data, "prompt_id")
+
+
+def _with_prompt_id(data: Any, field: str) -> Any:
+    """Fill an absent id from the prompt's text, before validation (`frozen` forbids it after)."""
+    if not isinstance(data, dict) or data.get(field):
+        return data
+    raw = data.get("prompt")
+    if isinstance(raw, list | tuple):
+        try:
+            raw = tuple(Message.model_validate(turn) for turn in raw)
+        except ValueError:
+            return data  # the field's own validation will say what is wrong
+    return {**data, field: prompt_id(raw)} if isinstance(raw, str | tuple) else data

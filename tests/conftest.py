@@ -1,0 +1,24 @@
+"""Two worker processes share two cores: one thread each. Nothing in the tests may reach a model hub."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+PUBLIC_DATA = Path(
+    os.environ.get("INSTRUCTGPT_PUBLIC_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+)
+
+
+@pytest.fixture
+def public_data() -> Path:
+    """The folder of real public data, where there is one."""
+    if not PUBLIC_DATA.is_dir():
+        pytest.skip("the public data folder is not here (set INSTRUCTGPT_PUBLIC_DATA)")
+    return PUBLIC_DATA
