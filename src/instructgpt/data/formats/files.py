@@ -1,0 +1,126 @@
+"""Read records from a file of any known format, and write them.
+
+To read a further format, write a function from a line's object to a list of records, in a file of
+its own beside `trl.py`, and add it to `READERS`.
+"""
+# ruff: noqa: A002 (the command line's word is --format)
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar, cast
+
+from instructgpt.data.formats import trl
+from instructgpt.data.formats.lines import OnError, convert_rows
+from instructgpt.data.jsonl import Row, write_jsonl
+from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking, Rating, Record
+from instructgpt.errors import UserError
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class ReadResult(Generic[R]):
+    """Records read from a file of one format, with a message for every line that was skipped."""
+
+    records: list[R]
+    format: str
+    skipped: list[str]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Lines with these keys, in this format, hold this kind of record."""
+
+    format: str
+    kind: type[Record]
+    keys: tuple[str, ...]
+    convert: Callable[[Row], list[Record]]
+
+
+def _native(kind: type[Record]) -> Reader:
+    required = tuple(name for name, field in kind.model_fields.items() if field.is_required())
+    return Reader("native", kind, required, lambda row: [kind.model_validate(row)])
+
+
+READERS = (  # the first whose keys a line has reads it, so the more telling keys stand first
+    _native(Ranking),
+    _native(Candidates),
+    _native(Rating),
+    _native(Demonstration),
+    Reader("trl", Ranking, ("chosen", "rejected"), trl.from_preference),
+    Reader("trl", Demonstration, ("prompt", "completion"), trl.from_prompt_completion),
+    _native(Prompt),
+    Reader("trl", Prompt, ("prompt",), lambda row: [Prompt.model_validate(row)]),
+    Reader("trl", Demonstration, ("messages",), trl.from_messages),
+    Reader("trl", Demonstration, ("text",), trl.from_text),
+)
+
+WRITERS: dict[str, Callable[[Record], list[Row]]] = {
+    # A field at its default says nothing: leaving it out drops our nulls and keeps a team's own.
+    "native": lambda record: [record.model_dump(mode="json", exclude_defaults=True)],
+    "trl": trl.to_rows,
+}
+
+
+def read_records(
+    path: Path, kind: type[R], *, format: str = "auto", on_error: OnError = "stop"
+) -> ReadResult[R]:
+    """Read a file's records, in the named format or in the one its first line's keys show.
+
+    A record of any kind may be read as its `Prompt`: each prompt once, by its id.
+
+    Raises:
+        UserError: the file cannot be read or is empty, the format is unknown or holds no such
+            records, or a line is bad and `on_error` is "stop": the message names line and field.
+    """
+    readers = [r for r in READERS if format in ("auto", r.format) and kind in (r.kind, Prompt)]
+    if not readers:
+        formats = dict.fromkeys(r.format for r in READERS if kind is r.kind)
+        raise UserError(
+            f"no format {format!r} holds --kind {_name(kind)}; use one of: {', '.join(formats)}"
+        )
+
+    def convert(row: Row) -> list[Record]:
+        nonlocal readers
+        reader = next((r for r in readers if row.keys() >= set(r.keys)), None)
+        if reader is None:
+            found = ", ".join(row) or "none"
+            needed = " or ".join(f"{', '.join(r.keys)} ({r.format})" for r in readers)
+            raise ValueError(f"found the keys {found}, but --kind {_name(kind)} needs {needed}")
+        readers = [r for r in readers if r.format == reader.format]
+        return reader.convert(row)
+
+    batches, skipped = convert_rows(path, convert, on_error)
+    records = [record for batch in batches for record in batch]
+    if kind is Prompt:
+        records = _prompts(records)
+    return ReadResult(cast("list[R]", records), readers[0].format, skipped)
+
+
+def write_records(path: Path, records: Iterable[Record], *, format: str = "native") -> int:
+    """Write records in the named format, the whole file or nothing; returns the number of lines.
+
+    Raises:
+        UserError: the format is unknown or has no form for such a record, or the file cannot be
+            written.
+    """
+    if format not in WRITERS:
+        raise UserError(f"no format {format!r} to write; use one of: {', '.join(WRITERS)}")
+    rows = [row for record in records for row in WRITERS[format](record)]
+    write_jsonl(path, rows)
+    return len(rows)
+
+
+def _prompts(records: list[Record]) -> list[Record]:
+    """Prompts as they are, and the prompts of other records, each once."""
+    others = cast(
+        "list[Demonstration | Candidates | Rating]",
+        [record for record in records if not isinstance(record, Prompt)],
+    )
+    taken = {other.prompt_id: Prompt(id=other.prompt_id, prompt=other.prompt) for other in others}
+    return [*(record for record in records if isinstance(record, Prompt)), *taken.values()]
+
+
+def _name(kind: type[Record]) -> str:
+    return kind.__name__.lower()

@@ -1,0 +1,152 @@
+"""Text files and JSON Lines: UTF-8, gzip when the name ends in .gz, every error one sentence."""
+
+import gzip
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any, Literal
+
+from instructgpt.errors import UserError
+
+Row = dict[str, Any]
+"""One line of a JSON Lines file."""
+
+REMEDY = "mend or remove the line, or pass --on_error skip"
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+@contextmanager
+def open_text(path: Path, mode: Literal["r", "w"]) -> Iterator[io.TextIOWrapper]:
+    r"""Open a UTF-8 text, gzipped when the name ends in .gz; a line ends at "\n" and nowhere else.
+
+    Raises:
+        UserError: the file is missing, a folder, not UTF-8, a broken gzip, or may not be opened.
+    """
+    encoding = "utf-8-sig" if mode == "r" else "utf-8"  # -sig: pass over Windows' byte-order mark
+    with (
+        _explained(path),
+        _open(path, mode) as binary,
+        io.TextIOWrapper(binary, encoding=encoding, newline="\n") as text,
+    ):
+        yield text
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+    """Read JSON Lines: each object with its line number, from 1; blank lines are passed over.
+
+    Raises:
+        UserError: the file cannot be read or is empty, or a line is bad (see `parse_row`).
+    """
+    for number, line in numbered_lines(path):
+        try:
+            row = parse_row(line)
+        except ValueError as error:
+            raise UserError(f"{path} line {number}: {error}; {REMEDY}") from None
+        yield number, row
+
+
+def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
+    """Write JSON Lines, the whole file or nothing, making its folder where there is none.
+
+    Raises:
+        UserError: the file cannot be written, or a text in `rows` could not be read back.
+    """
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+            temporary = Path(folder, path.name)
+            with _open(temporary, "w") as file:
+                for number, row in enumerate(rows, start=1):
+                    try:
+                        check_text(row, "the line")
+                    except ValueError as error:
+                        raise UserError(f"{path} line {number}: {error}; take it out") from None
+                    file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            os.replace(temporary, path)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, each with its number in the file, from 1.
+
+    Raises:
+        UserError: the file cannot be read (see `open_text`) or is empty.
+    """
+    empty = True
+    with _explained(path), _open(path, "r") as file:
+        for number, line in enumerate(file, start=1):
+            if content := line.rstrip():
+                empty = False
+                yield number, content
+    if empty:
+        raise UserError(f"{path} is empty: it should hold one JSON object a line")
+
+
+def parse_row(line: bytes) -> Row:
+    """Parse one line of JSON Lines.
+
+    Raises:
+        ValueError: it is not UTF-8, not JSON, not an object, or holds a NUL or a lone surrogate.
+    """
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text ({error.reason} at byte {error.start + 1})") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not valid JSON ({error.msg} at column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("not valid JSON (nested too deeply)") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"expected a JSON object, found {type(row).__name__}")
+    check_text(row, "the line")
+    return row
+
+
+def check_text(value: Any, name: str) -> None:
+    """Refuse characters that UTF-8 files or databases cannot hold, in any text of a JSON value.
+
+    Raises:
+        ValueError: a text holds a NUL or half a surrogate pair; the message begins with the name
+            of the innermost field, or with `name` outside any.
+    """
+    match value:
+        case str():
+            if found := _UNSTORABLE.search(value):
+                kind = "a NUL character" if found[0] == "\0" else "a lone surrogate"
+                raise ValueError(f"{name} holds {kind} (U+{ord(found[0]):04X})")
+        case list():
+            for item in value:
+                check_text(item, name)
+        case dict():
+            for key, item in value.items():
+                check_text(key, f"a field name in {name}")
+                check_text(item, key)
+
+
+def _open(path: Path, mode: Literal["r", "w"]) -> gzip.GzipFile | IO[bytes]:
+    if path.suffix == ".gz":
+        return gzip.GzipFile(path, f"{mode}b", mtime=0)  # no clock: equal texts give equal bytes
+    return open(path, f"{mode}b")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say in one sentence what is wrong with a file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the path") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; name a file in it") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason}); convert it") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is a broken gzip file ({error}); fetch it again") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; check the path and its permissions") from None

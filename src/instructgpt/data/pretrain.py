@@ -1,0 +1,66 @@
+"""The pretraining mix: documents joined by end-of-text tokens and cut into windows, visited in shuffled epochs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructgpt.data.cursor import ShuffledCursor
+from instructgpt.data.text import TextCodec
+from instructgpt.errors import UserError
+
+
+class PretrainingText:
+    """Windows of `length` tokens over all documents (appendix C.4: examples from the pretraining data).
+
+    The last window may be shorter. `position` is the whole state.
+
+    Args:
+        documents: the texts.
+        text: tokenizes; each document is ended by the end-of-text token.
+        length: tokens per window.
+        seed: the run's seed.
+        stream: the name of this walk.
+
+    Raises:
+        UserError: there is no text.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[str],
+        text: TextCodec,
+        length: int,
+        *,
+        seed: int,
+        stream: str = "pretrain/order",
+    ) -> None:
+        tokens = [token for document in documents for token in text.document(document)]
+        if len(tokens) < 2:
+            raise UserError("pretrain_data: no text in it; give documents to mix in")
+        self.tokens: NDArray[np.int32] = np.asarray(tokens, dtype=np.int32)
+        self.length = length
+        count = -(-len(tokens) // length)
+        if len(tokens) - (count - 1) * length < 2 and count > 1:
+            count -= 1  # a last window of one token has nothing to predict
+        self._cursor = ShuffledCursor(count, seed=seed, stream=stream)
+
+    def __len__(self) -> int:
+        return self._cursor.count
+
+    @property
+    def position(self) -> int:
+        """How many windows have been taken."""
+        return self._cursor.position
+
+    @position.setter
+    def position(self, position: int) -> None:
+        self._cursor.position = position
+
+    def window(self, index: int) -> list[int]:
+        """The tokens of one window."""
+        return self.tokens[index * self.length : (index + 1) * self.length].tolist()
+
+    def take(self, number: int) -> list[list[int]]:
+        """The next `number` windows."""
+        return [self.window(index) for index in self._cursor.take(number)]

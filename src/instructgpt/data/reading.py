@@ -1,0 +1,36 @@
+"""The files a stage was given, as records; what was left out is said on the way."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from instructgpt.data.formats import read_documents, read_records
+from instructgpt.data.records import Record
+from instructgpt.run.progress import say_skipped
+
+R = TypeVar("R", bound=Record)
+
+
+def load_records(
+    paths: Iterable[str], kind: type[R], *, format: str = "auto", on_error: Literal["stop", "skip"] = "stop"
+) -> list[R]:
+    """All records of all files, in order.
+
+    Raises:
+        UserError: a file or a line cannot be used (with `on_error="stop"`).
+    """
+    records: list[R] = []
+    for path in paths:
+        result = read_records(Path(path), kind, format=format, on_error=on_error)
+        records += result.records
+        say_skipped(result.skipped)
+    return records
+
+
+def load_documents(paths: Iterable[str]) -> list[str]:
+    """All documents of all pretraining files, in order.
+
+    Raises:
+        UserError: a file cannot be used.
+    """
+    return [document for path in paths for document in read_documents(Path(path))]

@@ -1,0 +1,81 @@
+"""`TrainState`: everything that decides a stage's future, in one object that can be saved and restored.
+
+Weights, running averages, optimizer moments, batches in flight, and the counters from which every random stream
+and every position in the data follow (`run.seeds`: a stream is a function of seed, name and counters, so its state
+is its counters). What is not in here must not influence a result.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+@dataclass
+class TrainState:
+    """The mutable state of one stage.
+
+    Attributes:
+        modules: the networks being trained, by name.
+        optimizers: each network's optimizer, under the same name.
+        averages: running averages of weights (EMA), by network and parameter name.
+        tensors: batches in flight, such as PPO's experience between two minibatches.
+        counters: JSON-ready numbers: optimizer step, iteration, position in the data, adaptive coefficients.
+    """
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+    averages: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    counters: dict[str, Any] = field(default_factory=dict)
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """All tensors under flat names, `group.network.parameter`."""
+        flat: dict[str, Tensor] = {f"batch.{name}": tensor for name, tensor in self.tensors.items()}
+        for network, module in self.modules.items():
+            flat |= {f"weight.{network}.{name}": p for name, p in module.named_parameters()}
+        for network, average in self.averages.items():
+            flat |= {f"average.{network}.{name}": tensor for name, tensor in average.items()}
+        for network, optimizer in self.optimizers.items():
+            for name, parameter in _trained(self.modules[network]).items():
+                for key, value in optimizer.state.get(parameter, {}).items():
+                    flat[f"{key}.{network}.{name}"] = value
+        return flat
+
+    def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
+        """Take back what `to_tensors` gave, in place, to the bit."""
+        for network, module in self.modules.items():
+            for name, parameter in module.named_parameters():
+                parameter.data.copy_(tensors[f"weight.{network}.{name}"])
+        for network, average in self.averages.items():
+            for name, tensor in average.items():
+                tensor.copy_(tensors[f"average.{network}.{name}"])
+        for network, optimizer in self.optimizers.items():
+            self._restore_optimizer(network, optimizer, tensors)
+        device = next(iter(next(iter(self.modules.values())).parameters())).device
+        self.tensors = {
+            name.removeprefix("batch."): tensor.to(device)
+            for name, tensor in tensors.items()
+            if name.startswith("batch.")
+        }
+        self.counters = dict(counters)
+
+    def _restore_optimizer(
+        self, network: str, optimizer: Optimizer, tensors: Mapping[str, Tensor]
+    ) -> None:
+        """Adam's two moments and its step count; a parameter that has none yet gets none."""
+        for name, parameter in _trained(self.modules[network]).items():
+            optimizer.state.pop(parameter, None)
+            if f"exp_avg.{network}.{name}" not in tensors:
+                continue
+            optimizer.state[parameter] = {
+                "step": tensors[f"step.{network}.{name}"].clone(),
+                "exp_avg": tensors[f"exp_avg.{network}.{name}"].to(parameter.device, copy=True),
+                "exp_avg_sq": tensors[f"exp_avg_sq.{network}.{name}"].to(parameter.device, copy=True),
+            }
+
+
+def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}

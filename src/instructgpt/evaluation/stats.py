@@ -1,0 +1,331 @@
+"""How sure a comparison is, how strong the models are, how well labelers agree: pure functions.
+
+Axes: C clusters, R resamples, N players, V distinct values, O observers, U units.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import NormalDist
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+PICKS_AT_ONCE = 2_000_000  # bounds the bootstrap's memory: 16 MB for each array of picks
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate, its confidence interval, and the number of observations behind it."""
+
+    estimate: float
+    low: float
+    high: float
+    n: float
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}], n = {self.n:.12g}"
+
+
+def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
+    """Score interval of a share p = successes / n; z is the normal quantile of `level`.
+
+    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)
+
+    Wilson 1927, "Probable inference"; method 3 of Newcombe 1998. A tie may count as half a success.
+
+    >>> print(wilson(81, 263))  # Newcombe 1998, table I
+    0.308 [0.255, 0.366], n = 263
+    """
+    if not 0 <= successes <= n or n == 0:
+        raise ValueError(f"a share needs 0 <= successes <= n and n > 0, not {successes} of {n}")
+    _check_level(level)
+    share = successes / n
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    scale = 1 + z**2 / n
+    centre = (share + z**2 / (2 * n)) / scale
+    half = z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5 / scale
+    # Rounding alone could put the bounds beyond 0 and 1, or short of a share that is 0 or 1.
+    low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+    return Interval(share, low, high, n)
+
+
+def clustered_bootstrap(
+    values: ArrayLike,
+    clusters: ArrayLike,
+    *,
+    statistic: Callable[[FloatArray], float] | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of a statistic (default: the mean) of values that come in clusters.
+
+    Draw C of the C clusters with replacement, each with all its values: θ*_r is the statistic of
+    draw r. The bounds are the (1 − level)/2 and the (1 + level)/2 quantile of θ*_1 … θ*_R.
+
+    Davison & Hinkley 1997, section 3.8; Efron & Tibshirani 1993, chapter 13. Values that depend on
+    each other share a cluster, as the comparisons of one prompt do. Of values with more than one
+    axis, the first is resampled. A single cluster cannot show how clusters differ: bounds are nan.
+
+    >>> print(clustered_bootstrap([1, 1, 1, 0, 0, 1], ["a", "a", "b", "b", "c", "d"]))
+    0.667 [0.250, 1.000], n = 6
+    """
+    _check_level(level)
+    rows, labels = np.asarray(values, dtype=np.float64), np.asarray(clusters)
+    if not len(rows) or labels.shape != rows.shape[:1]:
+        raise ValueError(f"{len(rows)} values and {len(labels)} clusters: need as many, and some")
+    codes = np.unique(labels, return_inverse=True)[1]
+    estimate = float(rows.mean() if statistic is None else statistic(rows))
+    if codes.max() == 0:
+        return Interval(estimate, np.nan, np.nan, len(rows))
+    rng = np.random.default_rng(seed)
+    if statistic is None:
+        draws_R = _resampled_means(rows, codes, resamples, rng)
+    else:
+        draws_R = _resampled(statistic, rows, codes, resamples, rng)
+    low, high = np.quantile(draws_R, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high), len(rows))
+
+
+def clustered_share(values: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of the mean of values in [0, 1] (win 1, tie ½, loss 0) that come in clusters.
+
+    `clustered_bootstrap`, except where all clusters have the same mean and its width would be 0:
+    there each cluster is one trial of Wilson's interval, which is on the safe side.
+
+    >>> print(clustered_share([1, 1, 1, 1], ["a", "a", "b", "c"]))  # as wilson(3, 3)
+    1.000 [0.439, 1.000], n = 4
+    """
+    interval = clustered_bootstrap(values, clusters, level=level)
+    if interval.high - interval.low > 1e-12:  # False for nan too
+        return interval
+    count = len(np.unique(np.asarray(clusters)))
+    return replace(wilson(interval.estimate * count, count, level), n=interval.n)
+
+
+def bradley_terry(
+    wins: ArrayLike, *, names: Sequence[str] | None = None, max_iterations: int = 100_000
+) -> FloatArray:
+    """Maximum-likelihood strengths on the log scale, with mean 0, from wins[i, j] = times i beat j.
+
+    P(i beats j) = σ(s_i − s_j);   p_i ← Σ_j w_ij / Σ_j (w_ij + w_ji)/(p_i + p_j),   s = log p
+
+    Bradley & Terry 1952; the MM algorithm of Hunter 2004, eq. 3. A tie is half a win for both. The
+    estimate exists if and only if a chain of wins leads from every player to every other (Ford
+    1957); if not, the error says which `names` stand apart.
+
+    >>> bradley_terry([[0, 3], [1, 0]]).round(3)  # ± log(3) / 2
+    array([ 0.549, -0.549])
+    """
+    wins_NN = np.asarray(wins, dtype=np.float64)
+    players = len(wins_NN)
+    if wins_NN.shape != (players, players) or not np.all((wins_NN >= 0) & (wins_NN < np.inf)):
+        raise ValueError(f"wins must be a square matrix of counts, not of shape {wins_NN.shape}")
+    if np.diagonal(wins_NN).any():
+        raise ValueError("the diagonal of wins must be 0: no player meets itself")
+    _check_connected(wins_NN, names or [f"player {i}" for i in range(players)])
+    games_NN, wins_N = wins_NN + wins_NN.T, wins_NN.sum(1)
+    logs_N = np.zeros(players)
+    if players == 1:
+        return logs_N
+    for _ in range(max_iterations):
+        p_N = np.exp(logs_N)
+        expected_N = (games_NN * (p_N[:, None] / (p_N[:, None] + p_N))).sum(1)
+        step_N = np.log(wins_N / expected_N)  # 0 where a player wins as often as the model says
+        logs_N = logs_N + step_N
+        logs_N -= logs_N.mean()
+        if np.abs(step_N).max() < 1e-12:
+            return logs_N
+    raise ValueError(f"no convergence in {max_iterations} iterations: some pairs are too one-sided")
+
+
+class LabelerRanking(NamedTuple):
+    """One labeler's ranks of responses to a prompt, by response: 1 is best, equal is a tie."""
+
+    labeler: str
+    prompt: str
+    ranks: Mapping[Any, float]
+
+
+def pairwise_agreement(rankings: Iterable[LabelerRanking], level: float = 0.95) -> Interval:
+    """How often two labelers prefer the same one of two responses: InstructGPT section 3.4, 72.6 %.
+
+    #(same preference) / #(preferences): over any two rankings of a prompt by different labelers,
+    and any two responses that are in both and tied in neither. The interval is clustered by prompt.
+
+    >>> ann = LabelerRanking("ann", "p1", {"x": 1, "y": 2, "z": 3})
+    >>> bob = LabelerRanking("bob", "p1", {"x": 1, "y": 3, "z": 2})
+    >>> print(pairwise_agreement([ann, bob]))  # x>y and x>z, but not y>z
+    0.667 [0.094, 0.975], n = 3
+    """
+    by_prompt: defaultdict[str, list[LabelerRanking]] = defaultdict(list)
+    for ranking in rankings:
+        by_prompt[ranking.prompt].append(ranking)
+    agreed: list[bool] = []
+    prompts: list[str] = []
+    for prompt, group in by_prompt.items():
+        for (labeler, _, ranks), (other_labeler, _, other_ranks) in combinations(group, 2):
+            if labeler == other_labeler:
+                continue
+            for x, y in combinations(ranks.keys() & other_ranks.keys(), 2):
+                product = (ranks[x] - ranks[y]) * (other_ranks[x] - other_ranks[y])
+                if product != 0:
+                    agreed.append(product > 0)
+                    prompts.append(prompt)
+    if not agreed:
+        raise ValueError("no two labelers ranked the same two responses without a tie")
+    return clustered_share(agreed, prompts, level)
+
+
+def krippendorff_alpha(
+    ratings: ArrayLike, metric: Literal["nominal", "ordinal", "interval"] = "ordinal"
+) -> float:
+    """Agreement beyond chance of ratings[observer, unit]: 1 is perfect, 0 chance; nan is missing.
+
+    α = 1 − (n − 1) Σ_ck o_ck δ²_ck / Σ_ck n_c n_k δ²_ck,   n_c = Σ_k o_ck,   n = Σ_c n_c
+
+    with o_ck = Σ_u (ordered pairs c, k of ratings of unit u) / (ratings of u − 1) and δ² =
+    1 for c ≠ k (nominal), (c − k)² (interval) or (Σ_{g=c…k} n_g − (n_c + n_k)/2)² (ordinal).
+    Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", part D.
+
+    >>> round(krippendorff_alpha([[1, 2, 3, 3], [1, 2, 3, 4], [None, 2, 3, 4]]), 3)
+    0.92
+    """
+    ratings_OU = np.asarray(ratings, dtype=np.float64)
+    if ratings_OU.ndim != 2:
+        raise ValueError(f"ratings must be observers × units, not of shape {ratings_OU.shape}")
+    levels_V = np.unique(ratings_OU[~np.isnan(ratings_OU)])
+    counts_UV = (ratings_OU[:, :, None] == levels_V).sum(0, dtype=np.float64)
+    counts_UV = counts_UV[counts_UV.sum(1) >= 2]
+    if not len(counts_UV):
+        raise ValueError("no unit was rated twice: agreement needs two ratings of the same unit")
+    weighted_UV = counts_UV / (counts_UV.sum(1, keepdims=True) - 1)
+    observed_VV = weighted_UV.T @ counts_UV  # but for the diagonal, where delta is 0
+    counts_V = counts_UV.sum(0)
+    if metric == "nominal":
+        delta_VV = 1 - np.eye(len(levels_V))
+    elif metric == "interval":
+        delta_VV = np.subtract.outer(levels_V, levels_V) ** 2
+    elif metric == "ordinal":
+        midranks_V = np.cumsum(counts_V) - counts_V / 2
+        delta_VV = np.subtract.outer(midranks_V, midranks_V) ** 2
+    else:
+        raise ValueError(f'metric must be "nominal", "ordinal" or "interval", not {metric!r}')
+    by_chance = float(counts_V @ delta_VV @ counts_V)
+    if by_chance == 0:
+        raise ValueError("all ratings are equal: alpha is not defined without variation")
+    return 1 - (float(counts_V.sum()) - 1) * float((observed_VV * delta_VV).sum()) / by_chance
+
+
+class CalibrationBin(NamedTuple):
+    """The n predictions with low <= probability < high: their mean, the share that came true."""
+
+    low: float
+    high: float
+    predicted: float
+    observed: float
+    n: int
+
+
+class Calibration(NamedTuple):
+    """The bins that are not empty, and the expected calibration error."""
+
+    bins: tuple[CalibrationBin, ...]
+    error: float
+
+
+def calibration(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -> Calibration:
+    """Whether what is said to happen with probability p happens in a share p of cases.
+
+    ECE = Σ_b (n_b / n) |observed_b − predicted_b| over bins of equal width; the last includes 1
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3. For a reward model:
+    σ(r_x − r_y) against whether the labeler preferred x (½ for a tie).
+
+    >>> calibration([0.0, 0.25, 0.5, 0.75], [0, 1, 1, 1], bins=2).error  # ½ |½ − ⅛| + ½ |1 − ⅝|
+    0.375
+    """
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
+    if p.ndim != 1 or p.shape != y.shape or not len(p):
+        raise ValueError(f"need as many outcomes as probabilities, not {p.shape} and {y.shape}")
+    if not np.all((p >= 0) & (p <= 1) & (y >= 0) & (y <= 1)):
+        raise ValueError("probabilities and outcomes must lie between 0 and 1")
+    edges = np.arange(bins + 1) / bins  # linspace would miss decimal edges by a rounding: 57/100
+    bin_of = np.minimum(np.searchsorted(edges, p, side="right") - 1, bins - 1)
+    filled = [
+        CalibrationBin(
+            low=float(edges[b]),
+            high=float(edges[b + 1]),
+            predicted=float(p[bin_of == b].mean()),
+            observed=float(y[bin_of == b].mean()),
+            n=int((bin_of == b).sum()),
+        )
+        for b in np.unique(bin_of)
+    ]
+    error = sum(b.n * abs(b.observed - b.predicted) for b in filled) / len(p)
+    return Calibration(tuple(filled), error)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1 (0.95 for 95 %), not {level}")
+
+
+def _resampled_means(
+    values: FloatArray, codes: NDArray[np.intp], resamples: int, rng: np.random.Generator
+) -> FloatArray:
+    """The mean of each draw of clusters, from their sums and sizes alone."""
+    sums_C, sizes_C = np.bincount(codes, weights=values), np.bincount(codes)
+    clusters = len(sizes_C)
+    at_once = max(1, PICKS_AT_ONCE // clusters)
+    blocks: list[FloatArray] = []
+    for start in range(0, resamples, at_once):
+        picks_RC = rng.integers(clusters, size=(min(at_once, resamples - start), clusters))
+        blocks.append(sums_C[picks_RC].sum(1) / sizes_C[picks_RC].sum(1))
+    return np.concatenate(blocks)
+
+
+def _resampled(
+    statistic: Callable[[FloatArray], float],
+    values: FloatArray,
+    codes: NDArray[np.intp],
+    resamples: int,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Any statistic of each draw of clusters; the draws are those of `_resampled_means`."""
+    members: list[NDArray[np.intp]] = [np.flatnonzero(codes == c) for c in range(codes.max() + 1)]
+    draws: list[float] = []
+    for _ in range(resamples):
+        picks: list[int] = rng.integers(len(members), size=len(members)).tolist()
+        draws.append(statistic(values[np.concatenate([members[c] for c in picks])]))
+    return np.array(draws)
+
+
+def _check_connected(wins_NN: FloatArray, names: Sequence[str]) -> None:
+    """Raise unless a chain of wins leads from every player to every other; say who stands apart."""
+
+    def name(players: NDArray[np.bool_]) -> str:
+        return "[" + ", ".join(n for n, is_in in zip(names, players, strict=True) if is_in) + "]"
+
+    together_NN = _reachable(wins_NN + wins_NN.T)
+    if not together_NN.all():
+        groups = " and ".join(name(group) for group in np.unique(together_NN, axis=0)[::-1])
+        raise ValueError(f"strengths of players that never met cannot be compared: {groups}")
+    beats_NN = _reachable(wins_NN)
+    if not beats_NN.all():
+        # Whoever the fewest reach by a chain of wins: those few never lost to anybody else.
+        best = beats_NN[:, beats_NN.sum(0).argmin()]
+        raise ValueError(f"strengths are infinite: {name(best)} never lost to {name(~best)}")
+
+
+def _reachable(links_NN: FloatArray) -> NDArray[np.bool_]:
+    """Whether a chain of links leads from the row to the column (Warshall 1962)."""
+    reach_NN = (links_NN > 0) | np.eye(len(links_NN), dtype=np.bool_)
+    for k in range(len(links_NN)):
+        reach_NN |= reach_NN[:, k : k + 1] & reach_NN[k]
+    return reach_NN

@@ -1,0 +1,64 @@
+"""Residual dropout of SFT (appendix C.1: 0.2): on each attention and MLP output, before the residual add.
+
+Every architecture names its own dropout differently and some have none, so one pair of hooks serves them all.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from instructgpt.errors import UserError
+from instructgpt.models.load import trunk
+
+ATTENTION = frozenset({"attn", "self_attn", "attention", "self_attention"})
+MLP = frozenset({"mlp", "feed_forward", "ffn"})
+
+
+@contextmanager
+def residual_dropout(model: PreTrainedModel, rate: float) -> Iterator[None]:
+    """Dropout of `rate` on the output of every attention and MLP block, while the context lasts.
+
+    Raises:
+        UserError: the blocks of this architecture were not found.
+    """
+    handles = [block.register_forward_hook(_hook(rate)) for block in _blocks(model)] if rate else []
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _blocks(model: PreTrainedModel) -> list[nn.Module]:
+    layers = decoder_layers(model)
+    blocks = [
+        child
+        for layer in layers
+        for kind in (ATTENTION, MLP)
+        for name, child in layer.named_children()
+        if name in kind
+    ]
+    if len(blocks) != 2 * len(layers):
+        raise UserError(
+            f"dropout: the attention and MLP blocks of {type(model).__name__} were not found; set --dropout 0"
+        )
+    return blocks
+
+
+def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """The transformer's layers, in order: the longest list of modules in the trunk."""
+    lists = [module for module in trunk(model).modules() if isinstance(module, nn.ModuleList)]
+    return list(max(lists, key=len)) if lists else []
+
+
+def _hook(rate: float) -> Any:
+    def drop(module: nn.Module, inputs: Any, output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return F.dropout(output, rate)
+        return (F.dropout(output[0], rate), *output[1:])
+
+    return drop

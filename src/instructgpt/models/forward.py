@@ -1,0 +1,196 @@
+"""The forward pass of every stage: padded rows in, log-probabilities or scalars of response tokens out.
+
+Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N response tokens of all rows.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from inspect import signature
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from instructgpt.models.load import scalar_head, trunk
+
+LOGIT_ROWS = 512
+"""Rows of logits that exist at a time: (512 × vocabulary) floats instead of (tokens × vocabulary)."""
+
+Side = Literal["left", "right"]
+Tokens = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Prompts with their responses as one padded batch. Masks come from lengths, never from a token's id.
+
+    Attributes:
+        tokens_BT: token ids; the filler's id is 0 and is never read.
+        is_token_BT: true where a token stands.
+        positions_BT: each token's position in its own row.
+        source_BR: column at which response token r is predicted (one before its own); 0 where there is none.
+        response_BR: response token ids, right-padded.
+        is_response_BR: true where a response token stands.
+    """
+
+    tokens_BT: Tensor
+    is_token_BT: Tensor
+    positions_BT: Tensor
+    source_BR: Tensor
+    response_BR: Tensor
+    is_response_BR: Tensor
+
+
+def pad_rows(
+    prompts: Sequence[Tokens], responses: Sequence[Tokens], *, device: torch.device | str = "cpu", side: Side = "right"
+) -> Rows:
+    """Lay out prompt + response rows; `side` is where the filler goes."""
+    lengths = [len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True)]
+    width, longest = max(lengths), max(map(len, responses))
+    tokens = torch.zeros(len(lengths), width, dtype=torch.long)
+    is_token = torch.zeros_like(tokens, dtype=torch.bool)
+    positions = torch.zeros_like(tokens)
+    response = torch.zeros(len(lengths), longest, dtype=torch.long)
+    is_response = torch.zeros_like(response, dtype=torch.bool)
+    source = torch.zeros_like(response)
+    for row, (prompt, answer) in enumerate(zip(prompts, responses, strict=True)):
+        assert prompt, "a row needs a prompt: its first response token must be predicted from something"
+        start = width - lengths[row] if side == "left" else 0
+        columns = slice(start, start + lengths[row])
+        tokens[row, columns] = torch.tensor([*prompt, *answer])
+        is_token[row, columns] = True
+        positions[row, columns] = torch.arange(lengths[row])
+        response[row, : len(answer)] = torch.tensor(answer, dtype=torch.long)
+        is_response[row, : len(answer)] = True
+        first = start + len(prompt) - 1
+        source[row, : len(answer)] = torch.arange(first, first + len(answer))
+    batch = (tokens, is_token, positions, source, response, is_response)
+    return Rows(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+
+def hidden_states(model: PreTrainedModel, rows: Rows) -> Tensor:
+    """The trunk's last hidden states, (B, T, D)."""
+    return trunk(model)(**_inputs(trunk(model), rows)).last_hidden_state
+
+
+def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float = 1.0) -> Tensor:
+    """log p of each response token given what precedes it, under softmax(logits / temperature).
+
+    Never holds more than `LOGIT_ROWS` rows of logits: they are recomputed in the backward pass.
+
+    Returns:
+        float32 (B, R), zero where there is no response token.
+    """
+    if head_is_plain(model):
+        states_ND = _at_sources(hidden_states(model, rows), rows)
+        head = model.get_output_embeddings()
+        project = head.__call__
+    else:  # architectures that scale or cap their logits: take them from the model itself
+        states_ND = _at_sources(model(**_inputs(model, rows)).logits, rows)
+        project = nn.Identity()
+    targets_N = rows.response_BR[rows.is_response_BR]
+    logprobs_N = torch.cat(
+        [
+            _chunk_logprobs(project, states, targets, temperature)
+            for states, targets in zip(states_ND.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True)
+        ]
+    )
+    return _scatter(logprobs_N, rows)
+
+
+def response_values(scorer: PreTrainedModel, rows: Rows) -> Tensor:
+    """A scalar for each response token, read where that token is predicted (raw, no shift).
+
+    Returns:
+        float32 (B, R), zero where there is no response token.
+    """
+    states_ND = _at_sources(hidden_states(scorer, rows), rows)
+    return _scatter(scalar_head(scorer)(states_ND).squeeze(-1).float(), rows)
+
+
+def last_token_scores(scorer: PreTrainedModel, rows: Rows) -> Tensor:
+    """The scalar at each row's last token (raw, no shift): the score of the response. Float32 (B,)."""
+    hidden_BTD = hidden_states(scorer, rows)
+    last_B = (rows.is_token_BT * torch.arange(rows.is_token_BT.shape[1], device=hidden_BTD.device)).argmax(1)
+    states_BD = hidden_BTD[torch.arange(len(last_B), device=hidden_BTD.device), last_B]
+    return scalar_head(scorer)(states_BD).squeeze(-1).float()
+
+
+def budget_groups(lengths: Sequence[int], budget: int, rows: Sequence[int] | None = None) -> list[list[int]]:
+    """Split items into micro-batches of similar length whose padded size stays within `budget` tokens.
+
+    An item that alone is over the budget makes a micro-batch of its own. `rows` says how many rows of that
+    length each item has (1 unless given).
+
+    >>> budget_groups([5, 1, 4, 2], budget=8)
+    [[0], [2, 3], [1]]
+    """
+    rows = rows or [1] * len(lengths)
+    groups: list[list[int]] = []
+    longest = filled = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if groups and longest * (filled + rows[index]) <= budget:
+            groups[-1].append(index)
+            filled += rows[index]
+        else:
+            groups.append([index])
+            longest, filled = lengths[index], rows[index]
+    return groups
+
+
+def autocast(dtype: str, device: torch.device | str) -> AbstractContextManager[object]:
+    """The forward pass in `dtype`; weights stay float32."""
+    if dtype == "float32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=getattr(torch, dtype))
+
+
+def head_is_plain(model: PreTrainedModel) -> bool:
+    """Whether logits are just the output layer on the trunk's states, found by comparing both once per model."""
+    known = getattr(model, "_instructgpt_plain_head", None)
+    if known is None:
+        head = model.get_output_embeddings()
+        device = next(model.parameters()).device
+        rows = pad_rows([[0]], [[0, 0]], device=device)
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            theirs = model(**_inputs(model, rows)).logits
+            known = head is not None and torch.equal(head(hidden_states(model, rows)), theirs)
+        object.__setattr__(model, "_instructgpt_plain_head", known)
+    return known
+
+
+def _inputs(module: nn.Module, rows: Rows) -> dict[str, Tensor | bool]:
+    inputs: dict[str, Tensor | bool] = {"input_ids": rows.tokens_BT, "attention_mask": rows.is_token_BT.long()}
+    accepted = signature(module.forward).parameters
+    if "position_ids" in accepted:
+        inputs["position_ids"] = rows.positions_BT
+    if "use_cache" in accepted:
+        inputs["use_cache"] = False
+    return inputs
+
+
+def _at_sources(states_BTX: Tensor, rows: Rows) -> Tensor:
+    """The states that predict a response token, (N, X), row by row."""
+    index = rows.source_BR[..., None].expand(-1, -1, states_BTX.shape[-1])
+    return states_BTX.gather(1, index)[rows.is_response_BR]
+
+
+def _scatter(values_N: Tensor, rows: Rows) -> Tensor:
+    values_BR = torch.zeros(rows.response_BR.shape, dtype=values_N.dtype, device=values_N.device)
+    return values_BR.masked_scatter(rows.is_response_BR, values_N)
+
+
+def _chunk_logprobs(project: object, states_ND: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+    def compute(states: Tensor, targets: Tensor) -> Tensor:
+        logits_NV = project(states).float()  # type: ignore[operator]
+        if temperature != 1.0:
+            logits_NV = logits_NV / temperature
+        return -F.cross_entropy(logits_NV, targets, reduction="none")
+
+    if torch.is_grad_enabled() and states_ND.requires_grad:
+        return checkpoint(compute, states_ND, targets_N, use_reentrant=False, preserve_rng_state=False)  # type: ignore[return-value]
+    return compute(states_ND, targets_N)

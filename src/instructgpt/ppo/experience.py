@@ -1,0 +1,106 @@
+"""One batch of episodes with everything the updates need: what was sampled, scored and estimated, as tensors.
+
+Axes: B episodes, R response. Prompts and responses are right-padded; their lengths say what is real.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from instructgpt.rollout.engine import Sample
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A batch of episodes.
+
+    Attributes:
+        prompt_BP: prompt token ids, right-padded.
+        prompt_length_B: how many are real.
+        response_BR: response token ids, right-padded.
+        response_length_B: how many are real (up to and including the end-of-text token, or the cut).
+        finished_B: whether the answer ended by itself.
+        logprobs_BR: of the sampling policy.
+        ref_logprobs_BR: of the reference.
+        values_BR: V_t, read where token t is predicted, shift subtracted.
+        scores_B: r(x, y), any penalty subtracted.
+        kl_BR: per-token k1 estimate of KL(π‖π_ref).
+        advantages_BR: whitened.
+        returns_BR: the value function's targets.
+    """
+
+    prompt_BP: Tensor
+    prompt_length_B: Tensor
+    response_BR: Tensor
+    response_length_B: Tensor
+    finished_B: Tensor
+    logprobs_BR: Tensor
+    ref_logprobs_BR: Tensor
+    values_BR: Tensor
+    scores_B: Tensor
+    kl_BR: Tensor
+    advantages_BR: Tensor
+    returns_BR: Tensor
+
+    def __len__(self) -> int:
+        return len(self.prompt_BP)
+
+    @property
+    def is_response_BR(self) -> Tensor:  # noqa: N802 - names its axes like every tensor
+        """True where a response token stands."""
+        columns_R = torch.arange(self.response_BR.shape[1], device=self.response_BR.device)
+        return columns_R < self.response_length_B[:, None]
+
+    @property
+    def prompts(self) -> list[list[int]]:
+        """The prompts' tokens."""
+        return _unpadded(self.prompt_BP, self.prompt_length_B)
+
+    @property
+    def responses(self) -> list[list[int]]:
+        """The responses' tokens."""
+        return _unpadded(self.response_BR, self.response_length_B)
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Every field by name, for a checkpoint in the middle of an iteration."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def select(self, indices: Sequence[int]) -> "Experience":
+        """Some of the episodes."""
+        return Experience(**{name: tensor[indices] for name, tensor in self.to_tensors().items()})
+
+    def metrics(self, kl_coef: float) -> dict[str, float]:
+        """The batch's `objective/*` (KL in nats: summed over a response, averaged over responses)."""
+        kl_B = self.kl_BR.sum(1)
+        return {
+            "objective/kl": kl_B.mean().item(),
+            "objective/scores": self.scores_B.mean().item(),
+            "objective/rlhf_reward": (self.scores_B - kl_coef * kl_B).mean().item(),
+            "objective/entropy": -self.logprobs_BR.sum(1).mean().item(),
+            "objective/length": self.response_length_B.float().mean().item(),
+            "objective/eos_rate": self.finished_B.float().mean().item(),
+        }
+
+
+def pad_samples(samples: Sequence[Sample], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Responses, their lengths, their log-probs and whether they finished: (B, R), (B,), (B, R), (B,)."""
+    logprobs_BR = pad([s.logprobs for s in samples], torch.float32)
+    batch = (
+        pad([s.tokens for s in samples], torch.long),
+        torch.tensor([len(s.tokens) for s in samples]),
+        logprobs_BR,
+        torch.tensor([s.finished for s in samples]),
+    )
+    return tuple(tensor.to(device) for tensor in batch)  # type: ignore[return-value]
+
+
+def pad(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+    """Right-pad with zeros."""
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
+
+
+def _unpadded(ids_BX: Tensor, lengths_B: Tensor) -> list[list[int]]:
+    rows, lengths = ids_BX.tolist(), lengths_B.tolist()
+    return [row[:length] for row, length in zip(rows, lengths, strict=True)]

@@ -1,0 +1,154 @@
+"""The whole PPO stage: read, train, validate, write the policy, its average and the critic."""
+
+from collections.abc import Sequence
+
+import torch
+
+from instructgpt.data.cursor import ShuffledCursor
+from instructgpt.data.pretrain import PretrainingText
+from instructgpt.data.reading import load_documents, load_records
+from instructgpt.data.records import Prompt
+from instructgpt.distributed.training import TrainingRun
+from instructgpt.errors import UserError
+from instructgpt.models.load import context_length, pick_device
+from instructgpt.models.scorer import Scorer
+from instructgpt.ppo.config import PPOConfig
+from instructgpt.ppo.experience import Experience
+from instructgpt.ppo.model import PPOModel
+from instructgpt.ppo.trainer import PPOTrainer
+from instructgpt.reward.model import RewardModel
+from instructgpt.run.config import Resolved
+from instructgpt.run.directory import Run, file_hashes
+from instructgpt.run.progress import say_skipped
+from instructgpt.run.seeds import derive
+from instructgpt.sft.model import SFTModel
+
+SAMPLES_SHOWN = 8
+
+
+def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run:
+    """Run the stage and return its run directory; continues a run that was interrupted.
+
+    Raises:
+        UserError: a model or the data cannot be used, or the directory holds another run.
+    """
+    resolved = config if isinstance(config, Resolved) else Resolved.of(config)
+    config = resolved.config
+    files = config.data + config.eval_data + config.pretrain_data
+    parents = [config.model, config.reward_model, *([config.critic] if config.critic else [])]
+    facts = {"seed": config.seed, "data": file_hashes(files), "parents": parents}
+    with TrainingRun(stage, resolved, facts) as run:
+        if run.is_done:
+            return run.run
+        ppo = _open(config)
+        prompts = _prompts(config, ppo, config.data)
+        held_out = _prompts(config, ppo, config.eval_data)[: config.eval_prompts] if config.eval_data else []
+        trainer = PPOTrainer(ppo, config)
+        _train_loop(run, trainer, prompts, held_out, _pretraining(config, ppo))
+        _save(run, trainer)
+        return run.finish()
+
+
+def _train_loop(
+    run: TrainingRun,
+    trainer: PPOTrainer,
+    prompts: Sequence[Prompt],
+    held_out: Sequence[Prompt],
+    pretraining: PretrainingText | None,
+) -> None:
+    config, counters = trainer.config, trainer.state.counters
+    cursor = ShuffledCursor(len(prompts), seed=config.seed, stream="ppo/prompts")
+    counters |= {"prompts": 0, "pretraining": 0}
+    run.restore(trainer.state)
+    counters = trainer.state.counters
+    cursor.position = counters["prompts"]
+    if pretraining:
+        pretraining.position = counters["pretraining"]
+    run.expect(config.total_iterations * config.updates_per_iteration, trainer.step)
+
+    while trainer.iteration < config.total_iterations:
+        if trainer.experience is None:
+            with run.phase("collect"):
+                trainer.collect([prompts[i].prompt for i in cursor.take(config.batch_size)])
+            _write_samples(run, trainer, trainer.experience, "training")
+        experience = trainer.experience
+        assert experience is not None
+        with run.phase("train"):
+            metrics = trainer.update(pretraining.take(config.ptx_per_update) if pretraining else [])
+        episodes = tokens = 0
+        if trainer.experience is None:  # the iteration has ended
+            episodes, tokens = len(experience), int(experience.response_length_B.sum())
+            if held_out and trainer.iteration % config.eval_every == 0:
+                with run.phase("validation"):
+                    metrics |= _validate(run, trainer, held_out)
+        counters["prompts"] = cursor.position
+        counters["pretraining"] = pretraining.position if pretraining else 0
+        run.after_step(trainer.step, trainer.state, metrics, tokens=tokens, episodes=episodes)
+
+
+def _validate(run: TrainingRun, trainer: PPOTrainer, prompts: Sequence[Prompt]) -> dict[str, float]:
+    """Reward, KL, length and EOS rate on fixed prompts with fixed seeds."""
+    seeds = [derive(trainer.config.seed, "ppo/validation", index) for index in range(len(prompts))]
+    experience = trainer.make_experience([prompt.prompt for prompt in prompts], seeds)
+    _write_samples(run, trainer, experience, "validation")
+    metrics = experience.metrics(trainer.state.counters["kl_coef"])
+    names = ("scores", "kl", "length", "eos_rate")
+    return {f"validation/{name}": metrics[f"objective/{name}"] for name in names}
+
+
+def _write_samples(run: TrainingRun, trainer: PPOTrainer, experience: Experience, kind: str) -> None:
+    shown = experience.select(range(min(SAMPLES_SHOWN, len(experience))))
+    decode = trainer.ppo.policy.text.decode
+    rows = zip(shown.prompts, shown.responses, shown.scores_B.tolist(), shown.finished_B.tolist(), strict=True)
+    for prompt, response, score, finished in rows:
+        row = {"kind": kind, "prompt": decode(prompt), "response": decode(response), "score": score, "finished": finished}
+        run.sample(trainer.step + (kind == "training"), row)
+
+
+def _open(config: PPOConfig) -> PPOModel:
+    device = pick_device(config.device)
+    policy = SFTModel(config.model, template=config.template, device=device)
+    reward = RewardModel(config.reward_model, template=config.template, device=device)
+    critic = Scorer(config.critic, template=config.template, device=device) if config.critic else None
+    return PPOModel(policy, reward, critic=critic, seed=config.seed)
+
+
+def _prompts(config: PPOConfig, ppo: PPOModel, paths: Sequence[str]) -> list[Prompt]:
+    """Prompts that leave room for an answer in the policy's context."""
+    records = load_records(paths, Prompt, format=config.format, on_error=config.on_error)
+    if config.split:
+        records = [record for record in records if record.split == config.split]
+    room = (context_length(ppo.policy.model.config) or 10**9) - config.response_length
+    kept, skipped = [], []
+    for record in records:
+        length = len(ppo.policy.text.prompt(record.prompt))
+        if length <= room:
+            kept.append(record)
+            continue
+        sentence = f"prompt {record.id} has {length} tokens, more than the {room} that leave room for response_length"
+        if config.on_error == "stop":
+            raise UserError(f"{', '.join(paths)}: {sentence}; shorten it, or pass --on_error skip")
+        skipped.append(sentence)
+    say_skipped(skipped)
+    if not kept:
+        split = f" with split '{config.split}'" if config.split else ""
+        raise UserError(f"{', '.join(paths)}: no prompt{split} is left; give other prompts")
+    return kept
+
+
+def _pretraining(config: PPOConfig, ppo: PPOModel) -> PretrainingText | None:
+    if not config.ptx_coef:
+        return None
+    length = min(config.ptx_length, context_length(ppo.policy.model.config) or config.ptx_length)
+    return PretrainingText(load_documents(config.pretrain_data), ppo.policy.text, length, seed=config.seed, stream="ppo/pretraining")
+
+
+def _save(run: TrainingRun, trainer: PPOTrainer) -> None:
+    """`model/` is the raw policy; `model-ema/` the averaged one; `critic/` the value function."""
+    policy, path = trainer.ppo.policy, run.directory.path
+    policy.save(path / "model")
+    trainer.ppo.critic.save(path / "critic")
+    with torch.no_grad():
+        for name, weight in policy.model.named_parameters():
+            weight.copy_(trainer.state.averages["policy"][name])
+    policy.save(path / "model-ema")

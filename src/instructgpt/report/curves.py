@@ -1,0 +1,163 @@
+"""The curves a report can draw: which metrics share a figure, and how to read it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure of metrics over steps, drawn if any of them was recorded.
+
+    `metrics` maps each metric to its name in the legend; `reading` says what to look for.
+    """
+
+    title: str
+    unit: str
+    metrics: dict[str, str]
+    reading: str
+    reference: float | None = None
+
+
+# In the order of the page. A run shows the figures whose metrics it recorded, whatever its stage.
+CURVES = (
+    Curve(
+        "Pretraining loss",
+        "loss (nats per token)",
+        {"pretrain/loss": "training", "pretrain/validation_loss": "validation"},
+        "Next-token loss on plain text.",
+    ),
+    Curve(
+        "SFT loss",
+        "loss (nats per token)",
+        {"sft/loss": "training", "sft/validation_loss": "validation"},
+        "Over the answer's tokens only. A validation curve that turns up means overfitting; "
+        "the paper's SFT model does so after one epoch.",
+    ),
+    Curve(
+        "Reward of SFT answers",
+        "score",
+        {"sft/reward_score": "validation prompts"},
+        "The paper picks its SFT checkpoint by this score, not by the loss.",
+    ),
+    Curve(
+        "Ranking loss",
+        "loss (nats per pair)",
+        {"reward/loss": "training"},
+        "A model that cannot tell the answers apart stands at the dashed line, ln 2.",
+        0.6931,
+    ),
+    Curve(
+        "Agreement with the rankings",
+        "share of pairs",
+        {"reward/accuracy": "training", "reward/validation_accuracy": "validation"},
+        "Share of pairs in which the preferred answer scores higher; the dashed line is chance.",
+        0.5,
+    ),
+    Curve(
+        "Score and reward",
+        "score",
+        {"objective/scores": "score", "objective/rlhf_reward": "score − β·KL"},
+        "The reward model's score of the sampled answers, and what the KL penalty leaves of it.",
+    ),
+    Curve(
+        "KL from the SFT model",
+        "KL (nats per answer)",
+        {"objective/kl": "training", "validation/kl": "validation"},
+        "How far the policy has moved from where it started.",
+    ),
+    Curve(
+        "Score on validation prompts",
+        "score",
+        {"validation/scores": "validation"},
+        "A fixed set of prompts which the policy is not trained on.",
+    ),
+    Curve(
+        "Answer length",
+        "tokens",
+        {"validation/length": "validation"},
+        "Growing answers can mean that length is being rewarded.",
+    ),
+    Curve(
+        "Finished answers",
+        "share",
+        {"validation/eos_rate": "validation"},
+        "Share of answers that end by themselves instead of being cut off.",
+    ),
+    Curve(
+        "Entropy",
+        "entropy (nats per token)",
+        {"objective/entropy": "policy"},
+        "A collapse to zero means that the policy has stopped exploring.",
+    ),
+    Curve(
+        "Policy step size",
+        "approximate KL (nats per token)",
+        {"ppo/policy/approxkl": "old to new policy"},
+        "How far one update moves the policy.",
+    ),
+    Curve(
+        "Clipped tokens",
+        "share of tokens",
+        {"ppo/policy/clipfrac": "policy"},
+        "Share of tokens whose probability ratio met PPO's clip.",
+    ),
+    Curve(
+        "Probability ratio",
+        "ratio",
+        {"ppo/policy/ratio": "new / old policy"},
+        "The mean should stay close to the dashed line at 1.",
+        1.0,
+    ),
+    Curve(
+        "Policy loss",
+        "loss",
+        {"ppo/loss/policy": "policy"},
+        "The clipped surrogate; its level means little, its jumps do.",
+    ),
+    Curve(
+        "Value loss",
+        "loss (score²)",
+        {"ppo/loss/value": "critic"},
+        "Half the squared error of the predicted return.",
+    ),
+    Curve(
+        "Variance explained by the critic",
+        "share",
+        {"ppo/val/var_explained": "critic"},
+        "1 is a perfect critic; the dashed line at 0 is one that predicts the mean.",
+        0.0,
+    ),
+    Curve(
+        "Pretraining mix loss",
+        "loss (nats per token)",
+        {"ptx/loss": "pretraining text"},
+        "Next-token loss on the text mixed in (PPO-ptx); a rise means that the policy forgets.",
+    ),
+    Curve(
+        "Weight of the pretraining gradient",
+        "ratio of norms",
+        {"ptx/grad_ratio": "‖γ·ptx‖ / ‖PPO‖"},
+        "The norm of the pretraining gradient over that of PPO.",
+    ),
+    Curve(
+        "Learning rate",
+        "learning rate",
+        {
+            "sft/learning_rate": "SFT",
+            "reward/learning_rate": "reward",
+            "ppo/learning_rate": "policy",
+            "ppo/value_learning_rate": "critic",
+        },
+        "As the schedule set it.",
+    ),
+    Curve(
+        "Gradient norm",
+        "norm before clipping",
+        {
+            "sft/grad_norm": "SFT",
+            "reward/grad_norm": "reward",
+            "ppo/policy/grad_norm": "policy",
+            "ppo/value/grad_norm": "critic",
+        },
+        "Spikes point at the batches that upset the training.",
+    ),
+)

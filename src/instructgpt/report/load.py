@@ -1,0 +1,250 @@
+"""Read a run directory, or a pipeline of them, into plain values.
+
+Only `run.json` must be there; the rest may be missing or empty.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import yaml
+
+from instructgpt.errors import UserError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval: an accuracy, a win rate. All are shares between 0 and 1."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int | None
+
+    @classmethod
+    def parse(cls, raw: object) -> "Interval | None":
+        """Read `{"estimate", "low", "high", "n"}`; None where no finite estimate stands."""
+        if not isinstance(raw, dict) or not is_finite(raw.get("estimate")):
+            return None
+        estimate = float(raw["estimate"])
+        low, high = (raw.get(side) for side in ("low", "high"))
+        n = raw.get("n")
+        return cls(
+            estimate,
+            float(low) if is_finite(low) else estimate,
+            float(high) if is_finite(high) else estimate,
+            int(n) if is_finite(n) else None,
+        )
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric over the run, in the order it was written; what is not finite is NaN."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+    def ends(self) -> tuple[float, float]:
+        """The means of the first and of the last twentieth of the finite values."""
+        finite = self.values[np.isfinite(self.values)]
+        count = max(1, len(finite) // 20)
+        return float(finite[:count].mean()), float(finite[-count:].mean())
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run directory holds."""
+
+    name: str
+    info: Json
+    path: Path = Path()
+    config: Json = field(default_factory=dict)
+    metrics: list[Json] = field(default_factory=list)
+    timings: list[Json] = field(default_factory=list)
+    samples: list[Json] = field(default_factory=list)
+    evaluation: Json = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> str:
+        """The kind of the run: sft, reward, ppo, evaluate, ..."""
+        return str(self.info.get("stage") or "run")
+
+    def series(self, name: str) -> Series | None:
+        """The metric called `name`, or None if no finite value of it was recorded."""
+        found = [
+            (line["step"], line[name] if is_finite(line[name]) else np.nan)
+            for line in self.metrics
+            if is_number(line.get(name)) and is_finite(line.get("step"))
+        ]
+        if not any(is_finite(value) for _, value in found):
+            return None
+        steps, values = zip(*found, strict=True)
+        return Series(np.array(steps, np.float64), np.array(values, np.float64))
+
+    def metric_names(self) -> list[str]:
+        """Every metric of which a number was recorded, in order of first appearance."""
+        names = {
+            name: None
+            for line in self.metrics
+            for name, value in line.items()
+            if name != "step" and is_number(value)
+        }
+        return list(names)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of `pipeline.json`, with its run where the directory holds one."""
+
+    name: str
+    kind: str
+    status: str
+    seconds: float | None
+    run: Run | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a report is about: a pipeline, or one run taken as a pipeline of one stage."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    is_pipeline: bool
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Is this a JSON number (NaN and the infinities included, booleans not)?"""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Is this a JSON number that can be drawn?"""
+    return is_number(value) and abs(value) <= sys.float_info.max
+
+
+def load(path: Path) -> Work:
+    """Read a run directory or a pipeline directory."""
+    if not (path / "pipeline.json").is_file():
+        run = load_run(path)
+        status = str(run.info.get("status") or "unknown")
+        stage = Stage(run.name, run.stage, status, run_seconds(run), run)
+        return Work(run.name, (stage,), is_pipeline=False)
+    plan = _read_object(path / "pipeline.json")
+    rows = plan.get("stages")
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    stages = tuple(_load_stage(path, row) for row in rows)
+    return Work(str(plan.get("name") or path.resolve().name), stages, is_pipeline=True)
+
+
+def load_run(path: Path) -> Run:
+    """Read one run directory."""
+    if not (path / "run.json").is_file():
+        raise UserError(f"{path}: no run.json or pipeline.json here; give the folder of a run")
+    notes: list[str] = []
+    metrics, timings, samples = (
+        _read_lines(path / f"{name}.jsonl", notes) for name in ("metrics", "timings", "samples")
+    )
+    return Run(
+        name=path.resolve().name,
+        info=_read_object(path / "run.json"),
+        path=path.resolve(),
+        config=_read_config(path / "config.yaml", notes),
+        metrics=metrics,
+        timings=timings,
+        samples=samples,
+        evaluation=_read_optional(path / "evaluation.json", notes),
+        notes=tuple(notes),
+    )
+
+
+def run_seconds(run: Run) -> float | None:
+    """How long the run took by its own clock, from `started` to `finished`."""
+    started, finished = (_clock(run.info.get(key)) for key in ("started", "finished"))
+    if started is None or finished is None or finished < started:
+        return None
+    return finished - started
+
+
+def _load_stage(root: Path, row: Json) -> Stage:
+    directory = root / str(row.get("dir") or row.get("name") or "")
+    run = load_run(directory) if (directory / "run.json").is_file() else None
+    seconds = row.get("seconds")
+    if not is_finite(seconds):
+        seconds = run_seconds(run) if run else None
+    return Stage(
+        name=str(row.get("name") or directory.name),
+        kind=str(row.get("kind") or (run.stage if run else "run")),
+        status=str(row.get("status") or "unknown"),
+        seconds=None if seconds is None else float(seconds),
+        run=run,
+    )
+
+
+def _clock(value: object) -> float | None:
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value).timestamp()
+        except ValueError:
+            return None
+    return float(value) if is_finite(value) else None
+
+
+def _read_object(path: Path) -> Json:
+    try:
+        value = json.loads(path.read_text("utf-8", errors="replace"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); was it written to the end?") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def _read_optional(path: Path, notes: list[str]) -> Json:
+    if not path.is_file() or path.stat().st_size == 0:
+        return {}
+    try:
+        return _read_object(path)
+    except UserError:
+        notes.append(f"{path.name} could not be read and was left out.")
+        return {}
+
+
+def _read_lines(path: Path, notes: list[str]) -> list[Json]:
+    """JSON lines. A killed run leaves a last line cut short; any other bad line is noted."""
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8", errors="replace").split("\n")
+    good = list(_objects(lines[:-1]))
+    bad = sum(bool(line.strip()) for line in lines[:-1]) - len(good)
+    if bad:
+        notes.append(f"{bad} unreadable line{'s' * (bad > 1)} of {path.name} left out.")
+    return good + list(_objects(lines[-1:]))
+
+
+def _objects(lines: list[str]) -> Iterator[Json]:
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _read_config(path: Path, notes: list[str]) -> Json:
+    if not path.is_file():
+        return {}
+    try:
+        value = yaml.safe_load(path.read_text("utf-8", errors="replace"))
+    except yaml.YAMLError:
+        notes.append(f"{path.name} is not valid YAML and was left out.")
+        return {}
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}

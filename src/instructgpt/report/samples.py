@@ -1,0 +1,124 @@
+"""Which answers to show: the best gain, the worst loss, and some drawn blindly."""
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from instructgpt.report.load import Json, Run, is_finite
+from instructgpt.report.words import clip
+
+RANDOM_SHOWN = 4
+
+
+class Answer(NamedTuple):
+    """One answer with the score it got, if any."""
+
+    text: str
+    score: float | None
+    finished: bool
+
+
+class Sample(NamedTuple):
+    """A prompt with the answers before and after. `why` says how it came to be shown."""
+
+    why: str
+    prompt: str
+    before: Answer | None
+    after: Answer
+
+    @property
+    def gain(self) -> float | None:
+        """Score after minus score before, where both are known."""
+        if self.before is None or self.before.score is None or self.after.score is None:
+            return None
+        return self.after.score - self.before.score
+
+
+class SampleTable(NamedTuple):
+    """The rows, and what the table and its two columns of answers are called."""
+
+    title: str
+    before: str
+    after: str
+    rows: list[Sample]
+
+
+def sample_table(run: Run, seed: int = 0) -> SampleTable | None:
+    """An evaluation's pairs (b before, a after), else each prompt's first and last step."""
+    pairs = run.evaluation.get("pairs")
+    if isinstance(pairs, list) and pairs:
+        everything = [_from_pair(pair) for pair in pairs if isinstance(pair, dict)]
+        title, names = "Side by side", [str(run.evaluation.get(side) or side) for side in "ba"]
+    else:
+        everything = _from_steps(run.samples)
+        paired = any(row.before for row in everything)
+        title = "Before and after" if paired else "Samples"
+        names = ["Before", "After"] if paired else ["", "Answer"]
+    rows = pick(everything, seed)
+    return SampleTable(title, names[0], names[1], rows) if rows else None
+
+
+def pick(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """The best gain, the worst loss (or best and worst score), and `RANDOM_SHOWN` others."""
+    values = [_value(sample) for sample in samples]
+    ranked = sorted(
+        (i for i, value in enumerate(values) if value is not None), key=lambda i: values[i] or 0.0
+    )
+    chosen: dict[int, str] = {}
+    paired = any(sample.gain is not None for sample in samples)
+    if len(ranked) > 1:
+        best, worst = ranked[-1], ranked[0]
+        chosen[best] = "best gain" if paired else "best score"
+        lost = (values[worst] or 0.0) < 0
+        chosen[worst] = ("worst loss" if lost else "smallest gain") if paired else "worst score"
+    others = [i for i in range(len(samples)) if i not in chosen]
+    drawn = random.Random(seed).sample(others, min(RANDOM_SHOWN, len(others)))
+    chosen |= dict.fromkeys(sorted(drawn), "random")
+    return [samples[i]._replace(why=why) for i, why in chosen.items()]
+
+
+def prompt_text(prompt: object) -> str:
+    """A prompt is a text, or the turns of a conversation."""
+    if isinstance(prompt, list):
+        turns = [turn for turn in prompt if isinstance(turn, dict)]
+        return "\n\n".join(f"{turn.get('role', '?')}: {turn.get('content', '')}" for turn in turns)
+    return "" if prompt is None else str(prompt)
+
+
+def _value(sample: Sample) -> float | None:
+    return sample.gain if sample.before else sample.after.score
+
+
+def _from_pair(pair: Json) -> Sample:
+    after, before = (
+        Answer(clip(prompt_text(pair.get(side))), _score(pair.get(f"score_{side}")), finished=True)
+        for side in "ab"
+    )
+    return Sample("", clip(prompt_text(pair.get("prompt"))), before, after)
+
+
+def _from_steps(lines: Sequence[Json]) -> list[Sample]:
+    """Each prompt's answers at its first and last step, or the answers alone if none came twice."""
+    by_prompt: dict[str, dict[float, Json]] = {}
+    for line in lines:
+        if is_finite(line.get("step")) and line.get("response") is not None:
+            by_prompt.setdefault(prompt_text(line.get("prompt")), {}).setdefault(line["step"], line)
+    samples = []
+    for prompt, steps in by_prompt.items():
+        first, last = min(steps), max(steps)
+        before = _answer(steps[first]) if first != last else None
+        samples.append(Sample("", clip(prompt), before, _answer(steps[last])))
+    paired = [sample for sample in samples if sample.before]
+    return paired or samples
+
+
+def _answer(line: Json) -> Answer:
+    return Answer(
+        clip(prompt_text(line.get("response"))),
+        _score(line.get("score")),
+        line.get("finished") is not False,
+    )
+
+
+def _score(value: object) -> float | None:
+    return float(value) if is_finite(value) else None

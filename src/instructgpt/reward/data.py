@@ -1,0 +1,139 @@
+"""Rankings as token sequences: every answer once, whoever ranked it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from instructgpt.data.records import Ranking
+from instructgpt.data.text import TextCodec
+from instructgpt.errors import UserError
+from instructgpt.run.seeds import derive
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """K answers to one prompt, and how each labeler who saw just these answers ranked them.
+
+    Attributes:
+        prompt_id: which prompt.
+        prompt: its tokens.
+        responses: the K answers' tokens.
+        ranks: one ranking per labeler, in the order of `responses` (1 is best, equal is a tie).
+        labelers: who they were, in the order of `ranks`.
+    """
+
+    prompt_id: str
+    prompt: list[int]
+    responses: list[list[int]]
+    ranks: list[list[int]] = field(default_factory=list)
+    labelers: list[str] = field(default_factory=list)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt + response row."""
+        return len(self.prompt) + max(map(len, self.responses))
+
+    @property
+    def has_pair(self) -> bool:
+        """Whether any labeler preferred any answer to another."""
+        return any(len(set(ranks)) > 1 for ranks in self.ranks)
+
+
+def encode_rankings(
+    rankings: Iterable[Ranking], text: TextCodec, *, max_length: int, on_long: str
+) -> tuple[list[Comparison], list[str]]:
+    """Tokenize rankings; those of the same answers to the same prompt become one `Comparison`.
+
+    Returns:
+        The comparisons, in order of first appearance, and a sentence for each ranking left out.
+
+    Raises:
+        UserError: a row is too long and `on_long` is stop, or nothing is left.
+    """
+    groups: dict[str, Comparison] = {}
+    texts: dict[str, list[str]] = {}
+    skipped = []
+    for number, ranking in enumerate(rankings, 1):
+        answers = [response.text for response in ranking.responses]
+        key = json.dumps([ranking.prompt_id, sorted(answers)])
+        if key not in groups:
+            prompt = text.prompt(ranking.prompt)
+            responses = [text.response(answer) for answer in answers]
+            longest = len(prompt) + max(map(len, responses))
+            if longest > max_length:
+                sentence = (
+                    f"ranking {number} (prompt {ranking.prompt_id}) has a row of {longest} tokens, "
+                    f"more than the {max_length} that fit"
+                )
+                if on_long == "stop":
+                    raise UserError(f"{sentence}; shorten it, or pass --on_long skip or truncate")
+                if on_long == "skip" or len(prompt) >= max_length:
+                    skipped.append(sentence)
+                    continue
+                responses = [response[: max_length - len(prompt)] for response in responses]
+            groups[key] = Comparison(ranking.prompt_id, prompt, responses)
+            texts[key] = answers
+        groups[key].ranks.append(_in_order(texts[key], answers, ranking.ranks))
+        groups[key].labelers.append(ranking.labeler_id or "unknown")
+    return list(groups.values()), skipped
+
+
+def split_by_prompt(
+    comparisons: Sequence[Comparison], fraction: float, *, seed: int
+) -> tuple[list[Comparison], list[Comparison]]:
+    """Training and held-out comparisons; all rankings of a prompt fall on the same side.
+
+    Raises:
+        UserError: one side is empty.
+    """
+    ids = sorted({c.prompt_id for c in comparisons}, key=lambda i: derive(seed, f"reward/split/{i}"))
+    held = set(ids[: round(len(ids) * fraction)])
+    train = [c for c in comparisons if c.prompt_id not in held]
+    test = [c for c in comparisons if c.prompt_id in held]
+    if fraction and not (train and test):
+        raise UserError(
+            f"eval_fraction {fraction} of {len(ids)} prompts leaves one side empty; give more rankings or change it"
+        )
+    return train, test
+
+
+@dataclass(frozen=True)
+class RankedScores:
+    """One row per labeler's ranking: indices into the flat scores of a batch, ranks, and which entries are real.
+
+    Attributes:
+        index_LK: which of the batch's answers stands in each place.
+        ranks_LK: 1 is best.
+        present_LK: false where a ranking has fewer than K answers.
+    """
+
+    index_LK: Tensor
+    ranks_LK: Tensor
+    present_LK: Tensor
+
+
+def ranked_scores(comparisons: Sequence[Comparison], device: torch.device) -> RankedScores:
+    """Lay out the rankings of several comparisons whose answers are scored in order, one after the other."""
+    width = max(len(c.responses) for c in comparisons)
+    index, ranks, present = [], [], []
+    offset = 0
+    for comparison in comparisons:
+        count = len(comparison.responses)
+        filler = [0] * (width - count)
+        for labeler_ranks in comparison.ranks:
+            index.append([*range(offset, offset + count), *filler])
+            ranks.append([*labeler_ranks, *filler])
+            present.append([True] * count + [False] * len(filler))
+        offset += count
+    return RankedScores(*(torch.tensor(rows, device=device) for rows in (index, ranks, present)))
+
+
+def _in_order(answers: Sequence[str], shown: Sequence[str], ranks: Sequence[int]) -> list[int]:
+    """A labeler's ranks in the order of `answers`; the same text twice is matched in order."""
+    places: dict[str, list[int]] = {}
+    for text, rank in zip(shown, ranks, strict=True):
+        places.setdefault(text, []).append(rank)
+    return [places[text].pop(0) for text in answers]

@@ -1,0 +1,145 @@
+"""The whole reward-model stage: read, train, shift so that demonstrations score 0, measure, write."""
+
+import json
+from collections.abc import Sequence
+
+from instructgpt.data.cursor import ShuffledCursor
+from instructgpt.data.reading import load_records
+from instructgpt.data.records import Demonstration, Ranking
+from instructgpt.distributed.training import TrainingRun
+from instructgpt.errors import UserError
+from instructgpt.evaluation.stats import Interval
+from instructgpt.models.load import context_length, is_scorer, pick_device
+from instructgpt.reward.config import RewardConfig
+from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
+from instructgpt.reward.model import RewardModel
+from instructgpt.reward.trainer import RewardModelTrainer
+from instructgpt.reward.validation import evaluate, judge
+from instructgpt.run.config import Resolved
+from instructgpt.run.directory import Run, file_hashes, write_atomically
+from instructgpt.run.progress import say, say_skipped
+from instructgpt.sft.model import SFTModel
+
+
+def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward") -> Run:
+    """Run the stage and return its run directory; continues a run that was interrupted.
+
+    Raises:
+        UserError: the model or the data cannot be used, or the directory holds another run.
+    """
+    resolved = config if isinstance(config, Resolved) else Resolved.of(config)
+    config = resolved.config
+    files = config.data + config.eval_data + config.demonstrations
+    facts = {"seed": config.seed, "data": file_hashes(files), "parents": [config.model]}
+    with TrainingRun(stage, resolved, facts) as run:
+        if run.is_done:
+            return run.run
+        reward = _open(config)
+        training, held_out = _comparisons(config, reward)
+        trainer = _train_loop(run, reward, training, held_out)
+        _set_shift(config, reward)
+        _write_evaluation(run, trainer, held_out)
+        reward.save(run.run.model_path)
+        _check_saved_head(run, reward)
+        return run.finish()
+
+
+def _train_loop(
+    run: TrainingRun, reward: RewardModel, training: Sequence[Comparison], held_out: Sequence[Comparison]
+) -> RewardModelTrainer:
+    config: RewardConfig = run.config  # type: ignore[assignment]
+    cursor = ShuffledCursor(len(training), seed=config.seed, stream="reward/order")
+    total = -(-len(training) // config.batch_size) * config.epochs
+    total = min(total, config.max_steps) if config.max_steps else total
+    trainer = RewardModelTrainer(reward, config, total)
+    trainer.state.counters["position"] = 0
+    run.restore(trainer.state)
+    cursor.position = trainer.state.counters["position"]
+    run.expect(total, trainer.step)
+    while trainer.step < total:
+        with run.phase("train"):
+            metrics = trainer.train_step([training[i] for i in cursor.take_rest_of_epoch(config.batch_size)])
+        if held_out and config.eval_every and trainer.step % config.eval_every == 0:
+            with run.phase("validation"):
+                metrics["reward/validation_accuracy"] = _evaluation(config, reward, held_out)["accuracy"]["estimate"]
+        trainer.state.counters["position"] = cursor.position
+        run.after_step(trainer.step, trainer.state, metrics)
+    return trainer
+
+
+def _open(config: RewardConfig) -> RewardModel:
+    """A reward model to train on, or a new head on a policy's trunk."""
+    device = pick_device(config.device)
+    if is_scorer(config.model):
+        reward = RewardModel(config.model, template=config.template, device=device)
+        reward.shift = 0.0  # found again at the end, for the new weights
+        return reward
+    policy = SFTModel(config.model, template=config.template, device=device)
+    return RewardModel(policy, seed=config.seed)
+
+
+def _comparisons(config: RewardConfig, reward: RewardModel) -> tuple[list[Comparison], list[Comparison]]:
+    training = _read(config, reward, config.data)
+    if config.eval_data:
+        held_out = _read(config, reward, config.eval_data)
+    else:
+        training, held_out = split_by_prompt(training, config.eval_fraction, seed=config.seed)
+    tied = [c for c in training if not c.has_pair]
+    if config.ties == "drop" and tied:
+        training = [c for c in training if c.has_pair]
+        say(f"{len(tied)} prompts whose answers are all tied teach nothing and are left out (ties: drop)")
+    if not training:
+        raise UserError(
+            f"{', '.join(config.data)}: all answers of every prompt are tied, so there is no pair to learn from; "
+            "rank them, or pass --ties half"
+        )
+    return training, held_out
+
+
+def _read(config: RewardConfig, reward: RewardModel, paths: Sequence[str]) -> list[Comparison]:
+    rankings = load_records(paths, Ranking, format=config.format, on_error=config.on_error)
+    longest = min(config.max_length, context_length(reward.model.config) or config.max_length)
+    comparisons, skipped = encode_rankings(rankings, reward.text, max_length=longest, on_long=config.on_long)
+    say_skipped(skipped)
+    return comparisons
+
+
+def _set_shift(config: RewardConfig, reward: RewardModel) -> None:
+    """The labelers' demonstrations shall score 0 on average (section 3.5)."""
+    reward.shift = 0.0
+    demonstrations = load_records(config.demonstrations, Demonstration, on_error=config.on_error)
+    if not demonstrations:
+        say("no demonstrations given: scores are not shifted (pass --demonstrations to make them score 0)")
+        return
+    scores = reward.score(
+        [d.prompt for d in demonstrations],
+        [d.response for d in demonstrations],
+        dtype=config.dtype,
+        micro_batch_tokens=config.micro_batch_tokens,
+    )
+    reward.shift = scores.mean().item()
+
+
+def _evaluation(config: RewardConfig, reward: RewardModel, held_out: Sequence[Comparison]) -> dict:
+    pairs = judge(reward, held_out, dtype=config.dtype, micro_batch_tokens=config.micro_batch_tokens)
+    return evaluate(pairs)
+
+
+def _write_evaluation(run: TrainingRun, trainer: RewardModelTrainer, held_out: Sequence[Comparison]) -> None:
+    evaluation = _evaluation(trainer.config, trainer.reward, held_out) if held_out else {}
+    evaluation["shift"] = trainer.reward.shift
+    write_atomically(run.directory.path / "evaluation.json", json.dumps(evaluation, indent=1) + "\n")
+    if "accuracy" in evaluation:
+        say(f"reward: held-out accuracy {Interval(**evaluation['accuracy'])} untied pairs")
+
+
+def _check_saved_head(run: TrainingRun, reward: RewardModel) -> None:
+    """What was written opens again with the same scores (the head is new, and a lost head is silent)."""
+    again = RewardModel(run.run.model_path, template=reward.text.template, device=str(reward.device))
+    probe = [reward.text.eos, reward.text.eos]
+    before, after = (m.score_tokens([probe], [probe]) for m in (reward, again))
+    if not before.equal(after):
+        raise RuntimeError(
+            f"{run.run.model_path} scores {after.item():.6g} where the trained model scores {before.item():.6g}; "
+            "likely cause: the architecture saves its scalar head under another name"
+        )

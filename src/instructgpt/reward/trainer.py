@@ -1,0 +1,98 @@
+"""Reward-model training: all pairs of a prompt's K answers are one batch element (section 3.5, footnote 5).
+
+Axes: L labelers' rankings, K ranked responses, N answers of a batch.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from instructgpt.distributed.optimizer import clip_and_step, make_adam
+from instructgpt.distributed.state import TrainState
+from instructgpt.distributed.world import world
+from instructgpt.models.forward import autocast, budget_groups, last_token_scores, pad_rows
+from instructgpt.reward.config import RewardConfig
+from instructgpt.reward.data import Comparison, ranked_scores
+from instructgpt.reward.loss import pair_accuracy, prompts_with_pairs, ranking_loss
+from instructgpt.reward.model import RewardModel
+from instructgpt.run.schedule import multiplier
+
+
+class RewardModelTrainer:
+    """Trains a reward model on rankings.
+
+    Args:
+        reward: the model; it is trained in place.
+        config: the stage's settings.
+        total_steps: the length of the learning-rate schedule.
+    """
+
+    def __init__(self, reward: RewardModel, config: RewardConfig, total_steps: int = 0) -> None:
+        self.reward, self.config, self.total_steps = reward, config, total_steps
+        self.world = world()
+        self.state = TrainState(
+            modules={"reward": reward.model},
+            optimizers={"reward": make_adam(reward.model, config)},
+            counters={"step": 0},
+        )
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken."""
+        return self.state.counters["step"]
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step: cosine to 10 % over the whole run (C.2)."""
+        config, total = self.config, max(self.total_steps, 1)
+        shape = multiplier(config.schedule, min(self.step, total), total, config.warmup, config.min_lr_ratio)
+        return config.learning_rate * shape
+
+    def train_step(self, batch: Sequence[Comparison]) -> dict[str, float]:
+        """One optimizer step on eq. 1, averaged over every labeler's ranking in the batch."""
+        config, device = self.config, self.reward.device
+        everything = ranked_scores(batch, device)
+        count = self.world.sum(prompts_with_pairs(everything.ranks_LK, everything.present_LK, config.ties))
+        totals = torch.zeros(3, device=device)  # loss, pairs ordered right, pairs
+        rows = [len(comparison.responses) for comparison in batch]
+        lengths = [comparison.longest for comparison in batch]
+        for group in budget_groups(lengths, config.micro_batch_tokens, rows):
+            loss, right, pairs = self.compute_comparison_loss([batch[i] for i in group])
+            (loss / count.clamp(min=1)).backward()
+            totals += torch.stack([loss.detach(), right, pairs])
+        loss, right, pairs = self.world.sum(totals).tolist()
+        metrics = {
+            "reward/loss": loss / max(count.item(), 1),
+            "reward/accuracy": right / pairs if pairs else float("nan"),
+            "reward/learning_rate": self.learning_rate,
+        }
+        metrics["reward/grad_norm"] = clip_and_step(
+            self.state.optimizers["reward"],
+            learning_rate=self.learning_rate,
+            max_norm=config.max_grad_norm,
+            what="reward model",
+        )
+        self.state.counters["step"] += 1
+        return metrics
+
+    def compute_comparison_loss(self, batch: Sequence[Comparison]) -> tuple[Tensor, Tensor, Tensor]:
+        """Eq. 1 over some prompts, each answer forwarded once.
+
+        Returns:
+            The sum of the per-ranking losses (with gradient), and of all untied pairs how many are ordered
+            right and how many there are.
+        """
+        scores_N = self._scores(batch)
+        ranked = ranked_scores(batch, self.reward.device)
+        scores_LK = scores_N[ranked.index_LK]
+        loss, _ = ranking_loss(scores_LK, ranked.ranks_LK, ranked.present_LK, self.config.ties)
+        right_L, pairs_L = pair_accuracy(scores_LK.detach(), ranked.ranks_LK, ranked.present_LK)
+        return loss, right_L.sum(), pairs_L.sum().float()
+
+    def _scores(self, batch: Sequence[Comparison]) -> Tensor:
+        """Raw scores of all answers of the batch, one after the other, (N,)."""
+        prompts = [comparison.prompt for comparison in batch for _ in comparison.responses]
+        responses = [response for comparison in batch for response in comparison.responses]
+        with autocast(self.config.dtype, self.reward.device):
+            return last_token_scores(self.reward.model, pad_rows(prompts, responses, device=self.reward.device))

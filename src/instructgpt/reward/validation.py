@@ -1,0 +1,75 @@
+"""How good a reward model is on held-out rankings: accuracy by K, margin and labeler, and calibration."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import torch
+
+from instructgpt.evaluation.stats import calibration, clustered_share
+from instructgpt.reward.data import Comparison
+from instructgpt.reward.model import RewardModel
+
+
+class JudgedPair(NamedTuple):
+    """One untied pair: was the better answer scored higher (½ when equal), and what surrounds it."""
+
+    prompt_id: str
+    right: float
+    k: int
+    margin: int
+    labeler: str
+    probability: float
+    """σ(r_first − r_second), for the answer that stands first in the data."""
+    first_won: bool
+
+
+def judge(reward: RewardModel, comparisons: Sequence[Comparison], *, dtype: str, micro_batch_tokens: int) -> list[JudgedPair]:
+    """Score every answer once and hold every untied pair of every labeler against it."""
+    prompts = [c.prompt for c in comparisons for _ in c.responses]
+    responses = [response for c in comparisons for response in c.responses]
+    scores = reward.score_tokens(prompts, responses, dtype=dtype, micro_batch_tokens=micro_batch_tokens)
+    pairs, offset = [], 0
+    for comparison in comparisons:
+        count = len(comparison.responses)
+        own = scores[offset : offset + count]
+        offset += count
+        for ranks, labeler in zip(comparison.ranks, comparison.labelers, strict=True):
+            for i, j in combinations(range(count), 2):
+                if ranks[i] == ranks[j]:
+                    continue
+                first_won = ranks[i] < ranks[j]
+                gap = (own[i] - own[j]).item()
+                right = 0.5 if gap == 0 else float((gap > 0) == first_won)
+                probability = torch.sigmoid(torch.tensor(gap)).item()
+                margin = abs(ranks[i] - ranks[j])
+                pairs.append(
+                    JudgedPair(comparison.prompt_id, right, count, margin, labeler, probability, first_won)
+                )
+    return pairs
+
+
+def evaluate(pairs: Sequence[JudgedPair]) -> dict[str, Any]:
+    """Accuracy with 95 % intervals clustered by prompt, in all and by K, margin and labeler; calibration.
+
+    Returns:
+        JSON-ready; empty when there is no untied pair.
+    """
+    if not pairs:
+        return {}
+    result: dict[str, Any] = {"accuracy": _accuracy(pairs)}
+    for name, key in (("by_k", "k"), ("by_margin", "margin"), ("by_labeler", "labeler")):
+        groups: dict[Any, list[JudgedPair]] = defaultdict(list)
+        for pair in pairs:
+            groups[getattr(pair, key)].append(pair)
+        result[name] = {str(value): _accuracy(groups[value]) for value in sorted(groups)}
+    fit = calibration([pair.probability for pair in pairs], [pair.first_won for pair in pairs])
+    bins = [{"predicted": b.predicted, "observed": b.observed, "count": b.n} for b in fit.bins]
+    result["calibration"] = {"bins": bins, "ece": fit.error}
+    return result
+
+
+def _accuracy(pairs: Sequence[JudgedPair]) -> dict[str, float]:
+    return asdict(clustered_share([pair.right for pair in pairs], [pair.prompt_id for pair in pairs]))

@@ -1,0 +1,238 @@
+"""Layered configuration: defaults < presets < YAML files < flags, with the source of every value.
+
+A stage's configuration is a frozen pydantic model with flat keys. A YAML file is either flat (the keys of one
+stage) or has one section per stage (`sft:`, `reward:`, `ppo:` …), so that one file can describe a whole pipeline.
+In a preset every value is written `{value: 9.65e-6, source: "paper: C.1"}`.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from instructgpt.errors import UserError
+
+STAGES = ("init", "pretrain", "sft", "sample", "rank", "reward", "ppo", "evaluate")
+
+
+def _one_or_many(value: Any) -> Any:
+    return (value,) if isinstance(value, str | Path) else value
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+"""One path or several; a single string is taken as a list of one."""
+
+
+class Config(BaseModel):
+    """The base of every configuration: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class StageConfig(Config):
+    """The keys that all training stages share."""
+
+    out: str = Field(description="run directory to write")
+    seed: int = Field(0, ge=0, description="the one seed; every random stream derives from it")
+    device: str = Field("auto", description="cpu, cuda, cuda:N, or auto (a GPU where there is one)")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="precision of the forward pass; master weights and losses stay float32"
+    )
+    threads: int = Field(0, ge=0, description="CPU threads (0: as many as there are cores)")
+    template: str = Field(
+        "auto",
+        description="how a prompt becomes text: auto (the tokenizer's chat template if it has one), chat, "
+        "plain, or a pattern with {prompt}",
+    )
+    micro_batch_tokens: int = Field(
+        4096, ge=1, description="padded tokens per forward pass; a hardware setting that changes no result"
+    )
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="Adam's beta1")
+    adam_beta2: float = Field(0.95, ge=0, lt=1, description="Adam's beta2")
+    adam_epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm, per model")
+    save_every: int = Field(
+        50, ge=0, description="optimizer steps between checkpoints (0: none but the last)"
+    )
+    keep_checkpoints: int = Field(2, ge=1, description="how many of the newest checkpoints stay")
+    resume: str = Field(
+        "auto", description="auto (continue where there is a run), never, or a checkpoint directory"
+    )
+    on_error: Literal["stop", "skip"] = Field(
+        "stop", description="what a bad record or an over-long prompt does: stop, or skip and count"
+    )
+    report_to: Literal["none", "tensorboard", "wandb"] = Field("none", description="tracker to copy metrics to")
+
+    @classmethod
+    def load(cls, *files: str | Path, preset: str | Sequence[str] = (), **values: Any) -> Self:
+        """A configuration from presets, YAML files and keyword values, later ones winning."""
+        presets = [preset] if isinstance(preset, str) else preset
+        return resolve(cls, presets=presets, files=files, flags=values).config
+
+
+RUNTIME_KEYS = frozenset(
+    {"out", "resume", "save_every", "keep_checkpoints", "report_to", "device", "threads"}
+)
+"""Keys that may differ when a run is continued: none of them decides a result. Device and threads are checked
+against `run.json` apart, because on another number of threads float sums round differently."""
+
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[C]):
+    """A configuration together with where each value came from."""
+
+    config: C
+    sources: dict[str, str]
+
+    @classmethod
+    def of(cls, config: C) -> "Resolved[C]":
+        """A configuration made in Python: what was set there, and the defaults."""
+        given = config.model_fields_set
+        return cls(config, {key: "Python" if key in given else "default" for key in type(config).model_fields})
+
+    def to_yaml(self) -> str:
+        """YAML that any command takes back, each value followed by its source as a comment."""
+        lines = []
+        for key, value in self.config.model_dump(mode="json").items():
+            text = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=True)
+            lines.append(f"{key}: {text.removesuffix('...' + chr(10)).strip()}  # {self.sources[key]}")
+        return "\n".join(lines) + "\n"
+
+
+def resolve(
+    cls: type[C],
+    *,
+    presets: Iterable[str] = (),
+    files: Iterable[str | Path] = (),
+    flags: Mapping[str, Any] | None = None,
+    stage: str = "",
+) -> Resolved[C]:
+    """Merge the layers into one `cls`. `stage` names the section to take from sectioned files.
+
+    Raises:
+        UserError: an unknown key or a wrong type, naming the file or flag, the key and the nearest valid key.
+    """
+    layers: list[tuple[str, dict[str, tuple[Any, str]]]] = []
+    for name in presets:
+        layers.append((f"preset {name}", _read_preset(name, stage)))
+    for file in files:
+        values = _section(read_yaml(file), stage, str(file))
+        layers.append((str(file), {key: (value, str(file)) for key, value in values.items()}))
+    given = {key: (_scalar(value), f"--{key}") for key, value in (flags or {}).items() if value is not None}
+    layers.append(("the command line", given))
+
+    merged: dict[str, Any] = {}
+    sources = dict.fromkeys(cls.model_fields, "default")
+    for place, layer in layers:
+        for key, (value, source) in layer.items():
+            if key not in cls.model_fields:
+                raise UserError(f"{place}: unknown key '{key}'{nearest(key, cls.model_fields)}")
+            merged[key], sources[key] = value, source
+    try:
+        return Resolved(cls(**merged), sources)
+    except ValidationError as error:
+        raise UserError(_sentence(error.errors()[0], sources, stage)) from None
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the closest valid word, or the empty string."""
+    close = difflib.get_close_matches(word, list(valid), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping, or a `UserError` that says what is wrong with it."""
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; check the path of the configuration") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); give a YAML file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise UserError(f"{path}{line}: {problem}; mend the YAML there") from None
+    if not isinstance(data, dict) or not data:
+        raise UserError(f"{path}: a configuration is 'key: value' lines, this file holds none")
+    return data
+
+
+def preset_names() -> list[str]:
+    """The presets that ship with the package."""
+    return sorted(path.stem for path in (configs_folder() / "presets").glob("*.yaml"))
+
+
+def configs_folder() -> Path:
+    """`configs/`: inside the package when installed from a wheel, at the root of a checkout otherwise."""
+    installed = Path(__file__).parents[1] / "configs"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "configs"
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset's YAML by name, with all its sections."""
+    path = configs_folder() / "presets" / f"{name}.yaml"
+    if not path.is_file():
+        known = preset_names()
+        raise UserError(
+            f"there is no preset '{name}'{nearest(name, known)}; the presets are {', '.join(known)}"
+        )
+    return read_yaml(path)
+
+
+def _read_preset(name: str, stage: str) -> dict[str, tuple[Any, str]]:
+    values = _section(read_preset(name), stage, f"preset {name}")
+    layer: dict[str, tuple[Any, str]] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and set(value) == {"value", "source"}:
+            layer[key] = (value["value"], f"preset {name} ({value['source']})")
+        else:
+            layer[key] = (value, f"preset {name}")
+    return layer
+
+
+def _section(data: dict[str, Any], stage: str, place: str) -> dict[str, Any]:
+    """The part of a file that speaks of this stage: its section, or the whole file when it has no sections."""
+    sections = {key for key in data if key in STAGES and isinstance(data[key], dict)}
+    if not sections:
+        return data
+    strangers = [key for key in data if key not in sections]
+    if strangers:
+        raise UserError(
+            f"{place}: unknown key '{strangers[0]}' beside the sections {', '.join(sorted(sections))}"
+            f"{nearest(strangers[0], STAGES)}"
+        )
+    if stage not in sections:
+        raise UserError(f"{place}: has no section '{stage}:', only {', '.join(sorted(sections))}")
+    return data[stage]
+
+
+def _scalar(value: Any) -> Any:
+    """A flag's text as YAML reads it, so that `--clip null` and `--clip 0.2` mean what they say in a file."""
+    if isinstance(value, str) and value.strip().lower() in {"null", "none"}:
+        return None
+    return value
+
+
+def _sentence(error: ErrorDetails, sources: Mapping[str, str], stage: str) -> str:
+    """pydantic's first complaint as one sentence that names the place, the key and the remedy."""
+    key = str(error["loc"][0]) if error["loc"] else ""
+    what = f"{stage} " if stage else ""
+    if error["type"] == "missing":
+        return f"{what}needs '{key}': give --{key} or put '{key}:' into a YAML file"
+    source = sources.get(key, "")
+    place = f"{source}: " if source and not source.startswith(("--", "default")) else ""
+    reason = error["msg"].removeprefix("Value error, ")
+    reason = reason[0].lower() + reason[1:]
+    given = "" if not key or error["type"] == "value_error" else f" (given: {error['input']!r})"
+    label = f"--{key}: " if source.startswith("--") else f"{key}: " if key else ""
+    return f"{place}{label}{reason}{given}"

@@ -1,0 +1,240 @@
+"""The run directory: one layout for every stage (config, provenance, metrics, timings, samples, model)."""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TextIO
+
+from instructgpt.errors import UserError
+from instructgpt.run.config import RUNTIME_KEYS, Resolved
+
+PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
+STREAMS = ("metrics.jsonl", "samples.jsonl")
+"""Files whose lines carry a step and are cut back to the checkpoint on resume."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk, as the stages return it."""
+
+    dir: Path
+
+    @property
+    def model_path(self) -> Path:
+        """The final model (raw weights), a Hugging Face directory."""
+        return self.dir / "model"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """`run.json`: command, versions, seeds, data hashes, lineage, status."""
+        return json.loads((self.dir / "run.json").read_text())
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """`metrics.jsonl`, one dictionary per optimizer step."""
+        return read_lines(self.dir / "metrics.jsonl")
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """`evaluation.json`, what the stage measured at its end (empty if it measured nothing)."""
+        path = self.dir / "evaluation.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+
+class RunDirectory:
+    """Opens `out` for one stage, refuses what would mix two runs, and writes its files.
+
+    Args:
+        out: the directory.
+        stage: which stage runs here.
+        resolved: the configuration with its sources.
+
+    Raises:
+        UserError: another process is at work here, the directory holds another stage or a run with another
+            configuration, or it cannot be written.
+    """
+
+    def __init__(self, out: str | Path, stage: str, resolved: Resolved[Any]) -> None:
+        self.path = Path(out)
+        self.stage = stage
+        self._config = resolved
+        self._streams: dict[str, TextIO] = {}
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{self.path}: another process is writing this run; wait for it to end") from None
+        self.info = self._read_info()
+        self._refuse_another_run()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether this very run has already finished here."""
+        return self.info.get("status") == "done"
+
+    def start(self, facts: Mapping[str, Any]) -> None:
+        """Write `config.yaml` and `run.json` (status running); keeps what an earlier part of the run wrote."""
+        write_atomically(self.path / "config.yaml", self._config.to_yaml())
+        provenance = {
+            "stage": self.stage,
+            "status": "running",
+            "command": sys.argv,
+            "versions": _versions(),
+            "git_commit": _git_commit(),
+            "machine": _machine(),
+            "started": self.info.get("started") or _now(),
+            "config": self._config.config.model_dump(mode="json"),
+            "config_sources": self._config.sources,
+        }
+        self.update({**self.info, **provenance, **facts})
+
+    def update(self, facts: Mapping[str, Any]) -> None:
+        """Merge facts into `run.json`, atomically."""
+        self.info = {**self.info, **facts}
+        write_atomically(self.path / "run.json", json.dumps(self.info, indent=1) + "\n")
+
+    def finish(self, status: str = "done") -> None:
+        """Set the status and the time; close the streams and give the lock back."""
+        self.update({"status": status, "finished": _now()})
+        self.close()
+
+    def close(self) -> None:
+        """Close the streams and give the lock back."""
+        for stream in self._streams.values():
+            stream.close()
+        self._streams.clear()
+        self._lock.close()
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        """Add one JSON line to `metrics.jsonl`, `timings.jsonl` or `samples.jsonl`."""
+        if name not in self._streams:
+            self._streams[name] = (self.path / name).open("a", encoding="utf-8")
+        self._streams[name].write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._streams[name].flush()
+
+    def sync(self) -> None:
+        """Push the streams to the disk, so that a checkpoint never outlives its metrics."""
+        for stream in self._streams.values():
+            os.fsync(stream.fileno())
+
+    def cut_back(self, step: int) -> None:
+        """Drop every line after `step` (and a line cut short by a crash): they will be reproduced."""
+        for name in STREAMS:
+            path = self.path / name
+            if path.exists():
+                rows = [row for row in read_lines(path) if row["step"] <= step]
+                text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                write_atomically(path, text)
+
+    def _read_info(self) -> dict[str, Any]:
+        path = self.path / "run.json"
+        try:
+            return json.loads(path.read_text()) if path.exists() else {}
+        except (OSError, ValueError):
+            raise UserError(f"{path}: cannot be read as JSON; remove {self.path} or choose another --out") from None
+
+    def _refuse_another_run(self) -> None:
+        if not self.info:
+            return
+        if self.info.get("stage") != self.stage:
+            raise UserError(
+                f"{self.path} holds a run of '{self.info.get('stage')}', not of '{self.stage}'; choose another --out"
+            )
+        config = self._config.config
+        if getattr(config, "resume", "auto") == "never":
+            raise UserError(
+                f"{self.path} already holds a run and --resume is 'never'; choose another --out or remove it"
+            )
+        new = config.model_dump(mode="json")
+        old = self.info.get("config", new)
+        changed = sorted(key for key in new if key not in RUNTIME_KEYS and new[key] != old.get(key))
+        if changed:
+            listing = ", ".join(f"{key} ({old.get(key)!r} -> {new[key]!r})" for key in changed)
+            raise UserError(
+                f"{self.path} holds a run with other settings: {listing}; choose another --out, or restore them"
+            )
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON lines of a stream; a last line cut short by a crash is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            if line:
+                rows.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise UserError(f"{path} line {number}: not valid JSON; remove that line") from None
+    return rows
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a small text file so that a reader (or a crash) sees the old or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error.strerror}); free space or choose another --out") from None
+
+
+def file_hashes(paths: Iterable[str | Path]) -> dict[str, str]:
+    """SHA-256 of each file, for `run.json`; a directory is left out (a model names itself by its config)."""
+    hashes = {}
+    for path in map(Path, paths):
+        if path.is_file():
+            with path.open("rb") as file:
+                hashes[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "unknown"
+    return versions
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that the code runs from, if it is one."""
+    here = Path(__file__).resolve().parent
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()
+
+
+def _machine() -> dict[str, Any]:
+    return {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

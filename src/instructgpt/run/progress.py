@@ -1,0 +1,81 @@
+"""What a person sees while a stage runs: a bar on a terminal, plain lines elsewhere. Everything goes to stderr."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+PLAIN_EVERY_SECONDS = 10.0
+console = Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """One line to the user."""
+    console.print(message, markup=False, soft_wrap=True)
+
+
+def say_skipped(sentences: Sequence[str], shown: int = 5) -> None:
+    """Name what was left out: the first few, and how many in all."""
+    for sentence in sentences[:shown]:
+        say(f"skipped: {sentence}")
+    if len(sentences) > shown:
+        say(f"skipped: {len(sentences)} in all")
+
+
+class StageProgress:
+    """Progress of one stage: how many of its steps are done, and the latest figures.
+
+    Args:
+        name: the stage, as shown.
+        total: the number of steps.
+        done: how many were done before (a resumed run).
+    """
+
+    def __init__(self, name: str, total: int, done: int = 0) -> None:
+        self.name, self.total, self.done = name, total, done
+        self._bar: Progress | None = None
+        self._last_plain = -float("inf")
+        self._started, self._done_before = time.monotonic(), done
+
+    def __enter__(self) -> Self:
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=console,
+            )
+            self._task = self._bar.add_task(self.name, total=self.total, completed=self.done, figures="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, done: int, figures: Mapping[str, float]) -> None:
+        """Show that `done` steps are done, with a few figures."""
+        self.done = done
+        text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        if self._bar:
+            self._bar.update(self._task, completed=done, figures=text)
+        elif time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS or done == self.total:
+            self._last_plain = time.monotonic()
+            print(f"{self.name}: {done}/{self.total}{self._time_left()}  {text}", file=sys.stderr, flush=True)
+
+    def _time_left(self) -> str:
+        since = self.done - self._done_before
+        if since == 0 or self.done == self.total:
+            return ""
+        seconds = (time.monotonic() - self._started) / since * (self.total - self.done)
+        return f", {seconds / 60:.0f} min left" if seconds > 90 else f", {seconds:.0f} s left"

@@ -1,0 +1,33 @@
+"""Every random stream is a function of the run's seed, a name and counters; nothing hidden has to be saved.
+
+`derive(seed, "episode", 17)` is the same on every machine and in every process. A stream's whole state is its
+counters (which episode, which epoch, which optimizer step), and those stand in the training state.
+"""
+
+import hashlib
+
+import numpy as np
+import torch
+
+
+def derive(seed: int, stream: str, *counters: int) -> int:
+    """A 63-bit seed for one use of one stream.
+
+    >>> derive(0, "episode", 1) == derive(0, "episode", 1)
+    True
+    >>> derive(0, "episode", 1) == derive(0, "episode", 2)
+    False
+    """
+    text = "/".join([str(seed), stream, *map(str, counters)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def permutation(count: int, seed: int, stream: str, *counters: int) -> list[int]:
+    """A permutation of `range(count)` drawn from one use of one stream."""
+    rng = np.random.Generator(np.random.Philox(key=derive(seed, stream, *counters)))
+    return rng.permutation(count).tolist()
+
+
+def seed_torch(seed: int, stream: str, *counters: int) -> None:
+    """Start torch's global generator (dropout, new heads) at one use of one stream."""
+    torch.manual_seed(derive(seed, stream, *counters))

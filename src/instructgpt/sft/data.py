@@ -1,0 +1,111 @@
+"""Demonstrations as token sequences, and the batches of one training run."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from instructgpt.data.cursor import ShuffledCursor
+from instructgpt.data.pretrain import PretrainingText
+from instructgpt.data.records import Demonstration
+from instructgpt.data.text import TextCodec
+from instructgpt.errors import UserError
+from instructgpt.sft.config import SFTConfig
+
+
+@dataclass(frozen=True)
+class Example:
+    """Tokens to read (`prompt`) and tokens to learn (`response`, its end-of-text token included)."""
+
+    prompt: list[int]
+    response: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.response)
+
+
+def encode(demonstration: Demonstration, text: TextCodec, *, loss: str = "completion") -> Example:
+    """One demonstration as tokens; with `loss="all"` everything after the first token is to be learnt."""
+    example = Example(text.prompt(demonstration.prompt), text.response(demonstration.response))
+    return example if loss == "completion" else whole_sequence(example.prompt + example.response)
+
+
+def whole_sequence(tokens: Sequence[int]) -> Example:
+    """A text in which every token but the first is learnt."""
+    return Example(list(tokens[:1]), list(tokens[1:]))
+
+
+def encode_all(
+    demonstrations: Iterable[Demonstration], text: TextCodec, config: SFTConfig, *, max_length: int
+) -> tuple[list[Example], list[str]]:
+    """Encode demonstrations; returns the examples and a sentence for each one left out.
+
+    Raises:
+        UserError: an example is too long and `on_long` is stop.
+    """
+    examples, skipped = [], []
+    for number, demonstration in enumerate(demonstrations, 1):
+        example = encode(demonstration, text, loss=config.loss)
+        if len(example) > max_length:
+            sentence = (
+                f"demonstration {number} (prompt {demonstration.prompt_id}) has {len(example)} tokens, "
+                f"more than the {max_length} that fit"
+            )
+            room = max_length - len(example.prompt)
+            if config.on_long == "stop":
+                raise UserError(f"{sentence}; shorten it, or pass --on_long skip or truncate")
+            if config.on_long == "skip" or room < 1:
+                skipped.append(sentence)
+                continue
+            example = replace(example, response=example.response[:room])
+        examples.append(example)
+    if not examples:
+        raise UserError("data: no demonstration is left to train on; raise max_length or give other data")
+    return examples, skipped
+
+
+class SFTBatches:
+    """The batches of one run: shuffled epochs of demonstrations, each batch with its share of pretraining text.
+
+    Two cursors are its whole state; `positions` reads and sets them.
+    """
+
+    def __init__(self, examples: Sequence[Example], pretrain: PretrainingText | None, config: SFTConfig) -> None:
+        self.examples, self.pretrain, self.config = examples, pretrain, config
+        self.per_step = config.batch_size - config.pretrain_per_step
+        if examples and self.per_step < 1:
+            raise UserError("pretrain_fraction leaves no room for demonstrations; raise batch_size")
+        self.demos = ShuffledCursor(len(examples), seed=config.seed, stream="sft/order") if examples else None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one pass over the demonstrations; the last batch may be smaller."""
+        return -(-len(self.examples) // self.per_step) if self.examples else self.config.max_steps
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        steps = self.steps_per_epoch * self.config.epochs if self.examples else self.config.max_steps
+        return min(steps, self.config.max_steps) if self.config.max_steps else steps
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Where the run stands in its data."""
+        return {
+            "demonstrations": self.demos.position if self.demos else 0,
+            "pretraining": self.pretrain.position if self.pretrain else 0,
+        }
+
+    @positions.setter
+    def positions(self, positions: dict[str, int]) -> None:
+        if self.demos:
+            self.demos.position = positions["demonstrations"]
+        if self.pretrain:
+            self.pretrain.position = positions["pretraining"]
+
+    def next(self) -> list[Example]:
+        """The next batch."""
+        batch = []
+        if self.demos:
+            batch += [self.examples[i] for i in self.demos.take_rest_of_epoch(self.per_step)]
+        if self.pretrain:
+            batch += [whole_sequence(window) for window in self.pretrain.take(self.config.pretrain_per_step)]
+        return batch

@@ -1,0 +1,112 @@
+"""`SFTModel`: a causal language model with its tokenizer, able to answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from instructgpt.data.records import PromptText
+from instructgpt.data.text import TextCodec
+from instructgpt.models.forward import autocast
+from instructgpt.models.load import load_policy, load_tokenizer, save_model
+from instructgpt.rollout.engine import RolloutEngine, Sample
+from instructgpt.rollout.sampling import Sampling
+from instructgpt.run.seeds import derive
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An answer: its text, its tokens and the log-probability of each (nats)."""
+
+    text: str
+    tokens: list[int]
+    logprobs: list[float]
+    finished: bool
+
+
+class SFTModel:
+    """A policy: any causal language model that transformers opens.
+
+    Args:
+        model: a directory, a Hub id, or a loaded model (then `tokenizer` is needed).
+        tokenizer: replaces the one beside the model.
+        template: how a prompt becomes text (see `TextCodec`).
+        device: where the model lives.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        template: str = "auto",
+        device: str = "cpu",
+    ) -> None:
+        if isinstance(model, PreTrainedModel):
+            if tokenizer is None:
+                raise TypeError("a loaded model needs its tokenizer: SFTModel(model, tokenizer)")
+            self.model = model.to(device).eval()  # type: ignore[arg-type]
+            self.tokenizer = tokenizer
+        else:
+            self.tokenizer = tokenizer or load_tokenizer(model)
+            self.model = load_policy(model, device=device)
+        self.text = TextCodec(self.tokenizer, template)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @overload
+    def generate(self, prompts: str, **settings: float | str) -> str: ...
+    @overload
+    def generate(self, prompts: Sequence[PromptText], **settings: float | str) -> list[Completion]: ...
+
+    def generate(
+        self,
+        prompts: str | Sequence[PromptText],
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        slots: int = 32,
+        dtype: str = "float32",
+    ) -> str | list[Completion]:
+        """Answer one prompt (text in, text out) or several (completions out).
+
+        Args:
+            prompts: a string, or a list of prompts (strings or conversations).
+            max_new_tokens: the cut.
+            temperature: 1 is the policy itself, 0 the likeliest token (the seed sketch used 0.7).
+            top_p: keep the likeliest tokens up to this mass.
+            top_k: keep so many likeliest tokens (0: all).
+            seed: an answer depends on this and on its place in the list, not on its neighbours.
+            slots: how many answers grow at a time.
+            dtype: precision of the forward pass.
+        """
+        sampling = Sampling(max_new_tokens, temperature, top_p, top_k, (self.text.eos,))
+        listed = [prompts] if isinstance(prompts, str) else prompts
+        tokens = [self.text.prompt(prompt) for prompt in listed]
+        seeds = [derive(seed, "generate", index) for index in range(len(tokens))]
+        completions = [self.completion(sample) for sample in self.sample(tokens, seeds, sampling, slots=slots, dtype=dtype)]
+        return completions[0].text if isinstance(prompts, str) else completions
+
+    def sample(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling, *, slots: int = 32, dtype: str = "float32"
+    ) -> list[Sample]:
+        """Answers in tokens, each from its own seed."""
+        with torch.no_grad(), autocast(dtype, self.device):
+            return RolloutEngine(self.model, slots=slots).generate(prompts, seeds, sampling)
+
+    def completion(self, sample: Sample) -> Completion:
+        """A sample with its text."""
+        return Completion(self.text.decode(sample.tokens), sample.tokens, sample.logprobs, sample.finished)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model and its tokenizer as a Hugging Face directory."""
+        return save_model(self.model, self.tokenizer, Path(path))

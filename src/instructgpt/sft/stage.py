@@ -1,0 +1,157 @@
+"""The whole SFT stage: read, train, validate, choose a checkpoint, write the model."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from instructgpt.data.pretrain import PretrainingText
+from instructgpt.data.reading import load_documents, load_records
+from instructgpt.data.records import Demonstration
+from instructgpt.data.text import plain_text
+from instructgpt.distributed.training import TrainingRun
+from instructgpt.models.load import context_length, pick_device
+from instructgpt.models.scorer import Scorer
+from instructgpt.rollout.sampling import Sampling
+from instructgpt.run.config import Resolved
+from instructgpt.run.directory import Run, file_hashes
+from instructgpt.run.progress import say_skipped
+from instructgpt.run.seeds import derive
+from instructgpt.sft.config import SFTConfig
+from instructgpt.sft.data import Example, SFTBatches, encode_all
+from instructgpt.sft.model import SFTModel
+from instructgpt.sft.trainer import SFTTrainer
+
+SAMPLES_SHOWN = 8
+
+
+def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run:
+    """Run the stage and return its run directory; continues a run that was interrupted.
+
+    Raises:
+        UserError: the model or the data cannot be used, or the directory holds another run.
+    """
+    resolved = config if isinstance(config, Resolved) else Resolved.of(config)
+    config = resolved.config
+    facts = {"seed": config.seed, "data": file_hashes(config.data + config.pretrain_data), "parents": [config.model]}
+    with TrainingRun(stage, resolved, facts) as run:
+        if run.is_done:
+            return run.run
+        policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
+        max_length = min(config.max_length, context_length(policy.model.config) or config.max_length)
+        batches = SFTBatches(
+            _encode(config, policy, _records(config, config.data), max_length) if config.data else [],
+            _pretraining(config, policy, max_length),
+            config,
+        )
+        validator = _Validator(config, policy, max_length)
+        trainer = SFTTrainer(policy, config, batches.total_steps)
+        _train_loop(run, trainer, batches, validator)
+        validator.load_best(run)
+        policy.save(run.run.model_path)
+        finished = run.finish()
+        shutil.rmtree(_best_path(run, 0).parent, ignore_errors=True)
+        return finished
+
+
+def _train_loop(run: TrainingRun, trainer: SFTTrainer, batches: SFTBatches, validator: "_Validator") -> None:
+    state = trainer.state
+    state.counters |= {"positions": batches.positions, "best": None}
+    if run.restore(state):
+        batches.positions = state.counters["positions"]
+    validator.best = state.counters["best"]
+    run.expect(batches.total_steps, trainer.step)
+    while trainer.step < batches.total_steps:
+        with run.phase("train"):
+            metrics = trainer.train_step(batches.next())
+        if validator.is_due(trainer.step, batches):
+            with run.phase("validation"):
+                metrics |= validator.validate(run, trainer)
+        state.counters |= {"positions": batches.positions, "best": validator.best}
+        run.after_step(trainer.step, state, metrics, tokens=int(metrics["sft/tokens"]))
+
+
+class _Validator:
+    """Held-out loss, the reward model's score of samples, and the best model so far (C.1: chosen by RM score)."""
+
+    def __init__(self, config: SFTConfig, policy: SFTModel, max_length: int) -> None:
+        self.config, self.policy = config, policy
+        records = _records(config, config.eval_data)
+        self.examples = _encode(config, policy, records, max_length) if records else []
+        self.records = records[: config.reward_prompts]
+        self.best: dict[str, float] | None = None
+        self._scorer: Scorer | None = None
+
+    def is_due(self, step: int, batches: SFTBatches) -> bool:
+        every = self.config.eval_every or batches.steps_per_epoch
+        return bool(self.examples) and (step % every == 0 or step == batches.total_steps)
+
+    def validate(self, run: TrainingRun, trainer: SFTTrainer) -> dict[str, float]:
+        """Measure, and keep the model if it is the best so far."""
+        metrics = {"sft/validation_loss": trainer.validation_loss(self.examples)}
+        if self.config.reward_model:
+            metrics["sft/reward_score"] = self._reward_score(run, trainer.step)
+        figure = {
+            "last": 0.0,
+            "validation_loss": -metrics["sft/validation_loss"],
+            "reward": metrics.get("sft/reward_score", 0.0),
+        }[self.config.selection]
+        if self.config.selection != "last" and (self.best is None or figure > self.best["figure"]):
+            before, self.best = self.best, {"step": trainer.step, "figure": figure}
+            self.policy.save(_best_path(run, trainer.step))
+            _keep_only(_best_path(run, 0).parent, [before, self.best])
+        return metrics
+
+    def load_best(self, run: TrainingRun) -> None:
+        """Take the chosen step's weights instead of the last ones."""
+        if self.best:
+            step = int(self.best["step"])
+            self.policy.model.load_state_dict(SFTModel(_best_path(run, step)).model.state_dict())
+            run.directory.update({"selected_step": step, "selected_by": self.config.selection})
+
+    def _reward_score(self, run: TrainingRun, step: int) -> float:
+        """Mean score of one sample for each validation prompt, with the same seeds at every validation."""
+        config = self.config
+        if self._scorer is None:
+            self._scorer = Scorer(config.reward_model, template=config.template, device=str(self.policy.device))
+        prompts = [self.policy.text.prompt(record.prompt) for record in self.records]
+        sampling = Sampling(config.response_length, stop_tokens=(self.policy.text.eos,))
+        seeds = [derive(config.seed, "sft/validation", index) for index in range(len(prompts))]
+        samples = self.policy.sample(prompts, seeds, sampling, dtype=config.dtype)
+        texts = [self.policy.text.decode(sample.tokens) for sample in samples]
+        scores = self._scorer.score(
+            [record.prompt for record in self.records], texts, finished=[sample.finished for sample in samples]
+        ).tolist()
+        for record, text, score in list(zip(self.records, texts, scores, strict=True))[:SAMPLES_SHOWN]:
+            run.sample(step, {"prompt": plain_text(record.prompt), "response": text, "score": score})
+        return sum(scores) / len(scores)
+
+
+def _records(config: SFTConfig, paths: Sequence[str]) -> list[Demonstration]:
+    return load_records(paths, Demonstration, format=config.format, on_error=config.on_error)
+
+
+def _encode(
+    config: SFTConfig, policy: SFTModel, records: Sequence[Demonstration], max_length: int
+) -> list[Example]:
+    examples, skipped = encode_all(records, policy.text, config, max_length=max_length)
+    say_skipped(skipped)
+    return examples
+
+
+def _best_path(run: TrainingRun, step: int) -> Path:
+    return run.directory.path / "best" / f"step-{step}"
+
+
+def _keep_only(folder: Path, choices: Sequence[dict[str, float] | None]) -> None:
+    """Remove the candidates that can no longer be chosen, also after going back to the last checkpoint."""
+    names = {f"step-{int(choice['step'])}" for choice in choices if choice}
+    for path in folder.iterdir():
+        if path.name not in names:
+            shutil.rmtree(path)
+
+
+def _pretraining(config: SFTConfig, policy: SFTModel, max_length: int) -> PretrainingText | None:
+    if not config.pretrain_fraction:
+        return None
+    length = min(config.pretrain_length, max_length)
+    return PretrainingText(load_documents(config.pretrain_data), policy.text, length, seed=config.seed)

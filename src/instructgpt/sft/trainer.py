@@ -1,0 +1,100 @@
+"""Supervised fine-tuning: minimize −log p(response | prompt) (section 3.5).
+
+Axes: B rows, R response.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from instructgpt.distributed.optimizer import clip_and_step, make_adam
+from instructgpt.distributed.state import TrainState
+from instructgpt.distributed.world import world
+from instructgpt.models.dropout import residual_dropout
+from instructgpt.models.forward import autocast, budget_groups, pad_rows, response_logprobs
+from instructgpt.run.schedule import multiplier
+from instructgpt.run.seeds import seed_torch
+from instructgpt.sft.config import SFTConfig
+from instructgpt.sft.data import Example
+from instructgpt.sft.model import SFTModel
+
+
+class SFTTrainer:
+    """Trains a policy on demonstrations.
+
+    Args:
+        policy: the model; it is trained in place.
+        config: the stage's settings.
+        total_steps: the length of the learning-rate schedule; `train_epoch` finds it from its loader.
+    """
+
+    def __init__(self, policy: SFTModel, config: SFTConfig, total_steps: int = 0) -> None:
+        self.policy, self.config, self.total_steps = policy, config, total_steps
+        self.world = world()
+        self.state = TrainState(
+            modules={"policy": policy.model},
+            optimizers={"policy": make_adam(policy.model, config)},
+            counters={"step": 0},
+        )
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken."""
+        return self.state.counters["step"]
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step: cosine to 10 % over the whole run, no warm-up (C.1)."""
+        config = self.config
+        total = max(self.total_steps, 1)
+        shape = multiplier(config.schedule, min(self.step, total), total, config.warmup, config.min_lr_ratio)
+        return config.learning_rate * shape
+
+    def train_epoch(self, loader: Sequence[Sequence[Example]]) -> float:
+        """One pass over the batches of `loader`; returns the mean loss per batch."""
+        if not self.total_steps:
+            self.total_steps = self.config.epochs * len(loader)
+        losses = [self.train_step(batch)["sft/loss"] for batch in loader]
+        return sum(losses) / len(losses)
+
+    def train_step(self, batch: Sequence[Example]) -> dict[str, float]:
+        """One optimizer step on the token mean over the whole batch, however it is cut into micro-batches."""
+        config, device = self.config, self.policy.device
+        self.policy.model.train()
+        tokens = sum(len(example.response) for example in batch)
+        count = self.world.sum(torch.tensor(float(tokens), device=device))
+        total_loss = torch.zeros((), device=device)
+        for number, group in enumerate(budget_groups([len(e) for e in batch], config.micro_batch_tokens)):
+            seed_torch(config.seed, "sft/dropout", self.step, number)
+            with residual_dropout(self.policy.model, config.dropout):
+                loss = self._loss_sum([batch[i] for i in group]) / count
+                loss.backward()
+            total_loss += loss.detach()
+        self.policy.model.eval()
+        metrics = {"sft/loss": self.world.sum(total_loss).item(), "sft/learning_rate": self.learning_rate}
+        metrics["sft/grad_norm"] = clip_and_step(
+            self.state.optimizers["policy"],
+            learning_rate=self.learning_rate,
+            max_norm=config.max_grad_norm,
+            what="policy",
+        )
+        metrics["sft/tokens"] = tokens
+        self.state.counters["step"] += 1
+        return metrics
+
+    @torch.no_grad()
+    def validation_loss(self, examples: Sequence[Example]) -> float:
+        """The token mean of −log p over held-out examples (nats)."""
+        total = sum(
+            self._loss_sum([examples[i] for i in group]).item()
+            for group in budget_groups([len(e) for e in examples], self.config.micro_batch_tokens)
+        )
+        return total / sum(len(example.response) for example in examples)
+
+    def _loss_sum(self, examples: Iterable[Example]) -> torch.Tensor:
+        """−Σ log p over the response tokens."""
+        examples = list(examples)
+        rows = pad_rows([e.prompt for e in examples], [e.response for e in examples], device=self.policy.device)
+        with autocast(self.config.dtype, self.policy.device):
+            logprobs_BR = response_logprobs(self.policy.model, rows)
+        return -logprobs_BR.sum()

@@ -1,0 +1,227 @@
+import json
+import math
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from instructgpt.errors import UserError
+from instructgpt.report import compare_report, write_report
+from instructgpt.report.samples import Answer, Sample, pick
+from tests.report import fake
+
+ATTACK = "<script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(1)>"
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text of a page, which must close every tag it opens."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.pieces: list[str] = []
+        self.source = path.read_text("utf-8")
+        self.feed(self.source)
+        assert self.open == []
+        self.text = " ".join(" ".join(self.pieces).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.pieces.append(data)
+
+
+def assert_self_contained(page: Page) -> None:
+    assert not {"script", "img", "iframe", "object", "base"} & {tag for tag, _ in page.tags}
+    for tag, attributes in page.tags:
+        assert "src" not in attributes
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        for name in ("href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:,")), (tag, attributes)
+    style = page.source[page.source.index("<style>") : page.source.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = [a["content"] for tag, a in page.tags if a.get("http-equiv")]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """A pipeline directory with its report."""
+    path = fake.make_pipeline(tmp_path_factory.mktemp("runs") / "quickstart")
+    assert write_report(path) == path / "report.html"
+    return path
+
+
+def test_a_pipeline_becomes_one_page(pipeline):
+    out = pipeline / "report.html"
+    page = Page(out)
+    assert_self_contained(page)
+    assert "http" not in page.source.replace("http-equiv", "")
+    assert "All 8 stages done in 8 min 30 s: validation loss fell from" in page.text
+    for number in (
+        "the reward model orders 71 % of held-out pairs as the labelers did",
+        "in 71 % of 200 comparisons ppo is preferred to sft (95 % interval 65–77 %)",
+        "4.1 % (expected calibration error)",
+        "83 %, n = 144",
+        "320 steps in 2 min 02 s",
+        "flag --learning-rate",
+        "9f2c" * 16,
+        "3 GiB",
+        "5 min 36 s",  # 80 iterations of rollout at 4.2 s
+    ):
+        assert number in page.text, number
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (fake.make_sft, "Supervised fine-tuning in 1 min 15 s: validation loss fell"),
+        (fake.make_reward, "Accuracy by number of answers|From 68 % (K = 4) to 74 % (K = 10)"),
+        (fake.make_ppo, "Score bought with KL|(nats per answer)|Variance explained by the critic"),
+        (fake.make_evaluate, "over sft|greedy sft|56 %, n = 200|the interval excludes 50 %"),
+    ],
+)
+def test_each_stage_has_its_page(tmp_path, make, expected):
+    page = Page(write_report(make(tmp_path / "run"), tmp_path / "deep" / "page.html"))
+    assert_self_contained(page)
+    for part in expected.split("|"):
+        assert part in page.text, part
+
+
+def test_the_same_input_gives_the_same_bytes(pipeline, tmp_path):
+    first = (pipeline / "report.html").read_bytes()
+    assert write_report(pipeline, tmp_path / "again.html").read_bytes() == first
+
+
+def test_hostile_text_stays_text_everywhere(tmp_path):
+    sample = {"prompt": ATTACK, "response": ATTACK + "\ud800", "score": 1.0}
+    path = fake.make_ppo(
+        tmp_path / "<b>run & co",
+        iterations=12,
+        info={"stage": ATTACK, "status": ATTACK, "command": [ATTACK], "versions": {ATTACK: ATTACK}},
+        config={"model": ATTACK},
+        samples=[{"step": step, **sample} for step in (1, 2)],
+        timings=[{"step": 1, ATTACK: 1.0}],
+        evaluation={
+            "win_rate": fake.interval(0.6),
+            "a": ATTACK,
+            "b": ATTACK,
+            "judge": ATTACK,
+            "controls": {ATTACK: fake.interval(0.5)},
+            "by_labeler": {ATTACK: fake.interval(0.7)},
+        },
+    )
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 1, ATTACK: 2.0}) + "\n")
+    page = Page(write_report(path))
+    assert_self_contained(page)
+    assert page.text.count("<script>alert(1)</script>") > 10
+
+
+def test_a_prompt_may_be_a_conversation(tmp_path):
+    turns = [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Yes."}]
+    samples = [{"step": 1, "prompt": turns, "response": "Go on.", "score": None}]
+    page = Page(write_report(fake.make_sft(tmp_path / "sft", steps=3, samples=samples)))
+    assert "user: Hello? assistant: Yes." in page.text
+    assert "Go on." in page.text
+
+
+@pytest.mark.parametrize("status", ["running", "failed"])
+def test_a_run_that_did_not_finish_says_so(tmp_path, status):
+    page = Page(write_report(fake.make_sft(tmp_path / "sft", steps=3, info={"status": status})))
+    assert f'<span class="status">{status}</span>' in page.source
+
+
+def test_a_pipeline_that_failed_names_the_stage(tmp_path):
+    stages = [{"name": "sft", "status": "done"}, {"name": "reward", "status": "failed"}]
+    (tmp_path / "pipeline.json").write_text(json.dumps({"name": "p", "stages": stages}))
+    assert "1 of 2 stages done in 0.0 s, reward failed." in Page(write_report(tmp_path)).text
+
+
+def test_metrics_that_are_nan_or_cut_short_do_not_stop_the_report(tmp_path):
+    rows = [
+        {"step": i, "objective/kl": math.nan, "objective/scores": 1.0 if i % 2 else math.inf}
+        for i in range(50)
+    ]
+    path = fake.make_run(tmp_path / "ppo", "ppo", rows)
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 51, "objective/sc')
+    text = Page(write_report(path)).text
+    assert "Stayed near 1 (25 values not finite)." in text
+    assert "Score bought with KL" not in text
+
+
+def test_a_run_with_nothing_but_run_json_has_a_page(tmp_path):
+    (tmp_path / "run.json").write_text('{"stage": "reward"}')
+    page = Page(write_report(tmp_path))
+    assert "Reward model." in page.text
+    assert "no numbers recorded" in page.text
+    assert "chart" not in {attributes.get("class") for _, attributes in page.tags}
+
+
+def test_metrics_nobody_foresaw_are_drawn_under_their_own_name(tmp_path):
+    rows = [{"step": step, "team/new_metric": step / 7} for step in range(9)]
+    text = Page(write_report(fake.make_run(tmp_path / "x", "x", rows))).text
+    assert "team/new_metric" in text
+    assert "Rose from 0 to 1.14." in text
+
+
+def test_the_samples_shown_are_best_worst_and_a_fixed_draw():
+    samples = [
+        Sample("", f"prompt {i}", Answer("b", 0.0, True), Answer("a", float(gain), True))
+        for i, gain in enumerate([3, -2, 9, 0, 1, -7, 2, 4, 5, 6])
+    ]
+    shown = pick(samples, seed=0)
+    assert [(row.why, row.gain) for row in shown[:2]] == [("best gain", 9.0), ("worst loss", -7.0)]
+    assert [row.why for row in shown[2:]] == ["random"] * 4
+    assert len({row.prompt for row in shown}) == 6
+    assert pick(samples, seed=0) == shown
+
+
+def test_only_values_someone_chose_are_bold(tmp_path):
+    source = write_report(fake.make_sft(tmp_path / "sft", steps=3)).read_text()
+    assert "4 values, 2 of them chosen" in source
+    assert '<tr class="strong"><td>learning_rate</td>' in source
+    assert "<tr><td>batch_size</td>" in source
+
+
+def test_runs_are_compared_on_one_page(tmp_path):
+    one = fake.make_sft(tmp_path / "a" / "run", steps=50)
+    two = fake.make_sft(tmp_path / "b" / "run", steps=60, config={**fake.CONFIG, "batch_size": 64})
+    out = compare_report([one, two], tmp_path / "compare.html")
+    first, page = out.read_bytes(), Page(out)
+    assert_self_contained(page)
+    assert "a/run" in page.text
+    assert "SFT loss: validation" in page.text
+    assert "batch_size 32 64" in page.text
+    assert "learning_rate" not in page.text
+    assert compare_report([one, two], out).read_bytes() == first
+
+
+def test_a_comparison_takes_runs_of_one_stage(tmp_path):
+    sft, reward = fake.make_sft(tmp_path / "sft", steps=3), fake.make_reward(tmp_path / "rm", 3)
+    for wrong in ([sft, reward], [sft], []):
+        with pytest.raises(UserError, match="two or more runs of one stage"):
+            compare_report(wrong, tmp_path / "compare.html")
+
+
+def test_without_matplotlib_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match=r"pip install 'instructgpt\[report\]'"):
+        write_report(fake.make_sft(tmp_path / "sft", steps=3))
