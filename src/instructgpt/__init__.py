@@ -1,6 +1,8 @@
 """InstructGPT (arXiv 2203.02155): SFT, reward modelling from rankings, PPO-ptx, and the loop around them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from instructgpt._lazy import lazy
 
 if TYPE_CHECKING:
     from instructgpt import evaluation as evaluation
@@ -18,21 +20,6 @@ if TYPE_CHECKING:
     from instructgpt.sft import SFTConfig as SFTConfig
     from instructgpt.sft import SFTModel as SFTModel
     from instructgpt.sft import SFTTrainer as SFTTrainer
-
-_HOME = {
-    "PPOConfig": "ppo",
-    "PPOModel": "ppo",
-    "PPOTrainer": "ppo",
-    "RewardConfig": "reward",
-    "RewardModel": "reward",
-    "RewardModelTrainer": "reward",
-    "Run": "run.directory",
-    "SFTConfig": "sft",
-    "SFTModel": "sft",
-    "SFTTrainer": "sft",
-    "UserError": "errors",
-}
-_ROOMS = ("evaluation", "ppo", "reward", "sft")
 
 __all__ = [
     "PPOConfig",
@@ -52,13 +39,23 @@ __all__ = [
     "sft",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use, so that `instructgpt -h` does not wait for torch."""
-    from importlib import import_module
-
-    if name in _ROOMS:
-        return import_module(f"instructgpt.{name}")
-    if name in _HOME:
-        return getattr(import_module(f"instructgpt.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'instructgpt' has no attribute '{name}'")
+__getattr__ = lazy(
+    __name__,
+    {
+        "PPOConfig": "ppo",
+        "PPOModel": "ppo",
+        "PPOTrainer": "ppo",
+        "RewardConfig": "reward",
+        "RewardModel": "reward",
+        "RewardModelTrainer": "reward",
+        "Run": "run.directory",
+        "SFTConfig": "sft",
+        "SFTModel": "sft",
+        "SFTTrainer": "sft",
+        "UserError": "errors",
+        "evaluation": "",
+        "ppo": "",
+        "reward": "",
+        "sft": "",
+    },
+)

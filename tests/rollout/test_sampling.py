@@ -80,6 +80,16 @@ def test_filters_by_hand(options, kept):
     assert torch.equal(probs_BV, before_BV)
 
 
+def test_top_p_reached_exactly_is_enough():
+    probs_BV = torch.tensor([[0.125, 0.5, 0.25, 0.125]])
+    assert filter_probs(probs_BV, Sampling(1, top_p=0.75))[0].nonzero()[:, 0].tolist() == [1, 2]
+
+
+def test_among_many_equals_the_lowest_ids_stay():
+    filtered_BV = filter_probs(torch.full((2, 1000), 1e-3), Sampling(1, top_k=50))
+    assert filtered_BV.nonzero()[:, 1].tolist() == [*range(50), *range(50)]
+
+
 def test_logprob_is_of_the_unfiltered_distribution_at_the_temperature():
     logits_V = torch.randn(30, generator=torch.Generator().manual_seed(1))
     sampling = Sampling(1, temperature=0.5, top_p=0.6, top_k=5)

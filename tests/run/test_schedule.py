@@ -62,6 +62,11 @@ def test_every_schedule_begins_at_the_peak_and_falls_to_its_end(name, last):
     assert rates == sorted(rates, reverse=True)
 
 
+def test_the_floor_is_that_of_the_cosine():
+    assert multiplier("cosine", 20, total=20, floor=0.3) == pytest.approx(0.3)
+    assert multiplier("linear", 20, total=20, floor=0.3) == 0.0
+
+
 @pytest.mark.parametrize("name", ["constant", "cosine", "linear"])
 def test_the_warmup_multiplies_the_schedule(name):
     for step in range(21):

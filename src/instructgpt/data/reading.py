@@ -4,9 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from instructgpt.data.embedded import demonstrations_path, prompts_path, prose_path
 from instructgpt.data.formats import read_documents, read_records
 from instructgpt.data.records import Record
+from instructgpt.errors import UserError
+from instructgpt.run.config import nearest
 from instructgpt.run.progress import say_skipped
+
+SHIPPED = {"prompts": prompts_path, "demonstrations": demonstrations_path, "prose": prose_path}
 
 R = TypeVar("R", bound=Record)
 
@@ -21,7 +26,7 @@ def load_records(
     """
     records: list[R] = []
     for path in paths:
-        result = read_records(Path(path), kind, format=format, on_error=on_error)
+        result = read_records(locate(path), kind, format=format, on_error=on_error)
         records += result.records
         say_skipped(result.skipped)
     return records
@@ -33,4 +38,14 @@ def load_documents(paths: Iterable[str]) -> list[str]:
     Raises:
         UserError: a file cannot be used.
     """
-    return [document for path in paths for document in read_documents(Path(path))]
+    return [document for path in paths for document in read_documents(locate(path))]
+
+
+def locate(path: str) -> Path:
+    """A path; `shipped:prompts`, `shipped:demonstrations` and `shipped:prose` are the texts in the package."""
+    if not path.startswith("shipped:"):
+        return Path(path)
+    name = path.removeprefix("shipped:")
+    if name not in SHIPPED:
+        raise UserError(f"{path}: the package ships {', '.join(SHIPPED)}{nearest(name, SHIPPED)}")
+    return SHIPPED[name]()

@@ -67,8 +67,9 @@ class TextCodec:
         return [*self._encode(text), self.eos]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of an answer, without special tokens."""
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True)  # type: ignore[return-value]
+        """The text of an answer, without special tokens; NUL, which no file or database takes, becomes U+FFFD."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)  # type: ignore[assignment]
+        return text.replace("\0", "\ufffd")
 
     def _encode(self, text: str) -> list[int]:
         """Text as text: a special token's spelling inside it does not become that token."""

@@ -1,7 +1,9 @@
 """`TrainingRun` drives a stage: run directory, resume, metrics, checkpoints, interruption. The stages only train."""
 
 import os
+import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -164,7 +166,7 @@ class TrainingRun:
             row["throughput/tokens_per_second"] = round(tokens / seconds, 2)
         if seconds and episodes:
             row["throughput/episodes_per_second"] = round(episodes / seconds, 4)
-        self.directory.append("timings.jsonl", {"step": step, **row, "memory/peak_mb": _peak_memory_mb()})
+        self.directory.append("timings.jsonl", {"step": step, **row, "memory/peak_bytes": _peak_memory_bytes()})
         self._phases.clear()
 
     def _catch_signals(self) -> None:
@@ -196,9 +198,6 @@ SHOWN = frozenset(
 """The metrics shown beside the progress bar."""
 
 
-def _peak_memory_mb() -> float:
-    import resource
-    import sys
-
+def _peak_memory_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,22 @@
+"""How good is it? Win rates, agreement and calibration, with intervals."""
+
+from typing import TYPE_CHECKING
+
+from instructgpt._lazy import lazy
+
+if TYPE_CHECKING:
+    from instructgpt.evaluation.compare import win_rate as win_rate
+    from instructgpt.evaluation.human import HumanEvaluator as HumanEvaluator
+
+__all__ = [
+    "HumanEvaluator",
+    "win_rate",
+]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "HumanEvaluator": "human",
+        "win_rate": "compare",
+    },
+)

@@ -5,6 +5,7 @@ Every architecture names its own dropout differently and some have none, so one 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ def _blocks(model: PreTrainedModel) -> list[nn.Module]:
         for layer in layers
         for kind in (ATTENTION, MLP)
         for name, child in layer.named_children()
-        if name in kind
+        if name in kind and "residual" not in signature(child.forward).parameters  # Bloom and MPT add it inside
     ]
     if len(blocks) != 2 * len(layers):
         raise UserError(

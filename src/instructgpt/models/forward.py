@@ -87,11 +87,11 @@ def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float 
     """
     if head_is_plain(model):
         states_ND = _at_sources(hidden_states(model, rows), rows)
-        head = model.get_output_embeddings()
-        project = head.__call__
+        project = model.get_output_embeddings()
     else:  # architectures that scale or cap their logits: take them from the model itself
         states_ND = _at_sources(model(**_inputs(model, rows)).logits, rows)
         project = nn.Identity()
+    assert project is not None
     targets_N = rows.response_BR[rows.is_response_BR]
     logprobs_N = torch.cat(
         [
@@ -153,14 +153,25 @@ def head_is_plain(model: PreTrainedModel) -> bool:
     """Whether logits are just the output layer on the trunk's states, found by comparing both once per model."""
     known = getattr(model, "_instructgpt_plain_head", None)
     if known is None:
-        head = model.get_output_embeddings()
-        device = next(model.parameters()).device
-        rows = pad_rows([[0]], [[0, 0]], device=device)
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            theirs = model(**_inputs(model, rows)).logits
-            known = head is not None and torch.equal(head(hidden_states(model, rows)), theirs)
+        known = _compare_head(model)
         object.__setattr__(model, "_instructgpt_plain_head", known)
     return known
+
+
+def _compare_head(model: PreTrainedModel) -> bool:
+    """One forward, so that dropout acts on both sides alike; its random numbers are given back."""
+    head, device = model.get_output_embeddings(), next(model.parameters()).device
+    probe = range(min(8, model.config.get_text_config().vocab_size))  # token 0 may be a zero vector
+    rows = pad_rows([probe], [[0]], device=device)
+    states: list[Tensor] = []
+    handle = trunk(model).register_forward_hook(
+        lambda module, inputs, output: states.append(output.last_hidden_state)
+    )
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with forked, torch.no_grad(), torch.autocast(device.type, enabled=False):
+        theirs = model(**_inputs(model, rows)).logits
+        handle.remove()
+        return head is not None and torch.equal(head(states[0]), theirs)
 
 
 def _inputs(module: nn.Module, rows: Rows) -> dict[str, Tensor | bool]:
@@ -184,9 +195,9 @@ def _scatter(values_N: Tensor, rows: Rows) -> Tensor:
     return values_BR.masked_scatter(rows.is_response_BR, values_N)
 
 
-def _chunk_logprobs(project: object, states_ND: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+def _chunk_logprobs(project: nn.Module, states_ND: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
     def compute(states: Tensor, targets: Tensor) -> Tensor:
-        logits_NV = project(states).float()  # type: ignore[operator]
+        logits_NV = project(states).float()
         if temperature != 1.0:
             logits_NV = logits_NV / temperature
         return -F.cross_entropy(logits_NV, targets, reduction="none")

@@ -5,8 +5,10 @@ label, so that other tools open what we write. Dropout is off in every model we 
 alone, see `models.dropout`), and the configuration's own dropout values are put back on saving.
 """
 
+import copy
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,10 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> PreTrainedModel:
     """A causal language model in float32, in eval mode, dropout off.
 
     Raises:
-        UserError: the path is not a model, its weights are damaged or not finite.
+        UserError: the path is not a policy (a reward model, say), its weights are damaged or not finite.
     """
+    if is_scorer(path):
+        raise UserError(f"{path} is a reward model, not a policy; give the model it was trained from")
     return _load(AutoModelForCausalLM, path, device)
 
 
@@ -49,7 +53,9 @@ def load_scorer(path: str | Path, *, device: str = "cpu") -> PreTrainedModel:
         raise UserError(f"{path} is a policy, not a reward model; train one with `instructgpt reward`")
     model = _load(AutoModelForSequenceClassification, path, device)
     if model.config.num_labels != 1:
-        raise UserError(f"{path} has {model.config.num_labels} labels; a reward model has exactly one")
+        raise UserError(
+            f"{path} has {model.config.num_labels} labels; a reward model has exactly one, give such a model"
+        )
     return model
 
 
@@ -64,12 +70,15 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     Raises:
         UserError: there is none, or it has no end-of-text token.
     """
+    _require_model(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:
         raise UserError(
             f"{path} has no tokenizer that opens ({_first_line(error)}); copy the model's tokenizer files into it"
         ) from None
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # what transformers makes of no files
+        raise UserError(f"{path} has no tokenizer; copy the model's tokenizer files into it")
     if tokenizer.eos_token_id is None:
         raise UserError(f"{path}: its tokenizer has no end-of-text token; set eos_token in tokenizer_config.json")
     return tokenizer
@@ -84,9 +93,10 @@ def scorer_from_policy(policy: PreTrainedModel, *, seed: int) -> PreTrainedModel
         policy: a causal language model; it is not changed.
         seed: decides the head.
     """
-    config = type(policy.config).from_dict({**policy.config.to_dict(), "num_labels": 1})
+    config = copy.deepcopy(policy.config)
+    config.num_labels = 1
     config.architectures = None
-    _set_pad_token(config, policy.config)
+    _drop_end_as_padding(config)
     device = next(policy.parameters()).device
     try:
         model = AutoModelForSequenceClassification.from_config(config)
@@ -131,8 +141,6 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    import shutil
-
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     restored = _swap_dropout(model)
     try:
@@ -196,13 +204,18 @@ def _load(auto: Any, path: str | Path, device: str) -> PreTrainedModel:
 
 
 def _load_config(path: str | Path) -> PreTrainedConfig:
-    path_is_local = Path(path).exists() or str(path).startswith((".", "/", "~"))
-    if path_is_local and not (Path(path) / "config.json").is_file():
-        raise UserError(f"{path}: no model there (config.json is missing); give a model directory or a Hub id")
+    _require_model(path)
     try:
         return AutoConfig.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:
         raise UserError(f"{path}: no model there ({_first_line(error)}); give a model directory or a Hub id") from None
+
+
+def _require_model(path: str | Path) -> None:
+    """A local path must hold a model; anything else is taken for a Hub id."""
+    is_local = Path(path).exists() or str(path).startswith((".", "/", "~")) or str(path).count("/") > 1
+    if is_local and not (Path(path) / "config.json").is_file():
+        raise UserError(f"{path}: no model there (config.json is missing); give a model directory or a Hub id")
 
 
 def _is_dropout(key: str, value: Any) -> bool:
@@ -225,15 +238,17 @@ def _swap_dropout(model: PreTrainedModel) -> dict[str, Any]:
     return current
 
 
-def _set_pad_token(config: PreTrainedConfig, source: PreTrainedConfig) -> None:
-    """Other tools need a padding id to batch a sequence classifier; we go by lengths and never read it."""
-    eos = source.eos_token_id
-    if getattr(config, "pad_token_id", None) is None:
-        config.pad_token_id = eos[0] if isinstance(eos, list) else eos
+def _drop_end_as_padding(config: PreTrainedConfig) -> None:
+    """Where padding is the end token, transformers would take the end of an answer for padding and read the score one
+    token early; without a padding id it reads the last token, and refuses to guess in a batch.
+    """
+    eos = config.eos_token_id
+    if config.pad_token_id in (eos if isinstance(eos, list) else [eos]):
+        config.pad_token_id = None
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+    return str(error).strip().split("\n")[0][:200].rstrip(".") or type(error).__name__
 
 
 def copy_weights(source: nn.Module) -> dict[str, Tensor]:

@@ -1,6 +1,5 @@
 """Rankings as token sequences: every answer once, whoever ranked it."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -53,12 +52,12 @@ def encode_rankings(
     Raises:
         UserError: a row is too long and `on_long` is stop, or nothing is left.
     """
-    groups: dict[str, Comparison] = {}
-    texts: dict[str, list[str]] = {}
+    groups: dict[tuple[object, ...], Comparison] = {}
+    texts: dict[tuple[object, ...], list[str]] = {}
     skipped = []
     for number, ranking in enumerate(rankings, 1):
         answers = [response.text for response in ranking.responses]
-        key = json.dumps([ranking.prompt_id, sorted(answers)])
+        key = (ranking.prompt_id, ranking.prompt, *sorted(answers))
         if key not in groups:
             prompt = text.prompt(ranking.prompt)
             responses = [text.response(answer) for answer in answers]
@@ -78,6 +77,8 @@ def encode_rankings(
             texts[key] = answers
         groups[key].ranks.append(_in_order(texts[key], answers, ranking.ranks))
         groups[key].labelers.append(ranking.labeler_id or "unknown")
+    if not groups:
+        raise UserError("no ranking is left; raise --max_length or give other rankings")
     return list(groups.values()), skipped
 
 

@@ -18,6 +18,7 @@ from instructgpt.reward.validation import evaluate, judge
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, file_hashes, write_atomically
 from instructgpt.run.progress import say, say_skipped
+from instructgpt.sft.data import encode_all
 from instructgpt.sft.model import SFTModel
 
 
@@ -61,7 +62,9 @@ def _train_loop(
             metrics = trainer.train_step([training[i] for i in cursor.take_rest_of_epoch(config.batch_size)])
         if held_out and config.eval_every and trainer.step % config.eval_every == 0:
             with run.phase("validation"):
-                metrics["reward/validation_accuracy"] = _evaluation(config, reward, held_out)["accuracy"]["estimate"]
+                evaluation = _evaluation(config, reward, held_out)
+            if evaluation:
+                metrics["reward/validation_accuracy"] = evaluation["accuracy"]["estimate"]
         trainer.state.counters["position"] = cursor.position
         run.after_step(trainer.step, trainer.state, metrics)
     return trainer
@@ -98,10 +101,15 @@ def _comparisons(config: RewardConfig, reward: RewardModel) -> tuple[list[Compar
 
 def _read(config: RewardConfig, reward: RewardModel, paths: Sequence[str]) -> list[Comparison]:
     rankings = load_records(paths, Ranking, format=config.format, on_error=config.on_error)
-    longest = min(config.max_length, context_length(reward.model.config) or config.max_length)
-    comparisons, skipped = encode_rankings(rankings, reward.text, max_length=longest, on_long=config.on_long)
+    comparisons, skipped = encode_rankings(
+        rankings, reward.text, max_length=_longest(config, reward), on_long=config.on_long
+    )
     say_skipped(skipped)
     return comparisons
+
+
+def _longest(config: RewardConfig, reward: RewardModel) -> int:
+    return min(config.max_length, context_length(reward.model.config) or config.max_length)
 
 
 def _set_shift(config: RewardConfig, reward: RewardModel) -> None:
@@ -111,9 +119,13 @@ def _set_shift(config: RewardConfig, reward: RewardModel) -> None:
     if not demonstrations:
         say("no demonstrations given: scores are not shifted (pass --demonstrations to make them score 0)")
         return
-    scores = reward.score(
-        [d.prompt for d in demonstrations],
-        [d.response for d in demonstrations],
+    examples, skipped = encode_all(
+        demonstrations, reward.text, max_length=_longest(config, reward), on_long=config.on_long
+    )
+    say_skipped(skipped)
+    scores = reward.score_tokens(
+        [example.prompt for example in examples],
+        [example.response for example in examples],
         dtype=config.dtype,
         micro_batch_tokens=config.micro_batch_tokens,
     )

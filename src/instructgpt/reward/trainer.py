@@ -62,11 +62,9 @@ class RewardModelTrainer:
             (loss / count.clamp(min=1)).backward()
             totals += torch.stack([loss.detach(), right, pairs])
         loss, right, pairs = self.world.sum(totals).tolist()
-        metrics = {
-            "reward/loss": loss / max(count.item(), 1),
-            "reward/accuracy": right / pairs if pairs else float("nan"),
-            "reward/learning_rate": self.learning_rate,
-        }
+        metrics = {"reward/loss": loss / max(count.item(), 1), "reward/learning_rate": self.learning_rate}
+        if pairs:
+            metrics["reward/accuracy"] = right / pairs
         metrics["reward/grad_norm"] = clip_and_step(
             self.state.optimizers["reward"],
             learning_rate=self.learning_rate,

@@ -33,7 +33,7 @@ class _Window:
 
 
 class _SlotLayer(DynamicLayer):
-    """One layer's keys and values, [slots, heads, columns, width], made at the first forward."""
+    """One layer's keys and values, [slots, heads, columns, size], made at the first forward."""
 
     def __init__(self, window: _Window) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class _SlotLayer(DynamicLayer):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         def buffer(states: Tensor) -> Tensor:
-            _, heads, _, width = states.shape
+            _, heads, _, size = states.shape
             # Zeros, not empty memory: a masked NaN would still spoil the sum it is masked from.
-            shape = (self.window.slots, heads, self.window.columns, width)
+            shape = (self.window.slots, heads, self.window.columns, size)
             return states.new_zeros(shape, dtype=self.window.dtype)
 
         self.keys, self.values = buffer(key_states), buffer(value_states)

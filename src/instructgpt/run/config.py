@@ -114,17 +114,28 @@ def resolve(
     files: Iterable[str | Path] = (),
     flags: Mapping[str, Any] | None = None,
     stage: str = "",
+    wired: Mapping[str, Any] | None = None,
 ) -> Resolved[C]:
-    """Merge the layers into one `cls`. `stage` names the section to take from sectioned files.
+    """Merge the layers into one `cls`.
+
+    Args:
+        cls: the configuration class.
+        presets: presets by name.
+        files: YAML files.
+        flags: values from the command line; None is not given.
+        stage: the section to take from sectioned files.
+        wired: what earlier stages of a pipeline provide, the lowest layer.
 
     Raises:
         UserError: an unknown key or a wrong type, naming the file or flag, the key and the nearest valid key.
     """
-    layers: list[tuple[str, dict[str, tuple[Any, str]]]] = []
+    pipeline = {key: (value, "pipeline") for key, value in (wired or {}).items()}
+    layers: list[tuple[str, dict[str, tuple[Any, str]]]] = [("the pipeline", pipeline)]
+    fields, in_pipeline = cls.model_fields, wired is not None
     for name in presets:
-        layers.append((f"preset {name}", _read_preset(name, stage)))
+        layers.append((f"preset {name}", _read_preset(name, stage, fields, in_pipeline)))
     for file in files:
-        values = _section(read_yaml(file), stage, str(file))
+        values = _section(read_yaml(file), stage, str(file), fields, in_pipeline)
         layers.append((str(file), {key: (value, str(file)) for key, value in values.items()}))
     given = {key: (_scalar(value), f"--{key}") for key, value in (flags or {}).items() if value is not None}
     layers.append(("the command line", given))
@@ -189,8 +200,10 @@ def read_preset(name: str) -> dict[str, Any]:
     return read_yaml(path)
 
 
-def _read_preset(name: str, stage: str) -> dict[str, tuple[Any, str]]:
-    values = _section(read_preset(name), stage, f"preset {name}")
+def _read_preset(
+    name: str, stage: str, fields: Iterable[str], in_pipeline: bool
+) -> dict[str, tuple[Any, str]]:
+    values = _section(read_preset(name), stage, f"preset {name}", fields, in_pipeline)
     layer: dict[str, tuple[Any, str]] = {}
     for key, value in values.items():
         if isinstance(value, dict) and set(value) == {"value", "source"}:
@@ -200,9 +213,11 @@ def _read_preset(name: str, stage: str) -> dict[str, tuple[Any, str]]:
     return layer
 
 
-def _section(data: dict[str, Any], stage: str, place: str) -> dict[str, Any]:
-    """The part of a file that speaks of this stage: its section, or the whole file when it has no sections."""
-    sections = {key for key in data if key in STAGES and isinstance(data[key], dict)}
+def _section(
+    data: dict[str, Any], stage: str, place: str, fields: Iterable[str], in_pipeline: bool
+) -> dict[str, Any]:
+    """The part of a file that speaks of this stage: its section over `common:`, or the whole of a flat file."""
+    sections = {key for key in data if key in {*STAGES, "common"} and isinstance(data[key], dict)}
     if not sections:
         return data
     strangers = [key for key in data if key not in sections]
@@ -211,9 +226,10 @@ def _section(data: dict[str, Any], stage: str, place: str) -> dict[str, Any]:
             f"{place}: unknown key '{strangers[0]}' beside the sections {', '.join(sorted(sections))}"
             f"{nearest(strangers[0], STAGES)}"
         )
-    if stage not in sections:
+    if stage not in sections and not in_pipeline:
         raise UserError(f"{place}: has no section '{stage}:', only {', '.join(sorted(sections))}")
-    return data[stage]
+    common = {key: value for key, value in data.get("common", {}).items() if key in fields}
+    return common | data.get(stage, {})
 
 
 def _scalar(value: Any) -> Any:

@@ -78,9 +78,14 @@ class RunDirectory:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self._lock.close()
             raise UserError(f"{self.path}: another process is writing this run; wait for it to end") from None
-        self.info = self._read_info()
-        self._refuse_another_run()
+        try:
+            self.info = self._read_info()
+            self._refuse_another_run()
+        except UserError:
+            self.close()
+            raise
 
     @property
     def is_done(self) -> bool:

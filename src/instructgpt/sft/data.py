@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.data.pretrain import PretrainingText
@@ -34,31 +35,36 @@ def whole_sequence(tokens: Sequence[int]) -> Example:
 
 
 def encode_all(
-    demonstrations: Iterable[Demonstration], text: TextCodec, config: SFTConfig, *, max_length: int
+    demonstrations: Iterable[Demonstration],
+    text: TextCodec,
+    *,
+    max_length: int,
+    on_long: Literal["stop", "skip", "truncate"],
+    loss: Literal["completion", "all"] = "completion",
 ) -> tuple[list[Example], list[str]]:
     """Encode demonstrations; returns the examples and a sentence for each one left out.
 
     Raises:
-        UserError: an example is too long and `on_long` is stop.
+        UserError: an example is too long and `on_long` is stop, or nothing is left.
     """
     examples, skipped = [], []
     for number, demonstration in enumerate(demonstrations, 1):
-        example = encode(demonstration, text, loss=config.loss)
+        example = encode(demonstration, text, loss=loss)
         if len(example) > max_length:
             sentence = (
                 f"demonstration {number} (prompt {demonstration.prompt_id}) has {len(example)} tokens, "
                 f"more than the {max_length} that fit"
             )
             room = max_length - len(example.prompt)
-            if config.on_long == "stop":
+            if on_long == "stop":
                 raise UserError(f"{sentence}; shorten it, or pass --on_long skip or truncate")
-            if config.on_long == "skip" or room < 1:
+            if on_long == "skip" or room < 1:
                 skipped.append(sentence)
                 continue
             example = replace(example, response=example.response[:room])
         examples.append(example)
     if not examples:
-        raise UserError("data: no demonstration is left to train on; raise max_length or give other data")
+        raise UserError("no demonstration is left; raise --max_length or give other demonstrations")
     return examples, skipped
 
 

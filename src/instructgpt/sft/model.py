@@ -61,9 +61,31 @@ class SFTModel:
         return next(self.model.parameters()).device
 
     @overload
-    def generate(self, prompts: str, **settings: float | str) -> str: ...
+    def generate(
+        self,
+        prompts: str,
+        *,
+        max_new_tokens: int = ...,
+        temperature: float = ...,
+        top_p: float = ...,
+        top_k: int = ...,
+        seed: int = ...,
+        slots: int = ...,
+        dtype: str = ...,
+    ) -> str: ...
     @overload
-    def generate(self, prompts: Sequence[PromptText], **settings: float | str) -> list[Completion]: ...
+    def generate(
+        self,
+        prompts: Sequence[PromptText],
+        *,
+        max_new_tokens: int = ...,
+        temperature: float = ...,
+        top_p: float = ...,
+        top_k: int = ...,
+        seed: int = ...,
+        slots: int = ...,
+        dtype: str = ...,
+    ) -> list[Completion]: ...
 
     def generate(
         self,

@@ -133,7 +133,9 @@ def _records(config: SFTConfig, paths: Sequence[str]) -> list[Demonstration]:
 def _encode(
     config: SFTConfig, policy: SFTModel, records: Sequence[Demonstration], max_length: int
 ) -> list[Example]:
-    examples, skipped = encode_all(records, policy.text, config, max_length=max_length)
+    examples, skipped = encode_all(
+        records, policy.text, max_length=max_length, on_long=config.on_long, loss=config.loss
+    )
     say_skipped(skipped)
     return examples
 

@@ -60,7 +60,6 @@ class SFTTrainer:
     def train_step(self, batch: Sequence[Example]) -> dict[str, float]:
         """One optimizer step on the token mean over the whole batch, however it is cut into micro-batches."""
         config, device = self.config, self.policy.device
-        self.policy.model.train()
         tokens = sum(len(example.response) for example in batch)
         count = self.world.sum(torch.tensor(float(tokens), device=device))
         total_loss = torch.zeros((), device=device)
@@ -70,7 +69,6 @@ class SFTTrainer:
                 loss = self._loss_sum([batch[i] for i in group]) / count
                 loss.backward()
             total_loss += loss.detach()
-        self.policy.model.eval()
         metrics = {"sft/loss": self.world.sum(total_loss).item(), "sft/learning_rate": self.learning_rate}
         metrics["sft/grad_norm"] = clip_and_step(
             self.state.optimizers["policy"],

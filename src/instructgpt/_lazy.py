@@ -1,0 +1,23 @@
+"""Names that are imported on first use, so that pure functions and `-h` do not wait for transformers."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's `__getattr__` that finds each name in its home module.
+
+    Args:
+        package: the package whose `__init__` this serves.
+        homes: name → module under the package; an empty home means that the name is itself a subpackage.
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        if not homes[name]:
+            return import_module(f"{package}.{name}")
+        return getattr(import_module(f"{package}.{homes[name]}"), name)
+
+    return find

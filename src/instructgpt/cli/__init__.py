@@ -1,0 +1,74 @@
+"""Every command, thin: parse, load the configuration, call a stage. Heavy imports wait until a command runs."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from cyclopts import App, CycloptsError
+
+from instructgpt.errors import UserError
+
+app = App(
+    name="instructgpt",
+    help="InstructGPT: SFT, a reward model from rankings, PPO-ptx, and the loop around them.",
+    version=lambda: version("instructgpt"),
+    help_flags=["-h", "--help"],
+)
+_data = App(name="data", help="Import and export prompts, demonstrations, rankings and ratings.")
+_evaluate = App(name="eval", help="Compare policies.")
+
+COMMANDS = {
+    "init": "instructgpt.cli.stages:init",
+    "sft": "instructgpt.cli.stages:sft",
+    "reward": "instructgpt.cli.stages:reward",
+    "ppo": "instructgpt.cli.stages:ppo",
+    "sample": "instructgpt.cli.stages:sample",
+    "pipeline": "instructgpt.cli.stages:pipeline",
+    "generate": "instructgpt.cli.use:generate",
+    "chat": "instructgpt.cli.use:chat",
+    "score": "instructgpt.cli.use:score",
+    "report": "instructgpt.cli.use:report",
+}
+HELP = {
+    "init": "Make a GPT-3-architecture model from scratch.",
+    "sft": "Stage 1: fine-tune a model on demonstrations.",
+    "reward": "Stage 2: train a reward model on rankings.",
+    "ppo": "Stage 3: optimize a policy against a reward model (PPO-ptx).",
+    "sample": "Sample K answers per prompt for the labelers to rank.",
+    "pipeline": "Run all stages, from a base model to a report.",
+    "generate": "Answer prompts with a policy.",
+    "chat": "Talk with a policy.",
+    "score": "Score an answer with a reward model.",
+    "report": "Write report.html for a run or a pipeline, or compare runs.",
+}
+for _name, _target in COMMANDS.items():
+    app.command(_target, name=_name, help=HELP[_name])
+app.command(_data)
+_data.command("instructgpt.cli.data:import_records", name="import", help="Read a file of another tool into our records.")
+_data.command("instructgpt.cli.data:export_records", name="export", help="Write our records in another tool's format.")
+app.command(_evaluate)
+_evaluate.command("instructgpt.cli.stages:compare", name="compare", help="How often policy A is preferred to policy B.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `instructgpt` command: exit 0 on success, 2 on a user's mistake (one sentence), 1 on a failure."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (UserError, CycloptsError) as error:
+        _leave(str(error), 2)
+    except KeyboardInterrupt:
+        _leave("stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except RuntimeError as error:
+        if os.environ.get("INSTRUCTGPT_TRACEBACK"):
+            raise
+        _leave(f"failed: {error} (set INSTRUCTGPT_TRACEBACK=1 to see where)", 1)
+
+
+def _leave(sentence: str, status: int) -> None:
+    print(f"instructgpt: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(status)

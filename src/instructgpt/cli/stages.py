@@ -1,0 +1,120 @@
+"""The commands that write a run directory: init, sft, reward, ppo, sample, eval compare, pipeline."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from instructgpt.cli.flags import Layers, flags_of, given, load
+from instructgpt.errors import UserError
+from instructgpt.evaluation.config import CompareConfig
+from instructgpt.models.config import InitConfig
+from instructgpt.pipeline.config import SampleConfig
+from instructgpt.ppo.config import PPOConfig
+from instructgpt.reward.config import RewardConfig
+from instructgpt.run.config import resolve
+from instructgpt.sft.config import SFTConfig
+
+Files = Annotated[Path, Parameter(help="YAML files, later ones winning; flags win over all")]
+InitFlags, SFTFlags = flags_of(InitConfig), flags_of(SFTConfig)
+RewardFlags, PPOFlags = flags_of(RewardConfig), flags_of(PPOConfig)
+SampleFlags, CompareFlags = flags_of(SampleConfig), flags_of(CompareConfig)
+
+
+def init(*, flags: Annotated[InitFlags | None, Parameter(name="*")] = None) -> None:  # type: ignore[valid-type]
+    """Make a GPT-3-architecture model from scratch: random weights and a byte-level tokenizer."""
+    from instructgpt.models.init import init as run
+
+    run(resolve(InitConfig, flags=given(flags), stage="init"))
+
+
+def sft(
+    *configs: Files, layers: Layers | None = None, flags: Annotated[SFTFlags | None, Parameter(name="*")] = None  # type: ignore[valid-type]
+) -> None:
+    """Stage 1: fine-tune a model on demonstrations (appendix C.1; --preset ppo-init for C.3)."""
+    from instructgpt.sft.stage import train
+
+    if resolved := load(SFTConfig, "sft", configs, layers, flags):
+        train(resolved)
+
+
+def reward(
+    *configs: Files, layers: Layers | None = None, flags: Annotated[RewardFlags | None, Parameter(name="*")] = None  # type: ignore[valid-type]
+) -> None:
+    """Stage 2: train a reward model on rankings (eq. 1; appendix C.2)."""
+    from instructgpt.reward.stage import train
+
+    if resolved := load(RewardConfig, "reward", configs, layers, flags):
+        train(resolved)
+
+
+def ppo(
+    *configs: Files, layers: Layers | None = None, flags: Annotated[PPOFlags | None, Parameter(name="*")] = None  # type: ignore[valid-type]
+) -> None:
+    """Stage 3: optimize a policy against a reward model (eq. 2; appendix C.4)."""
+    from instructgpt.ppo.stage import train
+
+    if resolved := load(PPOConfig, "ppo", configs, layers, flags):
+        train(resolved)
+
+
+def sample(
+    *configs: Files, layers: Layers | None = None, flags: Annotated[SampleFlags | None, Parameter(name="*")] = None  # type: ignore[valid-type]
+) -> None:
+    """Sample K answers per prompt for the labelers to rank; they go to OUT/candidates.jsonl."""
+    from instructgpt.pipeline.sample import sample as run
+
+    if resolved := load(SampleConfig, "sample", configs, layers, flags):
+        run(resolved)
+
+
+def compare(
+    a: Annotated[str | None, Parameter(help="policy that is measured")] = None,
+    b: Annotated[str | None, Parameter(help="policy it is measured against")] = None,
+    *configs: Files,
+    layers: Layers | None = None,
+    flags: Annotated[CompareFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+    json: Annotated[bool, Parameter(negative="", help="print the figures as JSON")] = False,
+) -> None:
+    """How often policy A is preferred to policy B, with a 95 % interval clustered by prompt."""
+    from instructgpt.cli.use import print_json
+    from instructgpt.evaluation.stage import compare_policies
+
+    both = {key: value for key, value in (("a", a), ("b", b)) if value is not None}
+    flags = CompareFlags(**{**given(flags), **both})
+    if resolved := load(CompareConfig, "evaluate", configs, layers, flags):
+        run = compare_policies(resolved)
+        if json:
+            print_json({key: value for key, value in run.evaluation.items() if key != "pairs"})
+
+
+def pipeline(
+    *tokens: Annotated[str, Parameter(allow_leading_hyphen=True, help="YAML files, and --section.key value")],
+    out: Annotated[str | None, Parameter(help="directory of the whole pipeline [required]")] = None,
+    preset: Annotated[list[str] | None, Parameter(negative="", help="start from a preset, such as tiny")] = None,
+) -> None:
+    """Run all stages, from a base model to a report; finished ones are skipped, an interrupted one goes on."""
+    from instructgpt.pipeline.pipeline import run_pipeline
+
+    if not out:
+        raise UserError("pipeline needs 'out': give --out DIR")
+    files, flags = _sectioned(list(tokens))
+    run_pipeline(out, presets=preset or (), files=files, flags=flags)
+
+
+def _sectioned(tokens: list[str]) -> tuple[list[str], dict[str, str | bool]]:
+    """Split `file.yaml --sft.epochs 3 --ppo.whiten_rewards` into files and section keys."""
+    files: list[str] = []
+    flags: dict[str, str | bool] = {}
+    while tokens:
+        token = tokens.pop(0)
+        if not token.startswith("--"):
+            files.append(token)
+            continue
+        key, equals, value = token[2:].partition("=")
+        if "." not in key:
+            raise UserError(f"{token}: the pipeline's own flags are --out and --preset; a stage's are --STAGE.KEY value")
+        if not equals:
+            value = tokens.pop(0) if tokens and not tokens[0].startswith("--") else "true"
+        flags[key.replace("-", "_")] = value
+    return files, flags

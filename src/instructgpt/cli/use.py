@@ -1,0 +1,142 @@
+"""The commands that use what was trained: generate, chat, score, report."""
+
+import json as jsonlib
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from instructgpt.data.records import Demonstration, Message, Prompt
+from instructgpt.errors import UserError
+
+Model = Annotated[str, Parameter(help="a model directory or a Hub id")]
+Template = Annotated[str, Parameter(help="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}")]
+Device = Annotated[str, Parameter(help="cpu, cuda, cuda:N, or auto")]
+Json = Annotated[bool, Parameter(negative="", help="print the result as JSON")]
+MaxNewTokens = Annotated[int, Parameter(name=["--max_new_tokens", "--max-new-tokens"], help="longest answer in tokens")]
+Temperature = Annotated[float, Parameter(help="1 is the policy itself, 0 takes the likeliest token")]
+TopP = Annotated[float, Parameter(name=["--top_p", "--top-p"], help="keep the likeliest tokens up to this mass")]
+TopK = Annotated[int, Parameter(name=["--top_k", "--top-k"], help="keep so many likeliest tokens (0: all)")]
+Seed = Annotated[int, Parameter(help="decides the samples")]
+
+
+def generate(
+    *,
+    model: Model,
+    prompt: Annotated[list[str] | None, Parameter(negative="", help="a prompt; may be repeated")] = None,
+    data: Annotated[str | None, Parameter(help="a file of prompts instead")] = None,
+    max_new_tokens: MaxNewTokens = 256,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    seed: Seed = 0,
+    template: Template = "auto",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Answer prompts with a policy."""
+    from instructgpt.data.reading import load_records
+    from instructgpt.models.load import pick_device
+    from instructgpt.sft.model import SFTModel
+
+    if not prompt and not data:
+        raise UserError("generate needs a prompt: give --prompt TEXT or --data FILE")
+    prompts: list[Any] = list(prompt or [])
+    prompts += [record.prompt for record in load_records([data], Prompt)] if data else []
+    if not all(p if not isinstance(p, str) else p.strip() for p in prompts):
+        raise UserError("--prompt: the prompt is empty; give some text")
+    policy = SFTModel(model, template=template, device=pick_device(device))
+    settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
+    completions = policy.generate(prompts, max_new_tokens=max_new_tokens, **settings)
+    if json:
+        print_json([asdict(completion) for completion in completions])
+        return
+    for number, completion in enumerate(completions):
+        print(completion.text if number == 0 else f"\n---\n{completion.text}")
+
+
+def chat(
+    *,
+    model: Model,
+    max_new_tokens: MaxNewTokens = 256,
+    temperature: Temperature = 1.0,
+    top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    seed: Seed = 0,
+    template: Template = "auto",
+    device: Device = "auto",
+) -> None:
+    """Talk with a policy: one line a turn; an empty line or Ctrl-D ends."""
+    from instructgpt.models.load import pick_device
+    from instructgpt.sft.model import SFTModel
+
+    policy = SFTModel(model, template=template, device=pick_device(device))
+    settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k}
+    turns: list[Message] = []
+    while line := _read_line():
+        turns.append(Message(role="user", content=line))
+        answer = policy.generate([tuple(turns)], seed=seed + len(turns), **settings)[0].text
+        turns.append(Message(role="assistant", content=answer))
+        print(answer, flush=True)
+
+
+def score(
+    *,
+    model: Model,
+    prompt: Annotated[str | None, Parameter(help="the prompt")] = None,
+    response: Annotated[list[str] | None, Parameter(negative="", help="an answer to it; may be repeated")] = None,
+    data: Annotated[str | None, Parameter(help="a file of demonstrations (prompt, response) instead")] = None,
+    template: Template = "auto",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Score answers with a reward model; the labelers' demonstrations score 0 on average."""
+    from instructgpt.data.reading import load_records
+    from instructgpt.models.load import pick_device
+    from instructgpt.reward.model import RewardModel
+
+    pairs: list[tuple[Any, str]] = [(prompt, text) for text in response or []] if prompt else []
+    if data:
+        pairs += [(record.prompt, record.response) for record in load_records([data], Demonstration)]
+    if not pairs:
+        raise UserError("score needs --prompt TEXT and --response TEXT, or --data FILE")
+    reward = RewardModel(model, template=template, device=pick_device(device))
+    scores = reward.score([p for p, _ in pairs], [text for _, text in pairs]).tolist()
+    if json:
+        print_json([{"score": value, "response": text} for value, (_, text) in zip(scores, pairs, strict=True)])
+        return
+    for value in scores:
+        print(f"{value:.4f}")
+
+
+def report(
+    *runs: Annotated[Path, Parameter(help="a run or a pipeline; several runs are compared")],
+    out: Annotated[Path | None, Parameter(help="where to write (default: report.html in the run)")] = None,
+) -> None:
+    """Write report.html for a run or a pipeline, or compare runs."""
+    from instructgpt.report import compare_report, write_report
+
+    if not runs:
+        raise UserError("report needs a run: give its directory")
+    for run in runs:
+        if not run.is_dir():
+            raise UserError(f"{run}: no run there; give the directory of a run or a pipeline")
+    if len(runs) == 1:
+        print(write_report(runs[0], out))
+    else:
+        print(compare_report(list(runs), out or Path("comparison.html")))
+
+
+def print_json(value: Any) -> None:
+    """A result for scripts, on standard output."""
+    jsonlib.dump(value, sys.stdout, ensure_ascii=False, indent=1)
+    print()
+
+
+def _read_line() -> str:
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return ""

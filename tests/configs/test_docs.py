@@ -1,0 +1,204 @@
+"""The documentation against the code: keys, paths, names and links; and the Python page is run."""
+
+import importlib
+import json
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from pydantic_core import PydanticUndefined
+
+from instructgpt.cli import COMMANDS, app, main
+from instructgpt.ppo.config import PPOConfig
+from instructgpt.reward.config import RewardConfig
+from instructgpt.run.config import StageConfig, preset_names
+from instructgpt.sft.config import SFTConfig
+from tests.files import write_policy
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+STAGES = {"sft": SFTConfig, "reward": RewardConfig, "ppo": PPOConfig}
+KEYS = [(stage, key) for stage, cls in STAGES.items() for key in cls.model_fields]
+
+
+def code(page: Path) -> set[str]:
+    """What stands in backticks, outside of code blocks."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+def rows(stage: str) -> dict[str, list[str]]:
+    """The rows of a stage's tables of keys, by key."""
+    text = (DOCS / "stages" / f"{stage}.md").read_text(encoding="utf-8")
+    cells = [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+    return {row[0].strip("`"): row for row in cells if len(row) == 4}
+
+
+@pytest.mark.parametrize(("stage", "key"), KEYS)
+def test_every_key_stands_in_its_page_with_its_default_and_meaning(stage: str, key: str):
+    field = STAGES[stage].model_fields[key]
+    _, default, meaning, source = rows(stage)[key]
+    assert meaning.startswith(field.description)
+    assert source
+    text = default.strip("`")
+    if field.default is PydanticUndefined:
+        assert default == "required"
+    elif field.default in ("", ()):
+        assert default == "none"
+    elif isinstance(field.default, bool) or field.default is None:
+        assert default == f"`{json.dumps(field.default)}`"
+    elif isinstance(field.default, float):
+        assert float(text) == field.default
+    else:
+        assert default == f"`{field.default}`"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_page_has_a_key_that_is_gone(stage: str):
+    assert set(rows(stage)) == set(STAGES[stage].model_fields)
+    assert set(StageConfig.model_fields) < set(rows(stage))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_files_that_are_named_are_there(page: Path):
+    folders = r"(src|tests|configs|docs|examples|scripts)/[^\s*]*$"
+    paths = [text for text in code(page) if re.match(folders, text)]
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_names_that_are_dotted_exist(page: Path):
+    for text in code(page):
+        if match := re.match(r"(instructgpt(?:\.\w+)+)(?:\(.*\))?$", text):
+            assert exists(match[1]), f"{page.name}: {text}"
+        if match := re.match(r"ig((?:\.\w+)+)$", text):
+            assert exists("instructgpt" + match[1]), f"{page.name}: {text}"
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute (or a field) of something in one."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            if part not in getattr(found, "model_fields", {}) and not hasattr(found, part):
+                return False
+            found = getattr(found, part, None)
+        return True
+    return False
+
+
+def test_the_check_of_names_bites():
+    assert exists("instructgpt.ppo.gae.gae")
+    assert exists("instructgpt.ppo.trainer.PPOTrainer.update")
+    assert not exists("instructgpt.ppo.gae.gea")
+    assert not exists("instructgpt.nowhere")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_relative_links_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{page.name} links to {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_index_leads_to_every_page_and_names_every_preset():
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        name = page.relative_to(DOCS).as_posix()
+        assert name == "index.md" or f"({name})" in text
+    for preset in preset_names():
+        assert f"`{preset}`" in text
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_metric_in_a_stage_page_is_written_by_the_code(stage: str):
+    text = (DOCS / "stages" / f"{stage}.md").read_text(encoding="utf-8")
+    sources = "".join(path.read_text() for path in (ROOT / "src/instructgpt" / stage).glob("*.py"))
+    for name in set(re.findall(r"`((?:sft|reward|objective|ppo|ptx|validation)/[\w/]+)`", text)):
+        of_both = re.sub(r"ppo/(policy|critic)/", "ppo/{name}/", name)
+        found = name in sources or of_both in sources
+        validation = name.startswith("validation/") and f'"{name.split("/")[1]}"' in sources
+        assert found or validation, name
+
+
+def test_the_python_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})  # one thread, as in all tests
+    write_policy(tmp_path / "base", context=256)
+    write_data(tmp_path)
+    shutil.copy(ROOT / "configs" / "rm.yaml", tmp_path)
+    namespace: dict = {}
+    page = (DOCS / "python.md").read_text(encoding="utf-8")
+    for number, block in enumerate(re.findall(r"(?ms)^```python\n(.*?)^```", page)):
+        exec(compile(block, f"python.md block {number}", "exec"), namespace)
+    assert namespace["ppo"].info["status"] == "done"
+    assert (tmp_path / "runs/ppo/model-ema/config.json").is_file()
+    assert namespace["config"].seed == 1
+
+
+def commands() -> list[str]:
+    """Every command in a shell block of the index and the stages' pages."""
+    found = []
+    for page in (DOCS / "index.md", *sorted((DOCS / "stages").glob("*.md"))):
+        for block in re.findall(r"(?ms)^```sh\n(.*?)^```", page.read_text(encoding="utf-8")):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [line.partition("  #")[0] for line in lines]
+    return found
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_are_accepted(command: str, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    program, name, *rest = shlex.split(command)
+    assert program == "instructgpt"
+    assert name in COMMANDS or name == "eval"
+    if name in {"sft", "reward", "ppo", "sample", "eval"}:
+        with pytest.raises(SystemExit) as ended:
+            main([name, *rest, "--dry-run"])
+        assert not ended.value.code
+        assert "the configuration is good" in capsys.readouterr().out
+    else:
+        app.parse_args([name, *rest], exit_on_error=False, print_error=False)
+
+
+def write_data(folder: Path) -> None:
+    """Small files of each kind, under the names that the page uses."""
+    prompts = [f"Name colour {letter}." for letter in "abcdefgh"]
+    answers = [{"text": "Blue.", "model": "ours"}, {"text": "Red.", "model": "base"}, {"text": "7"}]
+    files = {
+        "prompts.jsonl": [{"prompt": p} for p in prompts],
+        "demonstrations.jsonl": [{"prompt": p, "response": "Blue."} for p in prompts],
+        "rankings.jsonl": [
+            {"prompt": p, "responses": answers, "ranks": [1, 2, 2], "labeler_id": "a"}
+            for p in prompts
+        ],
+    }
+    for name, records in files.items():
+        (folder / name).write_text("".join(json.dumps(record) + "\n" for record in records))
+    (folder / "text.txt").write_text("The sea is wide and calm. " * 40)

@@ -1,0 +1,257 @@
+"""The whole SFT stage on disk: what it writes, chooses, refuses and resumes."""
+
+import json
+import re
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from instructgpt.errors import UserError
+from instructgpt.models.load import scorer_from_policy
+from instructgpt.models.scorer import Scorer
+from instructgpt.run.config import Resolved, resolve
+from instructgpt.sft import SFTConfig, SFTModel, SFTTrainer, stage, train
+from instructgpt.sft.data import encode
+from tests.files import sentence, write_policy, write_rows
+from tests.tiny import byte_tokenizer, tiny_model
+
+DEMONSTRATIONS = [
+    {"prompt": f"{word}?", "response": word * (1 + n % 3), "labeler_id": "ann"}
+    for n, word in enumerate(["one", "two", "three", "four", "five"])
+]
+HELD_OUT = [{"prompt": "six?", "response": "six"}, {"prompt": "seven, please?", "response": "7 7"}]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A policy, a reward model, demonstrations, held-out ones and pretraining text."""
+    folder = tmp_path_factory.mktemp("sft")
+    policy = tiny_model("llama")
+    Scorer(scorer_from_policy(policy, seed=0), byte_tokenizer()).save(folder / "reward")
+    (folder / "text.txt").write_text("Once upon a time there was a cat.\n\nIt slept.")
+    return {
+        "model": write_policy(folder / "policy", model=policy),
+        "data": write_rows(folder / "demonstrations.jsonl", DEMONSTRATIONS),
+        "eval_data": write_rows(folder / "held-out.jsonl", HELD_OUT),
+        "pretrain_data": str(folder / "text.txt"),
+        "reward_model": str(folder / "reward"),
+    }
+
+
+@pytest.fixture
+def config(files, tmp_path):
+    """Makes a configuration: 3 steps an epoch, 2 epochs, the named files besides the first two."""
+
+    def make(*also, out="run", **values):
+        given = {key: files[key] for key in ("model", "data", *also)}
+        small = {"epochs": 2, "batch_size": 2, "learning_rate": 1e-3, "threads": 1}
+        return SFTConfig(**{**given, **small, "out": str(tmp_path / out), **values})
+
+    return make
+
+
+def held_out_loss(model_path):
+    """The token mean over the held-out demonstrations, by a trainer that never trained."""
+    policy = SFTModel(model_path)
+    trainer = SFTTrainer(policy, SFTConfig(model="-", data="-", out="-"))
+    rows = [stage.Demonstration(**row) for row in HELD_OUT]
+    return trainer.validation_loss([encode(row, policy.text) for row in rows])
+
+
+def files_of(folder):
+    """Every file but the lock, with its content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_what_a_run_leaves_behind(config, files):
+    settings = config("eval_data", "pretrain_data", pretrain_fraction=0.5, select_by="last")
+    run = train(settings)
+    names = {path.name for path in run.dir.iterdir() if not path.name.startswith(".")}
+    assert names == {"config.yaml", "run.json", "metrics.jsonl", "timings.jsonl", "model"}
+
+    assert [row["step"] for row in run.metrics] == list(range(1, 11))  # 5 steps of 1 + 1, twice
+    assert all(row["stage"] == "sft" for row in run.metrics)
+    for row in run.metrics:
+        validated = {"sft/validation_loss"} if row["step"] in (5, 10) else set()
+        assert set(row) == validated | {
+            "step",
+            "stage",
+            "sft/loss",
+            "sft/learning_rate",
+            "sft/grad_norm",
+            "sft/tokens",
+        }
+    timings = [json.loads(line) for line in (run.dir / "timings.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in timings] == list(range(1, 11))
+    assert all(row["throughput/tokens_per_second"] > 0 for row in timings)
+
+    info = run.info
+    assert (info["stage"], info["status"], info["seed"]) == ("sft", "done", 0)
+    assert info["parents"] == [files["model"]]
+    assert set(info["data"]) == {files["data"], files["pretrain_data"]}
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in info["data"].values())
+    assert {"command", "versions", "git_commit", "machine", "started", "finished"} <= set(info)
+    assert info["threads"] == 1
+    assert run.metrics[-1]["sft/validation_loss"] == pytest.approx(held_out_loss(run.model_path))
+
+
+def test_the_configuration_loads_back_and_names_every_source(config):
+    settings = config(template="Q: {prompt}\n\n# A:")
+    run = train(settings)
+    assert SFTConfig.load(run.dir / "config.yaml") == settings
+    text = (run.dir / "config.yaml").read_text()
+    assert set(yaml.safe_load(text)) == set(SFTConfig.model_fields)
+    for key in SFTConfig.model_fields:
+        source = "Python" if key in settings.model_fields_set else "default"
+        assert re.search(rf"^{key}: [^\n]*(\n+  [^\n]*)*  # {source}$", text, re.MULTILINE), key
+
+
+def test_the_source_of_a_value_is_its_file_or_flag(config, tmp_path):
+    (tmp_path / "own.yaml").write_text("epochs: 1\nbatch_size: 5\n")
+    flags = {key: value for key, value in config().model_dump().items() if key in {"model", "data"}}
+    resolved = resolve(
+        SFTConfig,
+        files=[tmp_path / "own.yaml"],
+        flags={**flags, "batch_size": 3, "out": str(tmp_path / "run"), "threads": 1},
+    )
+    text = (train(resolved).dir / "config.yaml").read_text()
+    assert f"epochs: 1  # {tmp_path / 'own.yaml'}\n" in text
+    assert "batch_size: 3  # --batch_size\n" in text
+    assert "dropout: 0.2  # default\n" in text
+
+
+def test_a_finished_run_is_left_alone(config, capsys):
+    run = train(config())
+    before = files_of(run.dir)
+    again = train(config(save_every=3))  # how often to save decides no result
+    assert again.dir == run.dir
+    assert files_of(run.dir) == before
+    assert "already finished" in capsys.readouterr().err
+
+
+def test_another_configuration_is_refused_with_both_values(config):
+    run = train(config(epochs=1))
+    before = files_of(run.dir)
+    with pytest.raises(UserError, match=r"other settings: .*learning_rate \(0\.001 -> 0\.5\)") as no:
+        train(config(epochs=1, learning_rate=0.5))
+    sentence(no)
+    assert files_of(run.dir) == before
+    train(config(epochs=1))  # the refusal let go of the directory
+
+
+def test_the_directory_of_another_stage_is_refused(config):
+    train(config(epochs=1), stage="pretrain")
+    with pytest.raises(UserError, match="holds a run of 'pretrain', not of 'sft'") as raised:
+        train(config(epochs=1))
+    sentence(raised)
+
+
+def test_validation_loss_chooses_the_step(config):
+    settings = {"learning_rate": 0.02, "schedule": "constant", "epochs": 3, "eval_every": 1}
+    run = train(config("eval_data", select_by="validation_loss", **settings))
+    losses = {row["step"]: row["sft/validation_loss"] for row in run.metrics}
+    best = min(losses, key=losses.__getitem__)
+    assert best not in (1, 9)  # there is something to choose
+    assert (run.info["selected_step"], run.info["selected_by"]) == (best, "validation_loss")
+    assert held_out_loss(run.model_path) == pytest.approx(losses[best], rel=1e-6)
+    assert not (run.dir / "best").exists()
+
+    stopped = train(config(out="stopped", max_steps=best, **settings))
+    one, other = (load_file(r.model_path / "model.safetensors") for r in (run, stopped))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_reward_model_chooses_the_step(config, monkeypatch):
+    scores = iter([-1.0, 2.0, 0.5, 2.0, 1.0])
+
+    class Scripted:
+        def __init__(self, *_, **__):
+            pass
+
+        def score(self, prompts, responses, *, finished):
+            assert len(prompts) == len(responses) == len(finished) == 2
+            return torch.full((2,), next(scores))
+
+    monkeypatch.setattr(stage, "Scorer", Scripted)
+    settings = {"eval_every": 1, "max_steps": 5, "schedule": "constant", "response_length": 4}
+    run = train(config("eval_data", "reward_model", **settings))
+    assert [row["sft/reward_score"] for row in run.metrics] == [-1.0, 2.0, 0.5, 2.0, 1.0]
+    assert (run.info["selected_step"], run.info["selected_by"]) == (2, "reward")  # the first of two
+    second = run.metrics[1]["sft/validation_loss"]
+    assert held_out_loss(run.model_path) == pytest.approx(second, rel=1e-6)
+
+
+def test_the_reward_score_is_the_mean_over_the_samples(config, files):
+    run = train(config("eval_data", "reward_model", response_length=6))
+    samples = [json.loads(line) for line in (run.dir / "samples.jsonl").read_text().splitlines()]
+    assert [sample["step"] for sample in samples] == [3, 3, 6, 6]
+    assert [sample["prompt"] for sample in samples] == [row["prompt"] for row in HELD_OUT] * 2
+    for step, first in ((3, 0), (6, 2)):
+        mean = sum(sample["score"] for sample in samples[first : first + 2]) / 2
+        assert run.metrics[step - 1]["sft/reward_score"] == pytest.approx(mean)
+    sample = samples[0]
+    finished = [Scorer(files["reward_model"]).score(
+        [sample["prompt"]], [sample["response"]], finished=end).item() for end in (True, False)]
+    assert any(sample["score"] == pytest.approx(score, abs=1e-5) for score in finished)
+
+
+@pytest.mark.parametrize("stop_at", [2, 5])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(config, stop_at, monkeypatch):
+    settings = {"select_by": "validation_loss", "eval_every": 1, "save_every": 2}
+    straight = train(config("eval_data", out="straight", **settings))
+
+    train_step = SFTTrainer.train_step
+
+    def fail_once(trainer, batch):
+        if trainer.step == stop_at:
+            raise KeyboardInterrupt
+        return train_step(trainer, batch)
+
+    monkeypatch.setattr(SFTTrainer, "train_step", fail_once)
+    with pytest.raises(KeyboardInterrupt):
+        train(config("eval_data", **settings))
+    monkeypatch.undo()
+    resumed = train(config("eval_data", **settings))
+    assert resumed.metrics == straight.metrics
+    assert resumed.info["selected_step"] == straight.info["selected_step"]
+    weights = [(run.model_path / "model.safetensors").read_bytes() for run in (straight, resumed)]
+    assert weights[0] == weights[1]
+
+
+def test_text_alone_trains_too(config):
+    run = train(config("pretrain_data", data=(), pretrain_fraction=1, pretrain_length=8, max_steps=4))
+    assert [row["sft/tokens"] for row in run.metrics] == [14] * 4  # two windows, 7 learnt in each
+    assert run.metrics[-1]["sft/loss"] < run.metrics[0]["sft/loss"]
+
+
+def test_a_context_shorter_than_max_length_decides(config, files, tmp_path):
+    model = write_policy(tmp_path / "short", context=12)
+    with pytest.raises(UserError, match="more than the 12 that fit") as raised:
+        train(config(model=model))
+    sentence(raised)
+    run = train(config(model=model, on_long="skip", out="skipped"))
+    assert run.metrics[-1]["step"] == 4  # "three? three three three" was left out
+
+
+def test_a_loss_over_everything_counts_the_prompt(config):
+    both = [train(config(out=loss, loss=loss, epochs=1)).metrics for loss in ("completion", "all")]
+    answers, everything = (sum(row["sft/tokens"] for row in metrics) for metrics in both)
+    assert answers == sum(len(row["response"]) + 1 for row in DEMONSTRATIONS)
+    assert everything - answers == sum(len(row["prompt"]) - 1 for row in DEMONSTRATIONS)
+
+
+def test_a_resolved_configuration_is_taken_as_it_is(config):
+    assert train(Resolved.of(config(epochs=1))).info["status"] == "done"
+
+
+def test_a_mistake_in_the_data_marks_the_run_as_failed(config, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"}\n')
+    with pytest.raises(UserError, match=r"bad\.jsonl line 2"):
+        train(config(data=str(tmp_path / "bad.jsonl")))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
