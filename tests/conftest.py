@@ -12,7 +12,9 @@ import torch
 torch.set_num_threads(1)
 
 PUBLIC_DATA = Path(
-    os.environ.get("INSTRUCTGPT_PUBLIC_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+    os.environ.get(
+        "INSTRUCTGPT_PUBLIC_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"
+    )
 )
 
 
@@ -22,3 +24,9 @@ def public_data() -> Path:
     if not PUBLIC_DATA.is_dir():
         pytest.skip("the public data folder is not here (set INSTRUCTGPT_PUBLIC_DATA)")
     return PUBLIC_DATA
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage takes every core unless told otherwise; the test workers share two."""
+    monkeypatch.setattr("instructgpt.run.tuning.available_cores", lambda: 1)

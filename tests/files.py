@@ -21,7 +21,7 @@ def write_rows(path: Path, rows) -> str:
 
 
 def sentence(raised) -> str:
-    """The message of an error for users, which is one line that names a remedy after a semicolon."""
+    """The message of an error for users: one line that names a remedy after a semicolon."""
     text = str(raised.value)
     assert "\n" not in text
     assert ";" in text

@@ -1,4 +1,6 @@
-"""InstructGPT (arXiv 2203.02155): SFT, reward modelling from rankings, PPO-ptx, and the loop around them."""
+"""InstructGPT (arXiv 2203.02155): SFT, reward modelling from rankings, PPO-ptx, and the loop around
+them.
+"""
 
 from typing import TYPE_CHECKING
 

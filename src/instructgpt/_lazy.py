@@ -1,4 +1,6 @@
-"""Names that are imported on first use, so that pure functions and `-h` do not wait for transformers."""
+"""Names that are imported on first use, so that pure functions and `-h` do not wait for
+transformers.
+"""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -10,7 +12,8 @@ def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Args:
         package: the package whose `__init__` this serves.
-        homes: name → module under the package; an empty home means that the name is itself a subpackage.
+        homes: name → module under the package; an empty home means that the name is itself a
+            subpackage.
     """
 
     def find(name: str) -> Any:

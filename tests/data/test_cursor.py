@@ -1,4 +1,4 @@
-"""`ShuffledCursor`: every item once an epoch, in an order that only its seed, name and position decide."""
+"""`ShuffledCursor`: every item once an epoch, in an order that seed, name and position decide."""
 
 import pytest
 from hypothesis import given

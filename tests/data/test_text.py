@@ -1,4 +1,4 @@
-"""Prompts and answers as tokens: templates, the end token, and text that looks like a special token."""
+"""Prompts and answers as tokens: templates, the end token, and what looks like a special token."""
 
 import pytest
 from hypothesis import given
@@ -97,7 +97,11 @@ def test_the_spelling_of_a_special_token_is_text(spelling, pad_is_eos):
     tokenizer = byte_tokenizer(pad_is_eos=pad_is_eos)
     codec, text = TextCodec(tokenizer), f"a{spelling}b"
     assert len(tokenizer(text)["input_ids"]) == 3  # the control: by itself it becomes that token
-    for ids in (codec.prompt(text), codec.response(text, finished=False), codec.document(text)[:-1]):
+    for ids in (
+        codec.prompt(text),
+        codec.response(text, finished=False),
+        codec.document(text)[:-1],
+    ):
         assert ids == letters(text)
         assert max(ids) < 256
     assert codec.decode(codec.response(text)) == text

@@ -118,7 +118,10 @@ UNFIT = {
 @pytest.mark.parametrize("why", UNFIT)
 def test_an_architecture_where_it_would_act_elsewhere_is_refused(why):
     model = AutoModelForCausalLM.from_config(UNFIT[why])
-    with pytest.raises(UserError, match=type(model).__name__) as raised, residual_dropout(model, 0.2):
+    with (
+        pytest.raises(UserError, match=type(model).__name__) as raised,
+        residual_dropout(model, 0.2),
+    ):
         pass
     assert "--dropout 0" in sentence(raised)
     assert hook_count(model) == 0

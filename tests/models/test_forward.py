@@ -3,9 +3,11 @@
 Axes: B rows, T time over the whole row, R response, V vocabulary.
 """
 
+from itertools import pairwise
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import (
     AutoModelForCausalLM,
@@ -16,6 +18,7 @@ from transformers import (
 )
 
 from instructgpt.models import forward
+from instructgpt.models.dropout import residual_dropout
 from instructgpt.models.forward import (
     budget_groups,
     head_is_plain,
@@ -47,7 +50,7 @@ OWN_LOGITS = {
     "gemma2": Gemma2Config(**SHAPE, pad_token_id=0, head_dim=8, final_logit_softcapping=2.0),
     "cohere": CohereConfig(**SHAPE, pad_token_id=0, logit_scale=0.0625),
 }
-"""Architectures that scale or cap their logits. Padding id 0 makes its new embedding a zero vector."""
+"""They scale or cap their logits. Padding id 0 makes its new embedding a zero vector."""
 
 
 def own_logits_model(name):
@@ -137,7 +140,7 @@ def test_chunks_change_nothing_and_bound_the_logits(arch, monkeypatch):
     monkeypatch.setattr(forward, "LOGIT_ROWS", 4)
     widths = []
     hook = model.get_output_embeddings().register_forward_hook(
-        lambda module, inputs, output: widths.append(inputs[0].shape[:-1].numel())
+        lambda _module, inputs, _output: widths.append(inputs[0].shape[:-1].numel())
     )
     chunked = response_logprobs(model, rows)[rows.is_response_BR]
     seen = list(widths)
@@ -152,6 +155,19 @@ def test_chunks_change_nothing_and_bound_the_logits(arch, monkeypatch):
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_usual_heads_are_plain(arch):
     assert head_is_plain(tiny_model(arch))
+
+
+@pytest.mark.parametrize("arch", ["llama", "granite"])
+def test_the_first_look_at_a_head_may_come_under_dropout(arch):
+    model = own_logits_model(arch) if arch in OWN_LOGITS else tiny_model(arch)
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    with residual_dropout(model, 0.2):
+        assert head_is_plain(model) == (arch == "llama")
+    assert torch.equal(
+        torch.rand(3), expected
+    )  # it draws nothing, so that masks stay what they were
 
 
 @pytest.mark.parametrize("name", OWN_LOGITS)
@@ -221,6 +237,7 @@ def test_bfloat16_touches_the_forward_alone():
     items=st.lists(st.tuples(st.integers(1, 50), st.integers(1, 9)), max_size=30),
     budget=st.integers(1, 200),
 )
+@example(items=[(4, 1), (4, 1)], budget=8)
 def test_groups_are_a_partition_within_the_budget(items, budget):
     lengths, rows = [length for length, _ in items], [count for _, count in items]
     groups = budget_groups(lengths, budget, rows)
@@ -231,7 +248,7 @@ def test_groups_are_a_partition_within_the_budget(items, budget):
         assert padded <= budget or len(group) == 1
     in_order = [lengths[i] for group in groups for i in group]
     assert in_order == sorted(lengths, reverse=True)
-    for group, following in zip(groups, groups[1:], strict=False):  # none was closed too early
+    for group, following in pairwise(groups):  # none was closed too early
         together = sum(rows[i] for i in [*group, following[0]])
         assert lengths[group[0]] * together > budget
 

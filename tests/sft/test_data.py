@@ -30,8 +30,8 @@ def settings(**values):
 
 
 def batches(count, *, documents=(), position=0, **values):
-    """Batches of `count` examples that can be told apart, with windows of two letters of pretraining text."""
-    config = settings(pretrain_data="-", **values)
+    """Batches of `count` examples that can be told apart, with windows of two letters of text."""
+    config = settings(pretrain_data="-" if documents else (), **values)
     pretrain = PretrainingText(documents, CODEC, 2, seed=config.seed) if documents else None
     made = SFTBatches([Example([1], [index]) for index in range(count)], pretrain, config)
     made.positions = {"demonstrations": position, "pretraining": 0}
@@ -72,12 +72,14 @@ def test_long_examples_are_skipped_and_named():
 
 def test_an_example_that_just_fits_is_kept_whole():
     for on_long in ("stop", "skip", "truncate"):
-        examples, _ = encode_all([demonstration("abc", "def")], CODEC, max_length=7, on_long=on_long)
+        examples, _ = encode_all(
+            [demonstration("abc", "def")], CODEC, max_length=7, on_long=on_long
+        )
         assert examples == [Example(letters("abc"), [*letters("def"), EOS])]
 
 
 def test_a_long_example_stops_the_run():
-    with pytest.raises(UserError, match="demonstration 1 .* 9 tokens, .* 4 that fit") as raised:
+    with pytest.raises(UserError, match=r"demonstration 1 .* 9 tokens, .* 4 that fit") as raised:
         encode_all([demonstration("abcd", "efgh")], CODEC, max_length=4, on_long="stop")
     assert "--on_long skip or truncate" in sentence(raised)
 
@@ -115,7 +117,9 @@ def test_each_batch_holds_its_share_of_pretraining_text(fraction, pretraining):
         assert len(mixed) == pretraining
         last = step % run.steps_per_epoch == run.steps_per_epoch - 1
         assert len(batch) - len(mixed) == (18 - 1) % demonstrations + 1 if last else demonstrations
-    assert len(set(windows)) == min(len(windows), 20)  # 20 windows: none twice in an epoch of theirs
+    assert len(set(windows)) == min(
+        len(windows), 20
+    )  # 20 windows: none twice in an epoch of theirs
 
 
 def test_positions_are_the_whole_state():
@@ -150,10 +154,12 @@ def test_no_room_for_demonstrations():
     [
         ({"data": ()}, "'data' is needed"),
         ({"pretrain_fraction": 0.1}, "needs 'pretrain_data'"),
+        ({"pretrain_data": "-"}, "has no effect while pretrain_fraction is 0"),
         ({"pretrain_fraction": 1, "pretrain_data": "-"}, "give max_steps"),
         ({"select_by": "reward", "eval_data": "-"}, "needs 'reward_model'"),
         ({"select_by": "validation_loss"}, "needs 'eval_data'"),
-        ({"reward_model": "-"}, "needs 'eval_data'"),
+        ({"reward_model": "-"}, "reward_model needs 'eval_data'"),
+        ({"reward_model": "-", "select_by": "last"}, "reward_model needs 'eval_data'"),
     ],
 )
 def test_settings_that_contradict_each_other(values, reason):

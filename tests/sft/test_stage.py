@@ -8,9 +8,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
 from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.scorer import Scorer
+from instructgpt.run import tuning
 from instructgpt.run.config import Resolved, resolve
 from instructgpt.sft import SFTConfig, SFTModel, SFTTrainer, stage, train
 from instructgpt.sft.data import encode
@@ -24,6 +26,14 @@ DEMONSTRATIONS = [
 HELD_OUT = [{"prompt": "six?", "response": "six"}, {"prompt": "seven, please?", "response": "7 7"}]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_backend():
+    """No choice by measurement, which could fall either way and round differently."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "faster_matmul", lambda: "highest")
+        yield
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A policy, a reward model, demonstrations, held-out ones and pretraining text."""
@@ -31,18 +41,20 @@ def files(tmp_path_factory):
     policy = tiny_model("llama")
     Scorer(scorer_from_policy(policy, seed=0), byte_tokenizer()).save(folder / "reward")
     (folder / "text.txt").write_text("Once upon a time there was a cat.\n\nIt slept.")
+    (folder / "held-out.txt").write_text("Then it woke.")
     return {
         "model": write_policy(folder / "policy", model=policy),
         "data": write_rows(folder / "demonstrations.jsonl", DEMONSTRATIONS),
         "eval_data": write_rows(folder / "held-out.jsonl", HELD_OUT),
         "pretrain_data": str(folder / "text.txt"),
+        "eval_pretrain_data": str(folder / "held-out.txt"),
         "reward_model": str(folder / "reward"),
     }
 
 
 @pytest.fixture
 def config(files, tmp_path):
-    """Makes a configuration: 3 steps an epoch, 2 epochs, the named files besides the first two."""
+    """Makes a configuration: 3 steps an epoch, 2 epochs, more files by name."""
 
     def make(*also, out="run", **values):
         given = {key: files[key] for key in ("model", "data", *also)}
@@ -94,10 +106,10 @@ def test_what_a_run_leaves_behind(config, files):
     info = run.info
     assert (info["stage"], info["status"], info["seed"]) == ("sft", "done", 0)
     assert info["parents"] == [files["model"]]
-    assert set(info["data"]) == {files["data"], files["pretrain_data"]}
+    assert set(info["data"]) == {files[key] for key in ("data", "eval_data", "pretrain_data")}
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in info["data"].values())
     assert {"command", "versions", "git_commit", "machine", "started", "finished"} <= set(info)
-    assert info["threads"] == 1
+    assert info["tuning"] == {"threads": 1, "matmul": "highest"}
     assert run.metrics[-1]["sft/validation_loss"] == pytest.approx(held_out_loss(run.model_path))
 
 
@@ -138,7 +150,9 @@ def test_a_finished_run_is_left_alone(config, capsys):
 def test_another_configuration_is_refused_with_both_values(config):
     run = train(config(epochs=1))
     before = files_of(run.dir)
-    with pytest.raises(UserError, match=r"other settings: .*learning_rate \(0\.001 -> 0\.5\)") as no:
+    with pytest.raises(
+        UserError, match=r"other settings: .*learning_rate \(0\.001 -> 0\.5\)"
+    ) as no:
         train(config(epochs=1, learning_rate=0.5))
     sentence(no)
     assert files_of(run.dir) == before
@@ -150,6 +164,26 @@ def test_the_directory_of_another_stage_is_refused(config):
     with pytest.raises(UserError, match="holds a run of 'pretrain', not of 'sft'") as raised:
         train(config(epochs=1))
     sentence(raised)
+
+
+def test_a_directory_in_use_is_refused(config):
+    settings = config(epochs=1)
+    with TrainingRun("sft", Resolved.of(settings), {}):
+        with pytest.raises(UserError, match="another process is writing this run") as raised:
+            train(settings)
+        sentence(raised)
+    assert train(settings).info["status"] == "done"
+
+
+def test_another_number_of_threads_is_refused(config, monkeypatch):
+    monkeypatch.setattr(SFTTrainer, "train_step", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(config())
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="continue with --threads 1") as raised:
+        train(config(threads=2))
+    sentence(raised)
+    assert train(config()).info["status"] == "done"
 
 
 def test_validation_loss_chooses_the_step(config):
@@ -196,8 +230,12 @@ def test_the_reward_score_is_the_mean_over_the_samples(config, files):
         mean = sum(sample["score"] for sample in samples[first : first + 2]) / 2
         assert run.metrics[step - 1]["sft/reward_score"] == pytest.approx(mean)
     sample = samples[0]
-    finished = [Scorer(files["reward_model"]).score(
-        [sample["prompt"]], [sample["response"]], finished=end).item() for end in (True, False)]
+    finished = [
+        Scorer(files["reward_model"])
+        .score([sample["prompt"]], [sample["response"]], finished=end)
+        .item()
+        for end in (True, False)
+    ]
     assert any(sample["score"] == pytest.approx(score, abs=1e-5) for score in finished)
 
 
@@ -225,9 +263,24 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(config, stop_at, 
 
 
 def test_text_alone_trains_too(config):
-    run = train(config("pretrain_data", data=(), pretrain_fraction=1, pretrain_length=8, max_steps=4))
-    assert [row["sft/tokens"] for row in run.metrics] == [14] * 4  # two windows, 7 learnt in each
+    values = {"data": (), "pretrain_fraction": 1, "pretrain_length": 8, "max_steps": 6}
+    run = train(config("pretrain_data", **values))
+    tokens = [row["sft/tokens"] for row in run.metrics]
+    assert sum(tokens[:3]) == sum(tokens[3:]) == 45 - 6  # each window but its first token
     assert run.metrics[-1]["sft/loss"] < run.metrics[0]["sft/loss"]
+
+
+def test_held_out_text_has_its_own_validation_loss(config):
+    run = train(config("eval_pretrain_data", pretrain_length=8, epochs=1))
+    policy = SFTModel(run.model_path)
+    text = policy.text.document("Then it woke.")  # 14 tokens: windows of 8 and 6
+    with torch.no_grad():
+        losses = [
+            policy.model(torch.tensor([window]), labels=torch.tensor([window])).loss.item()
+            for window in (text[:8], text[8:])
+        ]
+    mean = (7 * losses[0] + 5 * losses[1]) / 12
+    assert run.metrics[-1]["sft/pretrain_validation_loss"] == pytest.approx(mean, rel=1e-5)
 
 
 def test_a_context_shorter_than_max_length_decides(config, files, tmp_path):

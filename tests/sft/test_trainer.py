@@ -1,4 +1,4 @@
-"""`SFTTrainer` against transformers' loss and a hand-made optimizer step; batches may be cut anywhere."""
+"""`SFTTrainer` against transformers' loss and hand-made steps; batches may be cut anywhere."""
 
 import copy
 
@@ -47,7 +47,8 @@ def padded(batch):
 
 def mean_loss(model, batch):
     tokens, attended, is_response = padded(batch)
-    total, count = completion_loss(model(tokens, attention_mask=attended).logits, tokens, is_response)
+    logits = model(tokens, attention_mask=attended).logits
+    total, count = completion_loss(logits, tokens, is_response)
     return total / count
 
 
@@ -153,9 +154,8 @@ def test_the_learning_rate_falls_to_a_tenth_without_warm_up():
 def test_an_epoch_is_a_pass_over_the_loader_and_knows_its_schedule():
     loader = [ragged_batch(0), ragged_batch(1)]
     trainer = trainer_of(total_steps=0, epochs=2, learning_rate=1e-3)
-    expected, losses = trainer_of(total_steps=4, epochs=2, learning_rate=1e-3), []
-    for _ in range(2):
-        losses.append(sum(expected.train_step(batch)["sft/loss"] for batch in loader) / 2)
+    expected = trainer_of(total_steps=4, epochs=2, learning_rate=1e-3)
+    losses = [sum(expected.train_step(batch)["sft/loss"] for batch in loader) / 2 for _ in range(2)]
     assert [trainer.train_epoch(loader) for _ in range(2)] == losses
     assert losses[1] < losses[0]
     assert (trainer.step, trainer.total_steps) == (4, 4)

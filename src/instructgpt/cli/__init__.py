@@ -1,4 +1,6 @@
-"""Every command, thin: parse, load the configuration, call a stage. Heavy imports wait until a command runs."""
+"""Every command, thin: parse, load the configuration, call a stage. Heavy imports wait until a
+command runs.
+"""
 
 import os
 import sys
@@ -45,14 +47,28 @@ HELP = {
 for _name, _target in COMMANDS.items():
     app.command(_target, name=_name, help=HELP[_name])
 app.command(_data)
-_data.command("instructgpt.cli.data:import_records", name="import", help="Read a file of another tool into our records.")
-_data.command("instructgpt.cli.data:export_records", name="export", help="Write our records in another tool's format.")
+_data.command(
+    "instructgpt.cli.data:import_records",
+    name="import",
+    help="Read a file of another tool into our records.",
+)
+_data.command(
+    "instructgpt.cli.data:export_records",
+    name="export",
+    help="Write our records in another tool's format.",
+)
 app.command(_evaluate)
-_evaluate.command("instructgpt.cli.stages:compare", name="compare", help="How often policy A is preferred to policy B.")
+_evaluate.command(
+    "instructgpt.cli.stages:compare",
+    name="compare",
+    help="How often policy A is preferred to policy B.",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The `instructgpt` command: exit 0 on success, 2 on a user's mistake (one sentence), 1 on a failure."""
+    """The `instructgpt` command: exit 0 on success, 2 on a user's mistake (one sentence), 1 on a
+    failure.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         app(arguments, exit_on_error=False, print_error=False)

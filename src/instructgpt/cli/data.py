@@ -18,11 +18,14 @@ KINDS: dict[str, type[Record]] = {
     "rating": Rating,
 }
 Kind = Annotated[
-    Literal["prompt", "demonstration", "candidates", "ranking", "rating"], Parameter(help="what the records are")
+    Literal["prompt", "demonstration", "candidates", "ranking", "rating"],
+    Parameter(help="what the records are"),
 ]
 OnError = Annotated[
     Literal["stop", "skip"],
-    Parameter(name=["--on_error", "--on-error"], help="what a bad line does: stop, or skip it and say so"),
+    Parameter(
+        name=["--on_error", "--on-error"], help="what a bad line does: stop, or skip it and say so"
+    ),
 ]
 
 
@@ -38,7 +41,10 @@ def import_records(
     result = read_records(locate(file), KINDS[kind], format=format, on_error=on_error)
     say_skipped(result.skipped)
     write_records(out, result.records)
-    say(f"{len(result.records)} {kind} records read as {result.format}, {len(result.skipped)} lines skipped -> {out}")
+    say(
+        f"{len(result.records)} {kind} records read as {result.format}, {len(result.skipped)} "
+        f"lines skipped -> {out}"
+    )
 
 
 def export_records(

@@ -1,4 +1,6 @@
-"""Command-line flags made from a configuration class: one flag per key, the description as its help."""
+"""Command-line flags made from a configuration class: one flag per key, the description as its
+help.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +25,22 @@ class Layers:
     """What every configurable command takes besides its keys."""
 
     preset: Annotated[
-        list[str] | None, Parameter(negative="", help="start from a preset (see configs/presets); may be repeated")
+        list[str] | None,
+        Parameter(negative="", help="start from a preset (see configs/presets); may be repeated"),
     ] = None
     print_config: Annotated[
-        bool, Parameter(name="--print-config", negative="", help="print the configuration with its sources, and stop")
+        bool,
+        Parameter(
+            name="--print-config",
+            negative="",
+            help="print the configuration with its sources, and stop",
+        ),
     ] = False
     dry_run: Annotated[
-        bool, Parameter(name="--dry-run", negative="", help="check the configuration and its files, and stop")
+        bool,
+        Parameter(
+            name="--dry-run", negative="", help="check the configuration and its files, and stop"
+        ),
     ] = False
 
 
@@ -56,17 +67,26 @@ def given(flags: BaseModel | None) -> dict[str, Any]:
 
 
 def load(
-    cls: type[C], stage: str, configs: Sequence[Path], layers: Layers | None, flags: BaseModel | None
+    cls: type[C],
+    stage: str,
+    configs: Sequence[Path],
+    layers: Layers | None,
+    flags: BaseModel | None,
 ) -> Resolved[C] | None:
     """The configuration of a command, or None when the user only wanted to see or check it."""
     layers = layers or Layers()
-    resolved = resolve(cls, presets=layers.preset or (), files=configs, flags=given(flags), stage=stage)
+    resolved = resolve(
+        cls, presets=layers.preset or (), files=configs, flags=given(flags), stage=stage
+    )
     if layers.print_config:
         print(resolved.to_yaml(), end="")
         return None
     if layers.dry_run:
         check_files(resolved.config)
-        print(f"{stage}: the configuration is good and its files are there; it would write to {resolved.config.out}")  # type: ignore[attr-defined]
+        print(
+            f"{stage}: the configuration is good and its files are there; it would write to "
+            f"{resolved.config.model_dump()['out']}"
+        )
         return None
     return resolved
 

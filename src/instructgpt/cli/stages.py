@@ -1,4 +1,4 @@
-"""The commands that write a run directory: init, sft, reward, ppo, sample, eval compare, pipeline."""
+"""The commands that write a run directory: the stages, sampling, comparison, the pipeline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,9 @@ def init(*, flags: Annotated[InitFlags | None, Parameter(name="*")] = None) -> N
 
 
 def sft(
-    *configs: Files, layers: Layers | None = None, flags: Annotated[SFTFlags | None, Parameter(name="*")] = None  # type: ignore[valid-type]
+    *configs: Files,
+    layers: Layers | None = None,
+    flags: Annotated[SFTFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 1: fine-tune a model on demonstrations (appendix C.1; --preset ppo-init for C.3)."""
     from instructgpt.sft.stage import train
@@ -39,7 +41,9 @@ def sft(
 
 
 def reward(
-    *configs: Files, layers: Layers | None = None, flags: Annotated[RewardFlags | None, Parameter(name="*")] = None  # type: ignore[valid-type]
+    *configs: Files,
+    layers: Layers | None = None,
+    flags: Annotated[RewardFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 2: train a reward model on rankings (eq. 1; appendix C.2)."""
     from instructgpt.reward.stage import train
@@ -49,7 +53,9 @@ def reward(
 
 
 def ppo(
-    *configs: Files, layers: Layers | None = None, flags: Annotated[PPOFlags | None, Parameter(name="*")] = None  # type: ignore[valid-type]
+    *configs: Files,
+    layers: Layers | None = None,
+    flags: Annotated[PPOFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 3: optimize a policy against a reward model (eq. 2; appendix C.4)."""
     from instructgpt.ppo.stage import train
@@ -59,7 +65,9 @@ def ppo(
 
 
 def sample(
-    *configs: Files, layers: Layers | None = None, flags: Annotated[SampleFlags | None, Parameter(name="*")] = None  # type: ignore[valid-type]
+    *configs: Files,
+    layers: Layers | None = None,
+    flags: Annotated[SampleFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Sample K answers per prompt for the labelers to rank; they go to OUT/candidates.jsonl."""
     from instructgpt.pipeline.sample import sample as run
@@ -89,11 +97,17 @@ def compare(
 
 
 def pipeline(
-    *tokens: Annotated[str, Parameter(allow_leading_hyphen=True, help="YAML files, and --section.key value")],
+    *tokens: Annotated[
+        str, Parameter(allow_leading_hyphen=True, help="YAML files, and --section.key value")
+    ],
     out: Annotated[str | None, Parameter(help="directory of the whole pipeline [required]")] = None,
-    preset: Annotated[list[str] | None, Parameter(negative="", help="start from a preset, such as tiny")] = None,
+    preset: Annotated[
+        list[str] | None, Parameter(negative="", help="start from a preset, such as tiny")
+    ] = None,
 ) -> None:
-    """Run all stages, from a base model to a report; finished ones are skipped, an interrupted one goes on."""
+    """Run all stages, from a base model to a report; finished ones are skipped, an interrupted one
+    goes on.
+    """
     from instructgpt.pipeline.pipeline import run_pipeline
 
     if not out:
@@ -113,8 +127,13 @@ def _sectioned(tokens: list[str]) -> tuple[list[str], dict[str, str | bool]]:
             continue
         key, equals, value = token[2:].partition("=")
         if "." not in key:
-            raise UserError(f"{token}: the pipeline's own flags are --out and --preset; a stage's are --STAGE.KEY value")
+            raise UserError(
+                f"{token}: the pipeline's own flags are --out and --preset; a stage's are "
+                f"--STAGE.KEY value"
+            )
         if not equals:
             value = tokens.pop(0) if tokens and not tokens[0].startswith("--") else "true"
-        flags[key.replace("-", "_")] = value
+        if (key := key.replace("-", "_")) in flags:
+            raise UserError(f"--{key} is given twice; put several values into a YAML file")
+        flags[key] = value
     return files, flags

@@ -12,20 +12,32 @@ from instructgpt.data.records import Demonstration, Message, Prompt
 from instructgpt.errors import UserError
 
 Model = Annotated[str, Parameter(help="a model directory or a Hub id")]
-Template = Annotated[str, Parameter(help="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}")]
+Template = Annotated[
+    str, Parameter(help="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}")
+]
 Device = Annotated[str, Parameter(help="cpu, cuda, cuda:N, or auto")]
 Json = Annotated[bool, Parameter(negative="", help="print the result as JSON")]
-MaxNewTokens = Annotated[int, Parameter(name=["--max_new_tokens", "--max-new-tokens"], help="longest answer in tokens")]
-Temperature = Annotated[float, Parameter(help="1 is the policy itself, 0 takes the likeliest token")]
-TopP = Annotated[float, Parameter(name=["--top_p", "--top-p"], help="keep the likeliest tokens up to this mass")]
-TopK = Annotated[int, Parameter(name=["--top_k", "--top-k"], help="keep so many likeliest tokens (0: all)")]
+MaxNewTokens = Annotated[
+    int, Parameter(name=["--max_new_tokens", "--max-new-tokens"], help="longest answer in tokens")
+]
+Temperature = Annotated[
+    float, Parameter(help="1 is the policy itself, 0 takes the likeliest token")
+]
+TopP = Annotated[
+    float, Parameter(name=["--top_p", "--top-p"], help="keep the likeliest tokens up to this mass")
+]
+TopK = Annotated[
+    int, Parameter(name=["--top_k", "--top-k"], help="keep so many likeliest tokens (0: all)")
+]
 Seed = Annotated[int, Parameter(help="decides the samples")]
 
 
 def generate(
     *,
     model: Model,
-    prompt: Annotated[list[str] | None, Parameter(negative="", help="a prompt; may be repeated")] = None,
+    prompt: Annotated[
+        list[str] | None, Parameter(negative="", help="a prompt; may be repeated")
+    ] = None,
     data: Annotated[str | None, Parameter(help="a file of prompts instead")] = None,
     max_new_tokens: MaxNewTokens = 256,
     temperature: Temperature = 1.0,
@@ -73,7 +85,12 @@ def chat(
     from instructgpt.sft.model import SFTModel
 
     policy = SFTModel(model, template=template, device=pick_device(device))
-    settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k}
+    settings = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+    }
     turns: list[Message] = []
     while line := _read_line():
         turns.append(Message(role="user", content=line))
@@ -86,8 +103,12 @@ def score(
     *,
     model: Model,
     prompt: Annotated[str | None, Parameter(help="the prompt")] = None,
-    response: Annotated[list[str] | None, Parameter(negative="", help="an answer to it; may be repeated")] = None,
-    data: Annotated[str | None, Parameter(help="a file of demonstrations (prompt, response) instead")] = None,
+    response: Annotated[
+        list[str] | None, Parameter(negative="", help="an answer to it; may be repeated")
+    ] = None,
+    data: Annotated[
+        str | None, Parameter(help="a file of demonstrations (prompt, response) instead")
+    ] = None,
     template: Template = "auto",
     device: Device = "auto",
     json: Json = False,
@@ -99,13 +120,20 @@ def score(
 
     pairs: list[tuple[Any, str]] = [(prompt, text) for text in response or []] if prompt else []
     if data:
-        pairs += [(record.prompt, record.response) for record in load_records([data], Demonstration)]
+        pairs += [
+            (record.prompt, record.response) for record in load_records([data], Demonstration)
+        ]
     if not pairs:
         raise UserError("score needs --prompt TEXT and --response TEXT, or --data FILE")
     reward = RewardModel(model, template=template, device=pick_device(device))
     scores = reward.score([p for p, _ in pairs], [text for _, text in pairs]).tolist()
     if json:
-        print_json([{"score": value, "response": text} for value, (_, text) in zip(scores, pairs, strict=True)])
+        print_json(
+            [
+                {"score": value, "response": text}
+                for value, (_, text) in zip(scores, pairs, strict=True)
+            ]
+        )
         return
     for value in scores:
         print(f"{value:.4f}")
@@ -113,7 +141,9 @@ def score(
 
 def report(
     *runs: Annotated[Path, Parameter(help="a run or a pipeline; several runs are compared")],
-    out: Annotated[Path | None, Parameter(help="where to write (default: report.html in the run)")] = None,
+    out: Annotated[
+        Path | None, Parameter(help="where to write (default: report.html in the run)")
+    ] = None,
 ) -> None:
     """Write report.html for a run or a pipeline, or compare runs."""
     from instructgpt.report import compare_report, write_report

@@ -1,4 +1,6 @@
-"""The pretraining mix: documents joined by end-of-text tokens and cut into windows, visited in shuffled epochs."""
+"""The pretraining mix: documents joined by end-of-text tokens and cut into windows, visited in
+shuffled epochs.
+"""
 
 from collections.abc import Sequence
 
@@ -11,7 +13,8 @@ from instructgpt.errors import UserError
 
 
 class PretrainingText:
-    """Windows of `length` tokens over all documents (appendix C.4: examples from the pretraining data).
+    """Windows of `length` tokens over all documents (appendix C.4: examples from the pretraining
+    data).
 
     The last window may be shorter. `position` is the whole state.
 

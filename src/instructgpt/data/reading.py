@@ -9,6 +9,7 @@ from instructgpt.data.formats import read_documents, read_records
 from instructgpt.data.records import Record
 from instructgpt.errors import UserError
 from instructgpt.run.config import nearest
+from instructgpt.run.directory import file_hash
 from instructgpt.run.progress import say_skipped
 
 SHIPPED = {"prompts": prompts_path, "demonstrations": demonstrations_path, "prose": prose_path}
@@ -17,7 +18,11 @@ R = TypeVar("R", bound=Record)
 
 
 def load_records(
-    paths: Iterable[str], kind: type[R], *, format: str = "auto", on_error: Literal["stop", "skip"] = "stop"
+    paths: Iterable[str],
+    kind: type[R],
+    *,
+    format: str = "auto",
+    on_error: Literal["stop", "skip"] = "stop",
 ) -> list[R]:
     """All records of all files, in order.
 
@@ -41,8 +46,29 @@ def load_documents(paths: Iterable[str]) -> list[str]:
     return [document for path in paths for document in read_documents(locate(path))]
 
 
+def data_hashes(paths: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of every file, for `run.json`; of a folder, each file in it. A file that is not there
+    has none.
+    """
+    hashes = {}
+    for path in paths:
+        found = locate(path)
+        files = (
+            sorted(file for file in found.rglob("*") if file.is_file())
+            if found.is_dir()
+            else [found]
+        )
+        for file in files:
+            name = path if file == found else f"{path}/{file.relative_to(found)}"
+            if file.is_file():
+                hashes[name] = file_hash(file)
+    return hashes
+
+
 def locate(path: str) -> Path:
-    """A path; `shipped:prompts`, `shipped:demonstrations` and `shipped:prose` are the texts in the package."""
+    """A path; `shipped:prompts`, `shipped:demonstrations` and `shipped:prose` are the texts in the
+    package.
+    """
     if not path.startswith("shipped:"):
         return Path(path)
     name = path.removeprefix("shipped:")

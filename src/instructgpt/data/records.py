@@ -1,6 +1,8 @@
-"""The four records of human feedback, one JSON object a line (the contract for files and for the label store).
+"""The four records of human feedback, one JSON object a line (the contract for files and for the
+label store).
 
-Fields beyond those named here are kept and written back, so that a team's own columns survive a round trip.
+Fields beyond those named here are kept and written back, so that a team's own columns survive a
+round trip.
 """
 
 import hashlib
@@ -29,7 +31,7 @@ PromptText = str | tuple[Message, ...]
 
 
 def prompt_id(prompt: PromptText) -> str:
-    """An id for a prompt that came without one: the first 16 hex digits of the SHA-256 of its text."""
+    """An id for a prompt without one: the first 16 hex digits of the SHA-256 of its text."""
     text = prompt if isinstance(prompt, str) else json.dumps([[m.role, m.content] for m in prompt])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -123,7 +125,7 @@ class Ranking(Candidates):
 
 
 class Rating(Record):
-    """A labeler's judgement of one answer: overall quality 1 to 7 and Table 3's yes/no questions."""
+    """A labeler's judgement of one answer: quality 1 to 7 and Table 3's yes/no questions."""
 
     prompt_id: str = ""
     prompt: PromptText

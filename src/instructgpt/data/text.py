@@ -13,8 +13,8 @@ class TextCodec:
 
     Args:
         tokenizer: the model's tokenizer.
-        template: `auto` (the tokenizer's chat template if it has one, else plain), `chat`, `plain`, or a pattern
-            that contains `{prompt}`.
+        template: `auto` (the tokenizer's chat template if it has one, else plain), `chat`, `plain`,
+            or a pattern that contains `{prompt}`.
 
     Raises:
         UserError: `chat` without a chat template, or a pattern without `{prompt}`.
@@ -67,7 +67,9 @@ class TextCodec:
         return [*self._encode(text), self.eos]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of an answer, without special tokens; NUL, which no file or database takes, becomes U+FFFD."""
+        """The text of an answer, without special tokens; NUL, which no file or database takes,
+        becomes U+FFFD.
+        """
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)  # type: ignore[assignment]
         return text.replace("\0", "\ufffd")
 
@@ -91,5 +93,7 @@ def plain_text(prompt: PromptText) -> str:
 
 
 def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Whether two tokenizers give the same ids, so that tokens may pass from one model to the other."""
+    """Whether two tokenizers give the same ids, so that tokens may pass from one model to the
+    other.
+    """
     return one.get_vocab() == other.get_vocab() and one.eos_token_id == other.eos_token_id

@@ -1,1 +1,3 @@
-"""Everything that knows about ranks: the world of processes and the checkpoints they write together."""
+"""Everything that knows about ranks: the world of processes and the checkpoints they write
+together.
+"""

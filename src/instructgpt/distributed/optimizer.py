@@ -1,4 +1,6 @@
-"""The one optimizer of all stages: Adam on float32 weights, gradients clipped, nothing stepped that is not finite."""
+"""The one optimizer of all stages: Adam on float32 weights, gradients clipped, nothing stepped that
+is not finite.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +25,9 @@ def make_adam(module: nn.Module, config: StageConfig) -> AdamW:
     )
 
 
-def clip_and_step(optimizer: Optimizer, *, learning_rate: float, max_norm: float, what: str) -> float:
+def clip_and_step(
+    optimizer: Optimizer, *, learning_rate: float, max_norm: float, what: str
+) -> float:
     """Clip the gradient, set the learning rate, step, and clear the gradient.
 
     Args:

@@ -1,8 +1,9 @@
-"""`TrainState`: everything that decides a stage's future, in one object that can be saved and restored.
+"""`TrainState`: everything that decides a stage's future, in one object that can be saved and
+restored.
 
-Weights, running averages, optimizer moments, batches in flight, and the counters from which every random stream
-and every position in the data follow (`run.seeds`: a stream is a function of seed, name and counters, so its state
-is its counters). What is not in here must not influence a result.
+Weights, running averages, optimizer moments, batches in flight, and the counters from which every
+random stream and every position in the data follow (`run.seeds`: a stream is a function of seed,
+name and counters, so its state is its counters). What is not in here must not influence a result.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ class TrainState:
         optimizers: each network's optimizer, under the same name.
         averages: running averages of weights (EMA), by network and parameter name.
         tensors: batches in flight, such as PPO's experience between two minibatches.
-        counters: JSON-ready numbers: optimizer step, iteration, position in the data, adaptive coefficients.
+        counters: JSON-ready numbers: optimizer step, iteration, position in the data, adaptive
+            coefficients.
     """
 
     modules: dict[str, nn.Module]
@@ -71,9 +73,11 @@ class TrainState:
             if f"exp_avg.{network}.{name}" not in tensors:
                 continue
             optimizer.state[parameter] = {
-                "step": tensors[f"step.{network}.{name}"].clone(),
+                "step": tensors[f"step.{network}.{name}"].to(parameter.device, copy=True),
                 "exp_avg": tensors[f"exp_avg.{network}.{name}"].to(parameter.device, copy=True),
-                "exp_avg_sq": tensors[f"exp_avg_sq.{network}.{name}"].to(parameter.device, copy=True),
+                "exp_avg_sq": tensors[f"exp_avg_sq.{network}.{name}"].to(
+                    parameter.device, copy=True
+                ),
             }
 
 

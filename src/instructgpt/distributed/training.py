@@ -1,6 +1,7 @@
-"""`TrainingRun` drives a stage: run directory, resume, metrics, checkpoints, interruption. The stages only train."""
+"""`TrainingRun` drives a stage: run directory, resume, metrics, checkpoints, interruption. The
+stages only train.
+"""
 
-import os
 import resource
 import signal
 import sys
@@ -12,28 +13,30 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-import torch
-
 from instructgpt.distributed.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
+    forget_after,
     latest_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
 from instructgpt.distributed.state import TrainState
+from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved, StageConfig
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.trackers import open_tracker
+from instructgpt.run.tuning import choose
 
 
 class TrainingRun:
     """One stage at work in its run directory.
 
-    Use as a context manager. `restore` takes the newest whole checkpoint; `after_step` logs a step, writes a
-    checkpoint when one is due and stops cleanly after Ctrl-C or SIGTERM; `finish` closes the run.
+    Use as a context manager. `restore` takes the newest whole checkpoint; `after_step` logs a step,
+    writes a checkpoint when one is due and stops cleanly after Ctrl-C or SIGTERM; `finish` closes
+    the run.
 
     Args:
         stage: the stage's name.
@@ -42,6 +45,7 @@ class TrainingRun:
     """
 
     def __init__(self, stage: str, resolved: Resolved[Any], facts: Mapping[str, Any]) -> None:
+        world()  # refuse torchrun before anything is written
         self.config: StageConfig = resolved.config
         self.directory = RunDirectory(self.config.out, stage, resolved)
         self.run = Run(self.directory.path)
@@ -61,25 +65,30 @@ class TrainingRun:
 
     def __enter__(self) -> Self:
         if not self.directory.is_done:
-            self.directory.start({**self._facts, "threads": self._pinned_threads()})
-            self._tracker = open_tracker(self.config.report_to, self.directory.path, self.stage)
+            kept = self.directory.info.get("tuning")
+            try:
+                tuning = choose(self.config.threads, kept, str(self.directory.path))
+                self.directory.start({**self._facts, "tuning": tuning})
+                self._tracker = open_tracker(self.config.report_to, self.directory.path, self.stage)
+            except UserError:
+                self.directory.close()
+                raise
             self._catch_signals()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._progress:
             self._progress.__exit__(kind, error, trace)
-        if error is not None and not self.directory.is_done:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            try:
-                self.directory.update({"status": status})
-            except UserError as also:
-                say(str(also))
-        self.directory.close()
+        self.directory.__exit__(kind, error, trace)
+        if self._interrupted and error is None:
+            raise KeyboardInterrupt  # too late for this stage, not for those that follow
 
     def restore(self, state: TrainState) -> int:
         """Put the newest whole checkpoint into `state` and return its step; 0 for a fresh start."""
@@ -87,7 +96,13 @@ class TrainingRun:
         if checkpoint is None:
             self.directory.cut_back(-1)
             return 0
-        state.restore(checkpoint.tensors, checkpoint.state)
+        try:
+            state.restore(checkpoint.tensors, checkpoint.state)
+        except (KeyError, RuntimeError) as error:
+            raise UserError(
+                f"{checkpoint.path} does not fit the model ({' '.join(str(error).split())}); "
+                "give a checkpoint of this very run, or choose another --out"
+            ) from None
         self.directory.cut_back(checkpoint.step)
         say(f"{self.stage}: resuming {self.directory.path} after step {checkpoint.step}")
         return checkpoint.step
@@ -104,7 +119,13 @@ class TrainingRun:
         self._phases[name] = self._phases.get(name, 0.0) + time.perf_counter() - start
 
     def after_step(
-        self, step: int, state: TrainState, metrics: Mapping[str, float], *, tokens: int = 0, episodes: int = 0
+        self,
+        step: int,
+        state: TrainState,
+        metrics: Mapping[str, float],
+        *,
+        tokens: int = 0,
+        episodes: int = 0,
     ) -> None:
         """Log a finished optimizer step; save if one is due; stop here if the user asked for it."""
         self.directory.append("metrics.jsonl", {"step": step, "stage": self.stage, **metrics})
@@ -144,29 +165,24 @@ class TrainingRun:
         if self.config.resume in {"auto", "never"}:
             return latest_checkpoint(self.directory.path / "checkpoints", notice=say)
         try:
-            return load_checkpoint(Path(self.config.resume))
+            checkpoint = load_checkpoint(Path(self.config.resume))
         except DamagedCheckpointError as error:
             raise UserError(f"--resume: {error}; give a checkpoint directory, or auto") from None
-
-    def _pinned_threads(self) -> int:
-        """The thread count of the whole run: float sums depend on it, so a resumed run must have the same."""
-        threads = self.directory.info.get("threads")
-        if threads and self.config.threads and threads != self.config.threads:
-            raise UserError(
-                f"{self.directory.path} was started with {threads} threads; continue with --threads {threads}"
-            )
-        threads = threads or self.config.threads or len(os.sched_getaffinity(0))
-        torch.set_num_threads(threads)
-        return threads
+        forget_after(self.directory.path / "checkpoints", checkpoint.step)
+        return checkpoint
 
     def _log_timings(self, step: int, tokens: int, episodes: int) -> None:
         seconds = sum(self._phases.values())
-        row: dict[str, float] = {f"timing/{name}": round(value, 4) for name, value in self._phases.items()}
+        row: dict[str, float] = {
+            f"timing/{name}": round(value, 4) for name, value in self._phases.items()
+        }
         if seconds and tokens:
             row["throughput/tokens_per_second"] = round(tokens / seconds, 2)
         if seconds and episodes:
             row["throughput/episodes_per_second"] = round(episodes / seconds, 4)
-        self.directory.append("timings.jsonl", {"step": step, **row, "memory/peak_bytes": _peak_memory_bytes()})
+        self.directory.append(
+            "timings.jsonl", {"step": step, **row, "memory/peak_bytes": _peak_memory_bytes()}
+        )
         self._phases.clear()
 
     def _catch_signals(self) -> None:
@@ -176,7 +192,7 @@ class TrainingRun:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._on_signal)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = signal.Signals(number)

@@ -1,4 +1,6 @@
-"""The processes that train together. This version runs in one; the stages already speak to it through `World`."""
+"""The processes that train together. This version runs in one; the stages already speak to it
+through `World`.
+"""
 
 import os
 from dataclasses import dataclass

@@ -1,4 +1,6 @@
-"""Win rates between two policies on the same prompts, by any judge that scores texts (section 4.1, figure 1)."""
+"""Win rates between two policies on the same prompts, by any judge that scores texts (section 4.1,
+figure 1).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +59,8 @@ class Comparison:
 def win_rate(
     a: "SFTModel", b: "SFTModel", prompts: Sequence[PromptText], judge: Judge, **sampling: Any
 ) -> Interval:
-    """How often policy a's answer is preferred to policy b's: estimate, 95 % interval clustered by prompt, n.
+    """How often policy a's answer is preferred to policy b's: estimate, 95 % interval clustered by
+    prompt, n.
 
     Args:
         a: a policy.
@@ -73,14 +76,24 @@ def win_rate(
 
 
 def answer(
-    policy: "SFTModel", prompts: Sequence[PromptText], *, samples: int = 1, seed: int = 0, **sampling: Any
+    policy: "SFTModel",
+    prompts: Sequence[PromptText],
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    **sampling: Any,
 ) -> "list[Completion]":
     """`samples` answers per prompt, those of one prompt side by side."""
-    return policy.generate([prompt for prompt in prompts for _ in range(samples)], seed=seed, **sampling)
+    return policy.generate(
+        [prompt for prompt in prompts for _ in range(samples)], seed=seed, **sampling
+    )
 
 
 def compare(
-    prompts: Sequence[PromptText], a: "Sequence[Completion]", b: "Sequence[Completion]", judge: Judge
+    prompts: Sequence[PromptText],
+    a: "Sequence[Completion]",
+    b: "Sequence[Completion]",
+    judge: Judge,
 ) -> Comparison:
     """Hold answers against each other, the i-th of a against the i-th of b.
 
@@ -100,7 +113,9 @@ def compare(
     return Comparison(clustered_share(wins, clusters), judged_a, judged_b)
 
 
-def judged(prompts: Sequence[PromptText], completions: "Sequence[Completion]", judge: Judge) -> JudgedAnswers:
+def judged(
+    prompts: Sequence[PromptText], completions: "Sequence[Completion]", judge: Judge
+) -> JudgedAnswers:
     """Score some answers, S to each prompt side by side."""
     samples = len(completions) // len(prompts)
     repeated = [prompt for prompt in prompts for _ in range(samples)]

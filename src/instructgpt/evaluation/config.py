@@ -16,12 +16,21 @@ class CompareConfig(Config):
     judge: str = Field("", description="reward model that judges the answers")
     out: str = Field(description="run directory; the figures go to OUT/evaluation.json")
     format: str = Field("auto", description="format of the prompts: auto, native, trl")
-    split: str = Field("", description="use only the prompts whose `split` field says this (empty: all)")
+    split: str = Field(
+        "", description="use only the prompts whose `split` field says this (empty: all)"
+    )
     samples: int = Field(1, ge=1, description="answers per prompt and policy")
     max_new_tokens: int = Field(128, ge=1, description="longest answer in tokens")
     temperature: float = Field(1.0, ge=0, description="of both policies")
     seed: int = Field(0, ge=0, description="decides the samples")
-    template: str = Field("auto", description="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}")
+    template: str = Field(
+        "auto",
+        description="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}",
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the forward pass")
-    resume: Literal["auto", "never"] = Field("auto", description="auto: keep a finished comparison; never: refuse")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="precision of the forward pass"
+    )
+    resume: Literal["auto", "never"] = Field(
+        "auto", description="auto: keep a finished comparison; never: refuse"
+    )

@@ -28,8 +28,9 @@ SHAPES = {
     "gpt3-13b": Shape(40, 5120, 40),
     "gpt3-175b": Shape(96, 12288, 96),
 }
-"""Table 2.1, except: 1.3B has 16 heads (24 of 128 would not make 2048), 13B has width 5120 (5140 is not 40 heads of
-any whole size). `gpt3-tiny` is ours, for tests and the tiny pipeline."""
+"""Table 2.1, except: 1.3B has 16 heads (24 of 128 would not make 2048), 13B has width 5120 (5140 is
+not 40 heads of any whole size). `gpt3-tiny` is ours, for tests and the tiny pipeline.
+"""
 
 
 class InitConfig(Config):
@@ -38,9 +39,14 @@ class InitConfig(Config):
     preset: str = Field("gpt3-125m", description=f"preset: {', '.join(SHAPES)}")
     out: str = Field(description="run directory to write; the model goes to OUT/model")
     seed: int = Field(0, ge=0, description="decides the weights")
-    tokenizer: str = Field("", description="take the tokenizer of this model (a directory or a Hub id)")
+    tokenizer: str = Field(
+        "", description="take the tokenizer of this model (a directory or a Hub id)"
+    )
     tokenizer_data: Paths = Field(
-        ("shipped:prose",), description="otherwise train a byte-level one on this text (.txt or .jsonl)"
+        ("shipped:prose",),
+        description="otherwise train a byte-level one on this text (.txt or .jsonl)",
     )
     vocab_size: int = Field(50_257, ge=300, description="size of a trained tokenizer, at most")
-    resume: Literal["auto", "never"] = Field("auto", description="auto: keep a finished model; never: refuse")
+    resume: Literal["auto", "never"] = Field(
+        "auto", description="auto: keep a finished model; never: refuse"
+    )

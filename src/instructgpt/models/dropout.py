@@ -1,6 +1,8 @@
-"""Residual dropout of SFT (appendix C.1: 0.2): on each attention and MLP output, before the residual add.
+"""Residual dropout of SFT (appendix C.1: 0.2): on each attention and MLP output, before the
+residual add.
 
-Every architecture names its own dropout differently and some have none, so one pair of hooks serves them all.
+Every architecture names its own dropout differently and some have none, so one pair of hooks serves
+them all.
 """
 
 from collections.abc import Iterator
@@ -8,7 +10,6 @@ from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -41,11 +42,13 @@ def _blocks(model: PreTrainedModel) -> list[nn.Module]:
         for layer in layers
         for kind in (ATTENTION, MLP)
         for name, child in layer.named_children()
-        if name in kind and "residual" not in signature(child.forward).parameters  # Bloom and MPT add it inside
+        if name in kind
+        and "residual" not in signature(child.forward).parameters  # Bloom and MPT add it inside
     ]
     if len(blocks) != 2 * len(layers):
         raise UserError(
-            f"dropout: the attention and MLP blocks of {type(model).__name__} were not found; set --dropout 0"
+            f"dropout: the attention and MLP blocks of {type(model).__name__} were not found; set "
+            f"--dropout 0"
         )
     return blocks
 
@@ -57,9 +60,9 @@ def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
 
 
 def _hook(rate: float) -> Any:
-    def drop(module: nn.Module, inputs: Any, output: Any) -> Any:
+    def drop(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         if isinstance(output, Tensor):
-            return F.dropout(output, rate)
-        return (F.dropout(output[0], rate), *output[1:])
+            return nn.functional.dropout(output, rate)
+        return (nn.functional.dropout(output[0], rate), *output[1:])
 
     return drop

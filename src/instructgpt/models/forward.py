@@ -1,6 +1,8 @@
-"""The forward pass of every stage: padded rows in, log-probabilities or scalars of response tokens out.
+"""The forward pass of every stage: padded rows in, log-probabilities or scalars of response tokens
+out.
 
-Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N response tokens of all rows.
+Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N response tokens of all
+    rows.
 """
 
 from collections.abc import Sequence
@@ -10,7 +12,6 @@ from inspect import signature
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
@@ -18,7 +19,8 @@ from transformers import PreTrainedModel
 from instructgpt.models.load import scalar_head, trunk
 
 LOGIT_ROWS = 512
-"""Rows of logits that exist at a time: (512 × vocabulary) floats instead of (tokens × vocabulary)."""
+"""Rows of logits that exist at a time: (512 × vocabulary) floats instead of (tokens × vocabulary).
+"""
 
 Side = Literal["left", "right"]
 Tokens = Sequence[int]
@@ -26,13 +28,15 @@ Tokens = Sequence[int]
 
 @dataclass(frozen=True)
 class Rows:
-    """Prompts with their responses as one padded batch. Masks come from lengths, never from a token's id.
+    """Prompts with their responses as one padded batch. Masks come from lengths, never from a
+    token's id.
 
     Attributes:
         tokens_BT: token ids; the filler's id is 0 and is never read.
         is_token_BT: true where a token stands.
         positions_BT: each token's position in its own row.
-        source_BR: column at which response token r is predicted (one before its own); 0 where there is none.
+        source_BR: column at which response token r is predicted (one before its own); 0 where there
+            is none.
         response_BR: response token ids, right-padded.
         is_response_BR: true where a response token stands.
     """
@@ -46,10 +50,16 @@ class Rows:
 
 
 def pad_rows(
-    prompts: Sequence[Tokens], responses: Sequence[Tokens], *, device: torch.device | str = "cpu", side: Side = "right"
+    prompts: Sequence[Tokens],
+    responses: Sequence[Tokens],
+    *,
+    device: torch.device | str = "cpu",
+    side: Side = "right",
 ) -> Rows:
     """Lay out prompt + response rows; `side` is where the filler goes."""
-    lengths = [len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True)]
+    lengths = [
+        len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True)
+    ]
     width, longest = max(lengths), max(map(len, responses))
     tokens = torch.zeros(len(lengths), width, dtype=torch.long)
     is_token = torch.zeros_like(tokens, dtype=torch.bool)
@@ -58,7 +68,9 @@ def pad_rows(
     is_response = torch.zeros_like(response, dtype=torch.bool)
     source = torch.zeros_like(response)
     for row, (prompt, answer) in enumerate(zip(prompts, responses, strict=True)):
-        assert prompt, "a row needs a prompt: its first response token must be predicted from something"
+        assert prompt, (
+            "a row needs a prompt: its first response token must be predicted from something"
+        )
         start = width - lengths[row] if side == "left" else 0
         columns = slice(start, start + lengths[row])
         tokens[row, columns] = torch.tensor([*prompt, *answer])
@@ -96,7 +108,9 @@ def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float 
     logprobs_N = torch.cat(
         [
             _chunk_logprobs(project, states, targets, temperature)
-            for states, targets in zip(states_ND.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True)
+            for states, targets in zip(
+                states_ND.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True
+            )
         ]
     )
     return _scatter(logprobs_N, rows)
@@ -113,18 +127,23 @@ def response_values(scorer: PreTrainedModel, rows: Rows) -> Tensor:
 
 
 def last_token_scores(scorer: PreTrainedModel, rows: Rows) -> Tensor:
-    """The scalar at each row's last token (raw, no shift): the score of the response. Float32 (B,)."""
+    """The scalar at each row's last token (raw, no shift): the response's score. Float32 (B,)."""
     hidden_BTD = hidden_states(scorer, rows)
-    last_B = (rows.is_token_BT * torch.arange(rows.is_token_BT.shape[1], device=hidden_BTD.device)).argmax(1)
+    last_B = (
+        rows.is_token_BT * torch.arange(rows.is_token_BT.shape[1], device=hidden_BTD.device)
+    ).argmax(1)
     states_BD = hidden_BTD[torch.arange(len(last_B), device=hidden_BTD.device), last_B]
     return scalar_head(scorer)(states_BD).squeeze(-1).float()
 
 
-def budget_groups(lengths: Sequence[int], budget: int, rows: Sequence[int] | None = None) -> list[list[int]]:
-    """Split items into micro-batches of similar length whose padded size stays within `budget` tokens.
+def budget_groups(
+    lengths: Sequence[int], budget: int, rows: Sequence[int] | None = None
+) -> list[list[int]]:
+    """Split items into micro-batches of similar length whose padded size stays within `budget`
+    tokens.
 
-    An item that alone is over the budget makes a micro-batch of its own. `rows` says how many rows of that
-    length each item has (1 unless given).
+    An item that alone is over the budget makes a micro-batch of its own. `rows` says how many rows
+    of that length each item has (1 unless given).
 
     >>> budget_groups([5, 1, 4, 2], budget=8)
     [[0], [2, 3], [1]]
@@ -150,7 +169,9 @@ def autocast(dtype: str, device: torch.device | str) -> AbstractContextManager[o
 
 
 def head_is_plain(model: PreTrainedModel) -> bool:
-    """Whether logits are just the output layer on the trunk's states, found by comparing both once per model."""
+    """Whether logits are just the output layer on the trunk's states, found by comparing both once
+    per model.
+    """
     known = getattr(model, "_instructgpt_plain_head", None)
     if known is None:
         known = _compare_head(model)
@@ -165,7 +186,7 @@ def _compare_head(model: PreTrainedModel) -> bool:
     rows = pad_rows([probe], [[0]], device=device)
     states: list[Tensor] = []
     handle = trunk(model).register_forward_hook(
-        lambda module, inputs, output: states.append(output.last_hidden_state)
+        lambda _module, _inputs, output: states.append(output.last_hidden_state)
     )
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with forked, torch.no_grad(), torch.autocast(device.type, enabled=False):
@@ -175,7 +196,10 @@ def _compare_head(model: PreTrainedModel) -> bool:
 
 
 def _inputs(module: nn.Module, rows: Rows) -> dict[str, Tensor | bool]:
-    inputs: dict[str, Tensor | bool] = {"input_ids": rows.tokens_BT, "attention_mask": rows.is_token_BT.long()}
+    inputs: dict[str, Tensor | bool] = {
+        "input_ids": rows.tokens_BT,
+        "attention_mask": rows.is_token_BT.long(),
+    }
     accepted = signature(module.forward).parameters
     if "position_ids" in accepted:
         inputs["position_ids"] = rows.positions_BT
@@ -195,13 +219,17 @@ def _scatter(values_N: Tensor, rows: Rows) -> Tensor:
     return values_BR.masked_scatter(rows.is_response_BR, values_N)
 
 
-def _chunk_logprobs(project: nn.Module, states_ND: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+def _chunk_logprobs(
+    project: nn.Module, states_ND: Tensor, targets_N: Tensor, temperature: float
+) -> Tensor:
     def compute(states: Tensor, targets: Tensor) -> Tensor:
         logits_NV = project(states).float()
         if temperature != 1.0:
             logits_NV = logits_NV / temperature
-        return -F.cross_entropy(logits_NV, targets, reduction="none")
+        return -nn.functional.cross_entropy(logits_NV, targets, reduction="none")
 
     if torch.is_grad_enabled() and states_ND.requires_grad:
-        return checkpoint(compute, states_ND, targets_N, use_reentrant=False, preserve_rng_state=False)  # type: ignore[return-value]
+        return checkpoint(
+            compute, states_ND, targets_N, use_reentrant=False, preserve_rng_state=False
+        )  # type: ignore[return-value]
     return compute(states_ND, targets_N)

@@ -1,9 +1,9 @@
 """GPT-3's shapes as GPT-Neo models, and the byte-level tokenizer of a model from scratch.
 
-GPT-Neo is the architecture in transformers that alternates dense and local attention as GPT-3 does. Where it differs
-from GPT-3, `docs/models.md` says so. Two differences are mended at initialization: the residual projections are
-scaled by 1/sqrt(2 · layers) as in GPT-2, and the missing 1/sqrt(d_head) of the attention logits is folded into the
-query projection.
+GPT-Neo is the architecture in transformers that alternates dense and local attention as GPT-3 does.
+Where it differs from GPT-3, `docs/models.md` says so. Two differences are mended at initialization:
+the residual projections are scaled by 1/sqrt(2 · layers) as in GPT-2, and the missing
+1/sqrt(d_head) of the attention logits is folded into the query projection.
 """
 
 import math
@@ -11,7 +11,12 @@ from collections.abc import Iterable
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from instructgpt.models.config import Shape
 from instructgpt.run.seeds import seed_torch
@@ -27,6 +32,7 @@ def gpt3_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -
         tokenizer: decides the vocabulary.
         seed: decides the weights.
     """
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = GPTNeoConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
@@ -38,9 +44,8 @@ def gpt3_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -
         embed_dropout=0.0,
         attention_dropout=0.0,
         resid_dropout=0.0,
-        bos_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
+        **ids,  # pyright: ignore[reportArgumentType]
     )
     seed_torch(seed, "init")
     model = GPTNeoForCausalLM(config).float().eval()

@@ -1,14 +1,12 @@
 """The `init` stage: a GPT-3-architecture model from scratch, with its tokenizer."""
 
-from pathlib import Path
-
-from instructgpt.data.reading import load_documents
+from instructgpt.data.reading import data_hashes, load_documents
 from instructgpt.errors import UserError
 from instructgpt.models.config import SHAPES, InitConfig
 from instructgpt.models.gpt3 import gpt3_model, train_tokenizer
 from instructgpt.models.load import load_tokenizer, save_model
 from instructgpt.run.config import Resolved, nearest
-from instructgpt.run.directory import Run, RunDirectory, file_hashes
+from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.progress import say
 
 
@@ -21,20 +19,25 @@ def init(config: InitConfig | Resolved[InitConfig]) -> Run:
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
     if config.preset not in SHAPES:
-        raise UserError(f"preset: '{config.preset}' is unknown{nearest(config.preset, SHAPES)}; choose one of {', '.join(SHAPES)}")
-    directory = RunDirectory(config.out, "init", resolved)
-    run = Run(directory.path)
-    if directory.is_done:
-        directory.close()
+        raise UserError(
+            f"preset: '{config.preset}' is unknown{nearest(config.preset, SHAPES)}; choose one of "
+            f"{', '.join(SHAPES)}"
+        )
+    with RunDirectory(config.out, "init", resolved) as directory:
+        run = Run(directory.path)
+        if directory.is_done:
+            return run
+        directory.start({"seed": config.seed, "data": data_hashes(config.tokenizer_data)})
+        if config.tokenizer:
+            tokenizer = load_tokenizer(config.tokenizer)
+        else:
+            tokenizer = train_tokenizer(load_documents(config.tokenizer_data), config.vocab_size)
+        model = gpt3_model(SHAPES[config.preset], tokenizer, seed=config.seed)
+        save_model(model, tokenizer, run.model_path)
+        parameters = sum(weight.numel() for weight in model.parameters())
+        say(
+            f"init: {config.preset}, {parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens "
+            f"-> {run.model_path}"
+        )
+        directory.finish()
         return run
-    directory.start({"seed": config.seed, "data": file_hashes(config.tokenizer_data)})
-    if config.tokenizer:
-        tokenizer = load_tokenizer(config.tokenizer)
-    else:
-        tokenizer = train_tokenizer(load_documents(config.tokenizer_data), config.vocab_size)
-    model = gpt3_model(SHAPES[config.preset], tokenizer, seed=config.seed)
-    save_model(model, tokenizer, Path(config.out) / "model")
-    parameters = sum(weight.numel() for weight in model.parameters())
-    say(f"init: {config.preset}, {parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens -> {run.model_path}")
-    directory.finish()
-    return run

@@ -1,8 +1,10 @@
-"""Open and write models: Hugging Face directories or Hub ids, safetensors only, no code from the model's folder.
+"""Open and write models: Hugging Face directories or Hub ids, safetensors only, no code from the
+model's folder.
 
-A policy is an `AutoModelForCausalLM`; a reward model and a critic are `AutoModelForSequenceClassification` with one
-label, so that other tools open what we write. Dropout is off in every model we load (the paper uses it in SFT
-alone, see `models.dropout`), and the configuration's own dropout values are put back on saving.
+A policy is an `AutoModelForCausalLM`; a reward model and a critic are
+`AutoModelForSequenceClassification` with one label, so that other tools open what we write. Dropout
+is off in every model we load (the paper uses it in SFT alone, see `models.dropout`), and the
+configuration's own dropout values are put back on saving.
 """
 
 import copy
@@ -36,10 +38,13 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> PreTrainedModel:
     """A causal language model in float32, in eval mode, dropout off.
 
     Raises:
-        UserError: the path is not a policy (a reward model, say), its weights are damaged or not finite.
+        UserError: the path is not a policy (a reward model, say), its weights are damaged or not
+            finite.
     """
     if is_scorer(path):
-        raise UserError(f"{path} is a reward model, not a policy; give the model it was trained from")
+        raise UserError(
+            f"{path} is a reward model, not a policy; give the model it was trained from"
+        )
     return _load(AutoModelForCausalLM, path, device)
 
 
@@ -50,11 +55,14 @@ def load_scorer(path: str | Path, *, device: str = "cpu") -> PreTrainedModel:
         UserError: the path is not such a model (a policy, say), or its weights are not finite.
     """
     if not is_scorer(path):
-        raise UserError(f"{path} is a policy, not a reward model; train one with `instructgpt reward`")
+        raise UserError(
+            f"{path} is a policy, not a reward model; train one with `instructgpt reward`"
+        )
     model = _load(AutoModelForSequenceClassification, path, device)
     if model.config.num_labels != 1:
         raise UserError(
-            f"{path} has {model.config.num_labels} labels; a reward model has exactly one, give such a model"
+            f"{path} has {model.config.num_labels} labels; a reward model has exactly one, give "
+            f"such a model"
         )
     return model
 
@@ -75,12 +83,18 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:
         raise UserError(
-            f"{path} has no tokenizer that opens ({_first_line(error)}); copy the model's tokenizer files into it"
+            f"{path} has no tokenizer that opens ({_first_line(error)}); copy the model's "
+            f"tokenizer files into it"
         ) from None
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):  # what transformers makes of no files
+    if set(tokenizer.get_vocab()) <= set(
+        tokenizer.all_special_tokens
+    ):  # what transformers makes of no files
         raise UserError(f"{path} has no tokenizer; copy the model's tokenizer files into it")
     if tokenizer.eos_token_id is None:
-        raise UserError(f"{path}: its tokenizer has no end-of-text token; set eos_token in tokenizer_config.json")
+        raise UserError(
+            f"{path}: its tokenizer has no end-of-text token; set eos_token in "
+            f"tokenizer_config.json"
+        )
     return tokenizer
 
 
@@ -95,21 +109,23 @@ def scorer_from_policy(policy: PreTrainedModel, *, seed: int) -> PreTrainedModel
     """
     config = copy.deepcopy(policy.config)
     config.num_labels = 1
-    config.architectures = None
     _drop_end_as_padding(config)
     device = next(policy.parameters()).device
     try:
         model = AutoModelForSequenceClassification.from_config(config)
     except ValueError:
         raise UserError(
-            f"transformers has no scalar head for the architecture '{config.model_type}'; choose another model"
+            f"transformers has no scalar head for the architecture '{config.model_type}'; choose "
+            f"another model"
         ) from None
     model = model.float().to(device).eval()
     _keep_original_dropout(model, policy)
     trunk(model).load_state_dict(trunk(policy).state_dict())
     head = scalar_head(model)
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(head.weight.shape, generator=generator) / math.sqrt(head.weight.shape[1] + 1)
+    drawn = torch.randn(head.weight.shape, generator=generator) / math.sqrt(
+        head.weight.shape[1] + 1
+    )
     with torch.no_grad():
         head.weight.copy_(drawn)
         if head.bias is not None:
@@ -132,11 +148,14 @@ def scalar_head(model: PreTrainedModel) -> nn.Linear:
         head = getattr(model, name, None)
         if isinstance(head, nn.Linear):
             return head
-    raise UserError(f"the scalar head of {type(model).__name__} was not found; choose another architecture")
+    raise UserError(
+        f"the scalar head of {type(model).__name__} was not found; choose another architecture"
+    )
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> Path:
-    """Write weights, configuration and tokenizer so that plain transformers opens them, whole or not at all.
+    """Write weights, configuration and tokenizer so that plain transformers opens them, whole or
+    not at all.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
@@ -152,7 +171,10 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
         temporary.rename(path)
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise UserError(f"{path}: the model cannot be written ({_first_line(error)}); free space or choose another --out") from error
+        raise UserError(
+            f"{path}: the model cannot be written ({_first_line(error)}); free space or choose "
+            f"another --out"
+        ) from error
     finally:
         for key, value in restored.items():
             setattr(model.config, key, value)
@@ -192,13 +214,21 @@ def _load(auto: Any, path: str | Path, device: str) -> PreTrainedModel:
             output_loading_info=True,
         )
     except Exception as error:
-        raise UserError(f"{path}: the weights cannot be read ({_first_line(error)}); give a model with safetensors weights") from None
+        raise UserError(
+            f"{path}: the weights cannot be read ({_first_line(error)}); give a model with "
+            f"safetensors weights"
+        ) from None
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
-        raise UserError(f"{path}: the weights lack {missing}; the model is damaged or of another kind")
+        raise UserError(
+            f"{path}: the weights lack {missing}; the model is damaged or of another kind"
+        )
     for name, tensor in model.named_parameters():
         if not torch.isfinite(tensor).all():
-            raise UserError(f"{path}: the weight '{name}' is not finite; the model is damaged, take an earlier one")
+            raise UserError(
+                f"{path}: the weight '{name}' is not finite; the model is damaged, take an "
+                f"earlier one"
+            )
     setattr(model, ORIGINAL_DROPOUT, dropout)
     return model.to(device).eval()
 
@@ -208,18 +238,28 @@ def _load_config(path: str | Path) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(str(path), trust_remote_code=False)
     except Exception as error:
-        raise UserError(f"{path}: no model there ({_first_line(error)}); give a model directory or a Hub id") from None
+        raise UserError(
+            f"{path}: no model there ({_first_line(error)}); give a model directory or a Hub id"
+        ) from None
 
 
 def _require_model(path: str | Path) -> None:
     """A local path must hold a model; anything else is taken for a Hub id."""
-    is_local = Path(path).exists() or str(path).startswith((".", "/", "~")) or str(path).count("/") > 1
+    is_local = (
+        Path(path).exists() or str(path).startswith((".", "/", "~")) or str(path).count("/") > 1
+    )
     if is_local and not (Path(path) / "config.json").is_file():
-        raise UserError(f"{path}: no model there (config.json is missing); give a model directory or a Hub id")
+        raise UserError(
+            f"{path}: no model there (config.json is missing); give a model directory or a Hub id"
+        )
 
 
 def _is_dropout(key: str, value: Any) -> bool:
-    return ("drop" in key or key.endswith("pdrop")) and isinstance(value, float | int) and not isinstance(value, bool)
+    return (
+        ("drop" in key or key.endswith("pdrop"))
+        and isinstance(value, float | int)
+        and not isinstance(value, bool)
+    )
 
 
 def _keep_original_dropout(model: PreTrainedModel, source: PreTrainedModel) -> None:
@@ -239,8 +279,9 @@ def _swap_dropout(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def _drop_end_as_padding(config: PreTrainedConfig) -> None:
-    """Where padding is the end token, transformers would take the end of an answer for padding and read the score one
-    token early; without a padding id it reads the last token, and refuses to guess in a batch.
+    """Where padding is the end token, transformers would take the end of an answer for padding and
+    read the score one token early; without a padding id it reads the last token, and refuses to
+    guess in a batch.
     """
     eos = config.eos_token_id
     if config.pad_token_id in (eos if isinstance(eos, list) else [eos]):

@@ -1,4 +1,6 @@
-"""`Scorer`: a trunk with one scalar head and its tokenizer, which turns (prompt, response) into a score."""
+"""`Scorer`: a trunk with one scalar head and its tokenizer, which turns (prompt, response) into a
+score.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +21,8 @@ class Scorer:
     """Scores answers; the score is read at the response's last token, whatever that token is.
 
     Args:
-        model: a directory, a Hub id, or a loaded sequence classifier with one label (then `tokenizer` is needed).
+        model: a directory, a Hub id, or a loaded sequence classifier with one label (then
+            `tokenizer` is needed).
         tokenizer: replaces the one beside the model.
         template: how a prompt becomes text (see `TextCodec`).
         device: where the model lives.
@@ -35,7 +38,9 @@ class Scorer:
     ) -> None:
         if isinstance(model, PreTrainedModel):
             if tokenizer is None:
-                raise TypeError(f"a loaded model needs its tokenizer: {type(self).__name__}(model, tokenizer)")
+                raise TypeError(
+                    f"a loaded model needs its tokenizer: {type(self).__name__}(model, tokenizer)"
+                )
             self.model = model.to(device).eval()  # type: ignore[arg-type]
             self.tokenizer = tokenizer
         else:
@@ -50,7 +55,9 @@ class Scorer:
 
     @property
     def shift(self) -> float:
-        """Subtracted from the head's raw output, so that the labelers' demonstrations score 0 on average (3.5)."""
+        """Subtracted from the head's raw output, so that the labelers' demonstrations score 0 on
+        average (3.5).
+        """
         return float(getattr(self.model.config, SHIFT_KEY, 0.0))
 
     @shift.setter
@@ -71,14 +78,18 @@ class Scorer:
         Args:
             prompts: N prompts (strings or conversations).
             responses: N answers.
-            finished: whether each answer ended by itself; a cut one is scored without an end-of-text token.
+            finished: whether each answer ended by itself; a cut one is scored without an
+                end-of-text token.
             dtype: precision of the forward pass.
             micro_batch_tokens: padded tokens per forward pass.
         """
         ended = [finished] * len(responses) if isinstance(finished, bool) else finished
         return self.score_tokens(
             [self.text.prompt(prompt) for prompt in prompts],
-            [self.text.response(text, finished=end) for text, end in zip(responses, ended, strict=True)],
+            [
+                self.text.response(text, finished=end)
+                for text, end in zip(responses, ended, strict=True)
+            ],
             dtype=dtype,
             micro_batch_tokens=micro_batch_tokens,
         )
@@ -96,7 +107,9 @@ class Scorer:
         scores = torch.zeros(len(prompts))
         lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
         for group in budget_groups(lengths, micro_batch_tokens):
-            rows = pad_rows([prompts[i] for i in group], [responses[i] for i in group], device=self.device)
+            rows = pad_rows(
+                [prompts[i] for i in group], [responses[i] for i in group], device=self.device
+            )
             with autocast(dtype, self.device):
                 scores[group] = last_token_scores(self.model, rows).cpu()
         return scores - self.shift

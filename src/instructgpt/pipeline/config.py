@@ -1,8 +1,10 @@
-"""What can be set in the stages between the trained ones: sampling for the labelers, and their rankings."""
+"""What can be set in the stages between the trained ones: sampling for the labelers, and their
+rankings.
+"""
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from instructgpt.run.config import Config, Paths
 
@@ -14,36 +16,48 @@ class SampleConfig(Config):
     data: Paths = Field(description="prompts (several files: repeat the flag)")
     out: str = Field(description="run directory; the answers go to OUT/candidates.jsonl")
     format: str = Field("auto", description="format of the prompts: auto, native, trl")
-    split: str = Field("", description="use only the prompts whose `split` field says this (empty: all)")
+    split: str = Field(
+        "", description="use only the prompts whose `split` field says this (empty: all)"
+    )
     k: int = Field(4, ge=1, description="answers per prompt (the paper's labelers ranked 4 to 9)")
     max_new_tokens: int = Field(128, ge=1, description="longest answer in tokens")
     temperature: float = Field(1.0, ge=0, description="0 takes the likeliest token")
     top_p: float = Field(1.0, gt=0, le=1, description="keep the likeliest tokens up to this mass")
     top_k: int = Field(0, ge=0, description="keep so many likeliest tokens (0: all)")
-    seed: int = Field(0, ge=0, description="an answer depends on this, its prompt's place and its number")
-    template: str = Field("auto", description="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}")
+    seed: int = Field(
+        0, ge=0, description="an answer depends on this, its prompt's place and its number"
+    )
+    template: str = Field(
+        "auto",
+        description="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}",
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision of the forward pass")
-    rollout_slots: int = Field(64, ge=1, description="answers that grow at a time; a hardware setting")
-    resume: Literal["auto", "never"] = Field("auto", description="auto: go on where there is a run; never: refuse")
-    on_error: Literal["stop", "skip"] = Field("stop", description="what a bad prompt does: stop, or skip and count")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="precision of the forward pass"
+    )
+    rollout_slots: int = Field(
+        64, ge=1, description="answers that grow at a time; a hardware setting"
+    )
+    resume: Literal["auto", "never"] = Field(
+        "auto", description="auto: go on where there is a run; never: refuse"
+    )
+    on_error: Literal["stop", "skip"] = Field(
+        "stop", description="what a bad prompt does: stop, or skip and count"
+    )
 
 
 class RankConfig(Config):
     """Configuration of the `rank` stage."""
 
-    data: Paths = Field((), description="answers to rank (a pipeline takes them from its sample stage)")
-    rankings: Paths = Field((), description="rankings that people made; then nothing is ranked here")
+    data: Paths = Field(
+        (), description="answers to rank (a pipeline takes them from its sample stage)"
+    )
+    rankings: Paths = Field(
+        (), description="rankings that people made; then nothing is ranked here"
+    )
     by: Literal["rule", "people"] = Field(
-        "people", description="people: wait for `rankings`; rule: the written rule of instructgpt.pipeline.rule"
+        "people",
+        description="people: wait for `rankings`; rule: the written rule of "
+        "instructgpt.pipeline.rule",
     )
     out: str = Field(description="run directory; the rankings go to OUT/rankings.jsonl")
-
-    @model_validator(mode="after")
-    def _check(self) -> "RankConfig":
-        if self.by == "people" and not self.rankings:
-            raise ValueError(
-                f"rank the answers in {', '.join(self.data) or 'OUT/candidates.jsonl'}, give the file as "
-                "rank.rankings, and run again (or set rank.by to rule)"
-            )
-        return self

@@ -1,8 +1,9 @@
-"""`pipeline`: base model → SFT → K samples → rankings → reward model → PPO-ptx → evaluation → report.
+"""`pipeline`: base model → SFT → K samples → rankings → reward model → PPO-ptx → evaluation →
+report.
 
-One YAML file with a section per stage describes it; `common:` holds what several stages share. A stage takes its
-inputs from the stages before it unless its section names others. Finished stages are skipped, an interrupted one
-goes on where it stopped.
+One YAML file with a section per stage describes it; `common:` holds what several stages share. A
+stage takes its inputs from the stages before it unless its section names others. Finished stages
+are skipped, an interrupted one goes on where it stopped.
 """
 
 import json
@@ -41,7 +42,8 @@ class Stage:
         name: its section in the YAML.
         config: its configuration class.
         run: runs it.
-        inputs: where its inputs come from: configuration key → file of an earlier stage, the first that ran.
+        inputs: where its inputs come from: configuration key → file of an earlier stage, the first
+            that ran.
     """
 
     name: str
@@ -56,7 +58,9 @@ def _pretrain(config: Any) -> Run:
 
 def _evaluate(config: Any) -> Run:
     by_rule = not config.config.judge
-    return compare_policies(config, Rule() if by_rule else None, judge_name=Rule.name if by_rule else "")
+    return compare_policies(
+        config, Rule() if by_rule else None, judge_name=Rule.name if by_rule else ""
+    )
 
 
 BASE = (("pretrain", "model"), ("init", "model"))
@@ -72,8 +76,15 @@ STAGES = (
         train_reward,
         {"model": (("sft", "model"),), "data": (("rank", "rankings.jsonl"),)},
     ),
-    Stage("ppo", PPOConfig, train_ppo, {"model": (("sft", "model"),), "reward_model": (("reward", "model"),)}),
-    Stage("evaluate", CompareConfig, _evaluate, {"a": (("ppo", "model"),), "b": (("sft", "model"),)}),
+    Stage(
+        "ppo",
+        PPOConfig,
+        train_ppo,
+        {"model": (("sft", "model"),), "reward_model": (("reward", "model"),)},
+    ),
+    Stage(
+        "evaluate", CompareConfig, _evaluate, {"a": (("ppo", "model"),), "b": (("sft", "model"),)}
+    ),
 )
 
 
@@ -93,12 +104,15 @@ def run_pipeline(
         flags: `section.key` → value, winning over all.
 
     Raises:
-        UserError: the configuration is wrong (found before the first stage starts), or a stage fails so.
+        UserError: the configuration is wrong (found before the first stage starts), or a stage
+            fails so.
     """
     out, flags = Path(out), dict(flags or {})
     sections = _sections(presets, files, flags)
     stages = [stage for stage in STAGES if stage.name in sections]
-    folders = {stage.name: out / f"{number:02d}-{stage.name}" for number, stage in enumerate(stages, 1)}
+    folders = {
+        stage.name: out / f"{number:02d}-{stage.name}" for number, stage in enumerate(stages, 1)
+    }
     configs = [_resolve(stage, folders, presets, files, flags) for stage in stages]
     started = time.monotonic()
     log = _Log(out, [stage.name for stage in stages], folders)
@@ -118,17 +132,26 @@ def _sections(
 ) -> set[str]:
     """The stages that are configured, in any layer."""
     names = [stage.name for stage in STAGES]
+    shared = {key for stage in STAGES for key in stage.config.model_fields}
     found: set[str] = set()
     layers = [(f"preset {name}", read_preset(name)) for name in presets]
     layers += [(str(file), read_yaml(file)) for file in files]
-    layers.append(("the command line", dict.fromkeys((key.split(".")[0] for key in flags), None)))
+    layers.append(("the command line", _nested(flags)))
     for place, layer in layers:
         for key in layer:
             if key not in {*names, "common"}:
-                raise UserError(f"{place}: unknown section '{key}'{nearest(key, names)}; sections are {', '.join(names)}")
+                raise UserError(
+                    f"{place}: unknown section '{key}'{nearest(key, names)}; sections are "
+                    f"{', '.join(names)}"
+                )
             found.add(key)
+        for key in layer.get("common") or {}:
+            if key not in shared:
+                raise UserError(f"{place}: unknown key '{key}' in common{nearest(key, shared)}")
     if not found & {"sft", "reward", "ppo"}:
-        raise UserError("a pipeline needs a section sft, reward or ppo: give a YAML file or --preset tiny")
+        raise UserError(
+            "a pipeline needs a section sft, reward or ppo: give a YAML file or --preset tiny"
+        )
     return found
 
 
@@ -145,8 +168,21 @@ def _resolve(
         available = [folders[name] / file for name, file in sources if name in folders]
         if available:
             wired[key] = str(available[0])
-    own = {key.partition(".")[2]: value for key, value in flags.items() if key.partition(".")[0] == stage.name}
-    return resolve(stage.config, presets=presets, files=files, flags=own, stage=stage.name, wired=wired)
+    nested = _nested(flags)
+    own = {k: v for k, v in nested.get("common", {}).items() if k in stage.config.model_fields}
+    own |= nested.get(stage.name, {})
+    return resolve(
+        stage.config, presets=presets, files=files, flags=own, stage=stage.name, wired=wired
+    )
+
+
+def _nested(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """`section.key` → value, as sections."""
+    sections: dict[str, dict[str, Any]] = {}
+    for name, value in flags.items():
+        section, _, key = name.partition(".")
+        sections.setdefault(section, {})[key] = value
+    return sections
 
 
 class _Log:
@@ -158,7 +194,13 @@ class _Log:
         old = json.loads(self.path.read_text()) if self.path.exists() else {"stages": []}
         seconds = {stage["name"]: stage["seconds"] for stage in old["stages"]}
         self.stages = {
-            name: {"name": name, "dir": folders[name].name, "kind": name, "seconds": seconds.get(name, 0.0), "status": "waiting"}
+            name: {
+                "name": name,
+                "dir": folders[name].name,
+                "kind": name,
+                "seconds": seconds.get(name, 0.0),
+                "status": "waiting",
+            }
             for name in names
         }
 

@@ -1,13 +1,15 @@
-"""A written rule that ranks answers where no labeler does: it stands in for people in the tiny pipeline.
+"""A written rule that ranks answers where no labeler does: it stands in for people in the tiny
+pipeline.
 
-It is not a model of a person. It asks six things of an answer, each worth 0 to 1, and adds them up with weights:
+It is not a model of a person. It asks six things of an answer, each worth 0 to 1, and adds them up
+with weights:
 
 | question | weight |
 |---|---|
 | did it end by itself? | 2 |
 | does it end like a sentence (. ! or ?)? | 1 |
 | how many of its words are words of the shipped prose? | 2 |
-| does it speak of the prompt (share of up to three of the prompt's content words or keywords)? | 2 |
+| does it speak of the prompt (share of up to three of its content words)? | 2 |
 | does it avoid repeating itself (share of distinct word pairs)? | 1 |
 | is it 4 to 30 words long? | 1 |
 
@@ -17,6 +19,7 @@ Sums are rounded to steps of 0.25, so that answers of about the same quality tie
 import re
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from instructgpt.data.embedded import prose_documents
@@ -25,10 +28,14 @@ from instructgpt.data.text import plain_text
 
 STEP = 0.25
 COMMON = frozenset(
-    "a an the of to in on at is are was were be been it its this that and or but for with from by as not no do does "
-    "did has have had i you he she we they me him her us them my your his their our what which who why how when where "
-    "one two three short write list name give tell sentence please can could would should will".split()
+    """
+    a an the of to in on at is are was were be been it its this that and or but for with from by as
+    not no do does did has have had i you he she we they me him her us them my your his their our
+    what which who why how when where one two three short write list name give tell sentence please
+    can could would should will
+    """.split()
 )
+"""Words that say nothing about a prompt's topic."""
 
 
 class Rule:
@@ -41,13 +48,15 @@ class Rule:
     ) -> list[float]:
         """One number per answer, 0 to 9."""
         triples = zip(prompts, responses, finished, strict=True)
-        return [rule_score(plain_text(prompt), response, ended) for prompt, response, ended in triples]
+        return [
+            rule_score(plain_text(prompt), response, ended) for prompt, response, ended in triples
+        ]
 
 
 def rule_score(prompt: str, response: str, finished: bool) -> float:
     """The sum of the six questions, rounded to `STEP`.
 
-    >>> rule_score("Why do people like the sea?", "People like the sea because it is wide and calm.", True)
+    >>> rule_score("Why do people like the sea?", "People like the sea because it is calm.", True)
     9.0
     >>> rule_score("Why do people like the sea?", "", True)
     2.0
@@ -86,7 +95,7 @@ def _on_topic(prompt: str, words: Sequence[str]) -> float:
 
 
 def _distinct_pairs(words: Sequence[str]) -> float:
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(pairwise(words))
     return len(set(pairs)) / len(pairs) if pairs else 1.0
 
 

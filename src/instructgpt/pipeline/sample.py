@@ -1,14 +1,18 @@
 """The `sample` stage: K answers to each prompt, queued for the labelers (section 3.2, step 2)."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 from instructgpt.data.formats import write_records
-from instructgpt.data.reading import load_records
+from instructgpt.data.reading import data_hashes, load_records
 from instructgpt.data.records import Candidates, Prompt, Response
 from instructgpt.errors import UserError
 from instructgpt.models.load import pick_device
 from instructgpt.pipeline.config import SampleConfig
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory, file_hashes, read_lines
+from instructgpt.run.directory import Run, RunDirectory, read_lines, write_atomically
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.seeds import derive
 from instructgpt.sft.model import SFTModel
@@ -18,43 +22,67 @@ PARTIAL, FINAL = "candidates.partial.jsonl", "candidates.jsonl"
 
 
 def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sample") -> Run:
-    """Sample and write `OUT/candidates.jsonl`; prompts that were answered before an interruption stay answered.
+    """Sample and write `OUT/candidates.jsonl`; prompts that were answered before an interruption
+    stay answered.
 
     Raises:
         UserError: the model or the prompts cannot be used.
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    directory = RunDirectory(config.out, stage, resolved)
-    run = Run(directory.path)
-    if directory.is_done:
-        say(f"{stage}: {directory.path} is already finished; nothing to do")
-        directory.close()
-        return run
+    with RunDirectory(config.out, stage, resolved) as directory:
+        if directory.is_done:
+            say(f"{stage}: {directory.path} is already finished; nothing to do")
+        else:
+            facts = {"seed": config.seed, "data": data_hashes(config.data)}
+            directory.start({**facts, "parents": [config.model]})
+            _sample_all(config, directory, stage)
+            directory.finish()
+        return Run(directory.path)
+
+
+def _sample_all(config: SampleConfig, directory: RunDirectory, stage: str) -> None:
     prompts = load_records(config.data, Prompt, format=config.format, on_error=config.on_error)
     prompts = [prompt for prompt in prompts if not config.split or prompt.split == config.split]
     if not prompts:
-        raise UserError(f"{', '.join(config.data)}: no prompt with split '{config.split}'; give other prompts")
-    directory.start({"seed": config.seed, "data": file_hashes(config.data), "parents": [config.model]})
-    done = [Candidates.model_validate(row) for row in read_lines(directory.path / PARTIAL)]
+        raise UserError(
+            f"{', '.join(config.data)}: no prompt with split '{config.split}'; give other prompts"
+        )
     policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
+    done = _done_before(directory.path / PARTIAL)
     with StageProgress(stage, len(prompts), len(done)) as progress:
         for start in range(len(done), len(prompts), PROMPTS_AT_A_TIME):
             chunk = _answers(config, policy, prompts[start : start + PROMPTS_AT_A_TIME], start)
             for candidates in chunk:
-                directory.append(PARTIAL, candidates.model_dump(mode="json", exclude_none=True))
+                directory.append(PARTIAL, candidates.model_dump(mode="json"))
             done += chunk
             progress.advance(len(done), {})
     write_records(directory.path / FINAL, done)
     (directory.path / PARTIAL).unlink(missing_ok=True)
-    directory.finish()
-    return run
 
 
-def _answers(config: SampleConfig, policy: SFTModel, prompts: list[Prompt], first: int) -> list[Candidates]:
+def _done_before(path: Path) -> list[Candidates]:
+    """What an interrupted run has answered, in whole chunks: the answers of a chunk grow together,
+    so another cut could round differently.
+    """
+    rows = read_lines(path)
+    rows = rows[: len(rows) // PROMPTS_AT_A_TIME * PROMPTS_AT_A_TIME]
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return [Candidates.model_validate(row) for row in rows]
+
+
+def _answers(
+    config: SampleConfig, policy: SFTModel, prompts: list[Prompt], first: int
+) -> list[Candidates]:
     tokens = [policy.text.prompt(prompt.prompt) for prompt in prompts for _ in range(config.k)]
-    seeds = [derive(config.seed, "sample", first + i, k) for i in range(len(prompts)) for k in range(config.k)]
-    sampling = Sampling(config.max_new_tokens, config.temperature, config.top_p, config.top_k, (policy.text.eos,))
+    seeds = [
+        derive(config.seed, "sample", first + i, k)
+        for i in range(len(prompts))
+        for k in range(config.k)
+    ]
+    sampling = Sampling(
+        config.max_new_tokens, config.temperature, config.top_p, config.top_k, (policy.text.eos,)
+    )
     samples = policy.sample(tokens, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype)
     settings = {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
     responses = [
@@ -65,12 +93,11 @@ def _answers(config: SampleConfig, policy: SFTModel, prompts: list[Prompt], firs
         )
         for sample, seed in zip(samples, seeds, strict=True)
     ]
-    return [
-        Candidates(
-            prompt_id=prompt.id,
-            prompt=prompt.prompt,
-            responses=tuple(responses[i * config.k : (i + 1) * config.k]),
-            checks=getattr(prompt, "checks", None),
-        )
-        for i, prompt in enumerate(prompts)
-    ]
+    candidates = []
+    for i, prompt in enumerate(prompts):
+        fields: dict[str, Any] = {"prompt_id": prompt.id, "prompt": prompt.prompt}
+        if checks := getattr(prompt, "checks", None):
+            fields["checks"] = checks
+        own = tuple(responses[i * config.k : (i + 1) * config.k])
+        candidates.append(Candidates(responses=own, **fields))
+    return candidates

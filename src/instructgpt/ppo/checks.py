@@ -1,4 +1,6 @@
-"""Cheap checks that are always on: they catch a policy and its log-probs drifting apart before it costs a run."""
+"""Cheap checks that are always on: they catch a policy and its log-probs drifting apart before it
+costs a run.
+"""
 
 import math
 
@@ -21,14 +23,17 @@ def check_first_ratio(approxkl: Tensor, ratio_max: float, config: PPOConfig) -> 
     typical = math.sqrt(2 * approxkl.item())  # root mean square of the log-ratio
     if typical > gap or math.log(max(ratio_max, 1.0)) > 10 * gap:
         raise RuntimeError(
-            f"the first minibatch has a typical log-ratio of {typical:.2g} (largest ratio {ratio_max:.4g}) where 1 is due; "
-            "likely cause: the sampler and the trainer disagree about the model (positions, padding, temperature, "
+            f"the first minibatch has a typical log-ratio of {typical:.2g} (largest ratio "
+            f"{ratio_max:.4g}) where 1 is due; "
+            "likely cause: the sampler and the trainer disagree about the model (positions, "
+            "padding, temperature, "
             "or precision: try old_logprobs: trainer)"
         )
 
 
 def check_first_kl(experience: Experience, config: PPOConfig) -> None:
-    """In the first iteration the policy is the reference: their KL per token is 0, up to the rollout's rounding.
+    """In the first iteration the policy is the reference: their KL per token is 0, up to the
+    rollout's rounding.
 
     Raises:
         RuntimeError: it is not.
@@ -37,6 +42,7 @@ def check_first_kl(experience: Experience, config: PPOConfig) -> None:
     allowed = 1e-4 if config.dtype == "float32" else 2e-2
     if not abs(per_token.item()) <= allowed:
         raise RuntimeError(
-            f"the first iteration has a KL of {per_token.item():.2g} nats per token from its own starting point; likely "
+            f"the first iteration has a KL of {per_token.item():.2g} nats per token from its own "
+            f"starting point; likely "
             "cause: the reference is not the model the policy starts from, or NaN in the log-probs"
         )

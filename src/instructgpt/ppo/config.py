@@ -1,4 +1,6 @@
-"""What can be set in PPO; the defaults are appendix C.4's, and the ancestors' where the paper is silent."""
+"""What can be set in PPO; the defaults are appendix C.4's, and the ancestors' where the paper is
+silent.
+"""
 
 from typing import Literal
 
@@ -8,14 +10,20 @@ from instructgpt.run.config import Paths, StageConfig
 
 
 class PPOConfig(StageConfig):
-    """Configuration of the PPO stage. Batch sizes count episodes: one episode is one answer to one prompt."""
+    """Configuration of the PPO stage. Batch sizes count episodes: one episode is one answer to one
+    prompt.
+    """
 
-    model: str = Field(description="policy to start from, and the reference of the KL penalty (the C.3 model)")
+    model: str = Field(
+        description="policy to start from, and the reference of the KL penalty (the C.3 model)"
+    )
     reward_model: str = Field(description="reward model; the value function starts from it")
     critic: str = Field("", description="start the value function from this directory instead")
     data: Paths = Field(description="prompts (several files: repeat the flag)")
     format: str = Field("auto", description="format of the prompts: auto, native, trl")
-    split: str = Field("", description="use only the prompts whose `split` field says this (empty: all)")
+    split: str = Field(
+        "", description="use only the prompts whose `split` field says this (empty: all)"
+    )
     pretrain_data: Paths = Field((), description="pretraining text for PPO-ptx (.txt or .jsonl)")
     eval_data: Paths = Field((), description="validation prompts")
     eval_every: int = Field(10, ge=1, description="iterations between validations")
@@ -25,17 +33,27 @@ class PPOConfig(StageConfig):
     batch_size: int = Field(512, ge=1, description="episodes per iteration")
     num_mini_batches: int = Field(8, ge=1, description="optimizer steps per pass over the batch")
     num_ppo_epochs: int = Field(1, ge=1, description="passes over the batch per iteration")
-    response_length: int = Field(1024, ge=1, description="longest answer in tokens; a cut answer is terminal")
+    response_length: int = Field(
+        1024, ge=1, description="longest answer in tokens; a cut answer is terminal"
+    )
     temperature: float = Field(1.0, gt=0, description="of sampling, and of every log-probability")
-    missing_eos_penalty: float = Field(0.0, ge=0, description="subtracted from the score of a cut answer")
+    missing_eos_penalty: float = Field(
+        0.0, ge=0, description="subtracted from the score of a cut answer"
+    )
 
     learning_rate: float = Field(5e-6, gt=0, description="policy's peak learning rate")
-    critic_learning_rate: float = Field(9e-6, gt=0, description="value function's peak learning rate")
-    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="after the warm-up, per iteration")
+    critic_learning_rate: float = Field(
+        9e-6, gt=0, description="value function's peak learning rate"
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="after the warm-up, per iteration"
+    )
     warmup: int = Field(10, ge=0, description="iterations of warm-up, from a tenth of the peak")
 
     kl_coef: float = Field(0.02, ge=0, description="β: the per-token KL penalty")
-    kl_target: float | None = Field(None, gt=0, description="adapt β towards this KL in nats (Ziegler; not in the paper)")
+    kl_target: float | None = Field(
+        None, gt=0, description="adapt β towards this KL in nats (Ziegler; not in the paper)"
+    )
     kl_horizon: int = Field(10_000, ge=1, description="episodes over which β adapts")
     gamma: float = Field(1.0, gt=0, le=1, description="discount")
     lam: float = Field(0.95, ge=0, le=1, description="GAE's λ")
@@ -43,17 +61,27 @@ class PPOConfig(StageConfig):
     cliprange_value: float | None = Field(0.2, gt=0, description="the value's clip (null: none)")
     whiten_advantages: bool = Field(True, description="whiten the advantages over the batch")
     whiten_rewards: bool = Field(False, description="whiten the rewards, mean kept (Ziegler)")
-    ema_decay: float = Field(0.992, ge=0, lt=1, description="decay of the averaged weights, per optimizer step")
+    ema_decay: float = Field(
+        0.992, ge=0, lt=1, description="decay of the averaged weights, per optimizer step"
+    )
 
-    ptx_coef: float = Field(27.8, ge=0, description="γ: weight of the pretraining loss (0: plain PPO)")
+    ptx_coef: float = Field(
+        27.8, ge=0, description="γ: weight of the pretraining loss (0: plain PPO)"
+    )
     ptx_ratio: int = Field(8, ge=1, description="pretraining examples per episode")
     ptx_length: int = Field(2048, ge=2, description="tokens per pretraining example")
-    grad_ratio_every: int = Field(10, ge=1, description="optimizer steps between readings of ptx/grad_ratio")
+    grad_ratio_every: int = Field(
+        10, ge=1, description="optimizer steps between readings of ptx/grad_ratio"
+    )
 
-    rollout_slots: int = Field(64, ge=1, description="answers that grow at a time; a hardware setting")
+    rollout_slots: int = Field(
+        64, ge=1, description="answers that grow at a time; a hardware setting"
+    )
     old_logprobs: Literal["auto", "rollout", "trainer"] = Field(
-        "auto", description="log-probs of the sampling policy: from the sampler, or a forward of the trainer (auto: "
-        "the sampler in float32, else the trainer)"
+        "auto",
+        description="log-probs of the sampling policy: from the sampler, or a forward of the "
+        "trainer (auto: "
+        "the sampler in float32, else the trainer)",
     )
 
     @model_validator(mode="after")
@@ -62,12 +90,19 @@ class PPOConfig(StageConfig):
             raise ValueError("'data' is needed: give prompts")
         if self.batch_size % self.num_mini_batches:
             raise ValueError(
-                f"batch_size {self.batch_size} is not divisible by num_mini_batches {self.num_mini_batches}: change one"
+                f"batch_size {self.batch_size} is not divisible by num_mini_batches "
+                f"{self.num_mini_batches}: change one"
             )
         if self.total_episodes < self.batch_size:
-            raise ValueError(f"total_episodes {self.total_episodes} is less than one batch of {self.batch_size}: raise it")
+            raise ValueError(
+                f"total_episodes {self.total_episodes} is less than one batch of "
+                f"{self.batch_size}: raise it"
+            )
         if self.ptx_coef and not self.pretrain_data:
-            raise ValueError("ptx_coef needs 'pretrain_data': give pretraining text, or set ptx_coef 0 for plain PPO")
+            raise ValueError(
+                "ptx_coef needs 'pretrain_data': give pretraining text, or set ptx_coef 0 for "
+                "plain PPO"
+            )
         return self
 
     @property

@@ -1,6 +1,8 @@
-"""One batch of episodes with everything the updates need: what was sampled, scored and estimated, as tensors.
+"""One batch of episodes with everything the updates need: what was sampled, scored and estimated,
+as tensors.
 
-Axes: B episodes, R response. Prompts and responses are right-padded; their lengths say what is real.
+Axes: B episodes, R response. Prompts and responses are right-padded; their lengths say what is
+    real.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,8 @@ class Experience:
         prompt_BP: prompt token ids, right-padded.
         prompt_length_B: how many are real.
         response_BR: response token ids, right-padded.
-        response_length_B: how many are real (up to and including the end-of-text token, or the cut).
+        response_length_B: how many are real (up to and including the end-of-text token, or the
+            cut).
         finished_B: whether the answer ended by itself.
         logprobs_BR: of the sampling policy.
         ref_logprobs_BR: of the reference.
@@ -72,7 +75,7 @@ class Experience:
         return Experience(**{name: tensor[indices] for name, tensor in self.to_tensors().items()})
 
     def metrics(self, kl_coef: float) -> dict[str, float]:
-        """The batch's `objective/*` (KL in nats: summed over a response, averaged over responses)."""
+        """The batch's `objective/*` (KL in nats per response)."""
         kl_B = self.kl_BR.sum(1)
         return {
             "objective/kl": kl_B.mean().item(),
@@ -84,8 +87,12 @@ class Experience:
         }
 
 
-def pad_samples(samples: Sequence[Sample], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Responses, their lengths, their log-probs and whether they finished: (B, R), (B,), (B, R), (B,)."""
+def pad_samples(
+    samples: Sequence[Sample], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Responses, their lengths, their log-probs and whether they finished: (B, R), (B,), (B, R),
+    (B,).
+    """
     logprobs_BR = pad([s.logprobs for s in samples], torch.float32)
     batch = (
         pad([s.tokens for s in samples], torch.long),
@@ -98,7 +105,9 @@ def pad_samples(samples: Sequence[Sample], device: torch.device) -> tuple[Tensor
 
 def pad(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
     """Right-pad with zeros."""
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
+    return torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(row, dtype=dtype) for row in rows], batch_first=True
+    )
 
 
 def _unpadded(ids_BX: Tensor, lengths_B: Tensor) -> list[list[int]]:

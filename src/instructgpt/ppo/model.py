@@ -1,8 +1,7 @@
 """`PPOModel`: the four networks of the RL stage."""
 
 import copy
-
-import torch
+from typing import TypeVar
 
 from instructgpt.data.text import same_vocabulary
 from instructgpt.errors import UserError
@@ -17,9 +16,10 @@ from instructgpt.sft.model import SFTModel
 class PPOModel:
     """Policy, reference, reward model and value function (section 3.5; appendix C.4).
 
-    The value function starts as a copy of the reward model, shift included. Where the reward model reads another
-    vocabulary than the policy writes, it is reached through text, and the value function starts from the policy's
-    trunk with a new head instead, because it must read the policy's tokens.
+    The value function starts as a copy of the reward model, shift included. Where the reward model
+    reads another vocabulary than the policy writes, it is reached through text, and the value
+    function starts from the policy's trunk with a new head instead, because it must read the
+    policy's tokens.
 
     Args:
         policy: is trained in place.
@@ -42,31 +42,49 @@ class PPOModel:
         self, policy: SFTModel, reward: RewardModel, *, critic: Scorer | None = None, seed: int = 0
     ) -> None:
         self.policy = policy
-        self.reference = _frozen(SFTModel(copy.deepcopy(policy.model), policy.tokenizer, template=policy.text.template))
+        self.reference = _frozen(
+            SFTModel(
+                copy.deepcopy(policy.model),
+                policy.tokenizer,
+                template=policy.text.template,
+                device=str(policy.device),
+            )
+        )
         self.reward_model = _frozen(reward)
         self.shares_vocabulary = (
-            same_vocabulary(policy.tokenizer, reward.tokenizer) and policy.text.template == reward.text.template
+            same_vocabulary(policy.tokenizer, reward.tokenizer)
+            and policy.text.template == reward.text.template
         )
         if critic is not None and not same_vocabulary(policy.tokenizer, critic.tokenizer):
-            raise UserError("the critic reads another vocabulary than the policy writes; start it from a model of the policy's")
+            raise UserError(
+                "the critic reads another vocabulary than the policy writes; start it from a "
+                "model of the policy's"
+            )
         self.critic = critic or self._new_critic(seed)
         self.critic.model.requires_grad_(True)
 
     def _new_critic(self, seed: int) -> Scorer:
         policy, reward = self.policy, self.reward_model
         if self.shares_vocabulary:
-            return Scorer(copy.deepcopy(reward.model), reward.tokenizer, template=reward.text.template, device=str(policy.device))
-        say("the reward model has another vocabulary: the value function starts from the policy's trunk, with a new head")
+            return Scorer(
+                copy.deepcopy(reward.model),
+                reward.tokenizer,
+                template=reward.text.template,
+                device=str(policy.device),
+            )
+        say(
+            "the reward model has another vocabulary: the value function starts from the policy's "
+            "trunk, with a new head"
+        )
         model = scorer_from_policy(policy.model, seed=derive(seed, "ppo/critic"))
-        return Scorer(model, policy.tokenizer, template=policy.text.template, device=str(policy.device))
+        return Scorer(
+            model, policy.tokenizer, template=policy.text.template, device=str(policy.device)
+        )
 
 
-def _frozen(model):  # noqa: ANN001, ANN202 - returns what it was given
+M = TypeVar("M", SFTModel, RewardModel)
+
+
+def _frozen(model: M) -> M:
     model.model.requires_grad_(False)
     return model
-
-
-def parameters_equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
-    """Whether two networks hold the same weights to the bit."""
-    pairs = zip(one.parameters(), other.parameters(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)

@@ -6,7 +6,7 @@ import torch
 
 from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.reading import load_documents, load_records
+from instructgpt.data.reading import data_hashes, load_documents, load_records
 from instructgpt.data.records import Prompt
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
@@ -18,7 +18,7 @@ from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, file_hashes
+from instructgpt.run.directory import Run
 from instructgpt.run.progress import say_skipped
 from instructgpt.run.seeds import derive
 from instructgpt.sft.model import SFTModel
@@ -36,13 +36,17 @@ def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run
     config = resolved.config
     files = config.data + config.eval_data + config.pretrain_data
     parents = [config.model, config.reward_model, *([config.critic] if config.critic else [])]
-    facts = {"seed": config.seed, "data": file_hashes(files), "parents": parents}
+    facts = {"seed": config.seed, "data": data_hashes(files), "parents": parents}
     with TrainingRun(stage, resolved, facts) as run:
         if run.is_done:
             return run.run
         ppo = _open(config)
         prompts = _prompts(config, ppo, config.data)
-        held_out = _prompts(config, ppo, config.eval_data)[: config.eval_prompts] if config.eval_data else []
+        held_out = (
+            _prompts(config, ppo, config.eval_data)[: config.eval_prompts]
+            if config.eval_data
+            else []
+        )
         trainer = PPOTrainer(ppo, config)
         _train_loop(run, trainer, prompts, held_out, _pretraining(config, ppo))
         _save(run, trainer)
@@ -67,12 +71,12 @@ def _train_loop(
     run.expect(config.total_iterations * config.updates_per_iteration, trainer.step)
 
     while trainer.iteration < config.total_iterations:
-        if trainer.experience is None:
-            with run.phase("collect"):
-                trainer.collect([prompts[i].prompt for i in cursor.take(config.batch_size)])
-            _write_samples(run, trainer, trainer.experience, "training")
         experience = trainer.experience
-        assert experience is not None
+        if experience is None:
+            batch = [prompts[i].prompt for i in cursor.take(config.batch_size)]
+            with run.phase("collect"):
+                experience = trainer.collect(batch)
+            _write_samples(run, trainer, experience, "training")
         with run.phase("train"):
             metrics = trainer.update(pretraining.take(config.ptx_per_update) if pretraining else [])
         episodes = tokens = 0
@@ -96,12 +100,26 @@ def _validate(run: TrainingRun, trainer: PPOTrainer, prompts: Sequence[Prompt]) 
     return {f"validation/{name}": metrics[f"objective/{name}"] for name in names}
 
 
-def _write_samples(run: TrainingRun, trainer: PPOTrainer, experience: Experience, kind: str) -> None:
+def _write_samples(
+    run: TrainingRun, trainer: PPOTrainer, experience: Experience, kind: str
+) -> None:
     shown = experience.select(range(min(SAMPLES_SHOWN, len(experience))))
     decode = trainer.ppo.policy.text.decode
-    rows = zip(shown.prompts, shown.responses, shown.scores_B.tolist(), shown.finished_B.tolist(), strict=True)
+    rows = zip(
+        shown.prompts,
+        shown.responses,
+        shown.scores_B.tolist(),
+        shown.finished_B.tolist(),
+        strict=True,
+    )
     for prompt, response, score, finished in rows:
-        row = {"kind": kind, "prompt": decode(prompt), "response": decode(response), "score": score, "finished": finished}
+        row = {
+            "kind": kind,
+            "prompt": decode(prompt),
+            "response": decode(response),
+            "score": score,
+            "finished": finished,
+        }
         run.sample(trainer.step + (kind == "training"), row)
 
 
@@ -109,7 +127,9 @@ def _open(config: PPOConfig) -> PPOModel:
     device = pick_device(config.device)
     policy = SFTModel(config.model, template=config.template, device=device)
     reward = RewardModel(config.reward_model, template=config.template, device=device)
-    critic = Scorer(config.critic, template=config.template, device=device) if config.critic else None
+    critic = (
+        Scorer(config.critic, template=config.template, device=device) if config.critic else None
+    )
     return PPOModel(policy, reward, critic=critic, seed=config.seed)
 
 
@@ -125,7 +145,10 @@ def _prompts(config: PPOConfig, ppo: PPOModel, paths: Sequence[str]) -> list[Pro
         if length <= room:
             kept.append(record)
             continue
-        sentence = f"prompt {record.id} has {length} tokens, more than the {room} that leave room for response_length"
+        sentence = (
+            f"prompt {record.id} has {length} tokens, more than the {room} that leave room for "
+            "response_length"
+        )
         if config.on_error == "stop":
             raise UserError(f"{', '.join(paths)}: {sentence}; shorten it, or pass --on_error skip")
         skipped.append(sentence)
@@ -140,7 +163,13 @@ def _pretraining(config: PPOConfig, ppo: PPOModel) -> PretrainingText | None:
     if not config.ptx_coef:
         return None
     length = min(config.ptx_length, context_length(ppo.policy.model.config) or config.ptx_length)
-    return PretrainingText(load_documents(config.pretrain_data), ppo.policy.text, length, seed=config.seed, stream="ppo/pretraining")
+    return PretrainingText(
+        load_documents(config.pretrain_data),
+        ppo.policy.text,
+        length,
+        seed=config.seed,
+        stream="ppo/pretraining",
+    )
 
 
 def _save(run: TrainingRun, trainer: PPOTrainer) -> None:

@@ -1,9 +1,9 @@
-"""PPO-ptx (section 3.5, eq. 2; appendix C.4): one iteration is `collect`, then an `update` per minibatch.
+"""PPO-ptx (section 3.5, eq. 2; C.4): one iteration is `collect`, then an `update` per minibatch.
 
 Axes: B episodes, P prompt, R response.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,14 @@ from instructgpt.data.records import PromptText
 from instructgpt.distributed.optimizer import clip_and_step, gradient_norm, make_adam
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
-from instructgpt.models.forward import autocast, budget_groups, pad_rows, response_logprobs, response_values
+from instructgpt.models.forward import (
+    Rows,
+    autocast,
+    budget_groups,
+    pad_rows,
+    response_logprobs,
+    response_values,
+)
 from instructgpt.models.load import copy_weights
 from instructgpt.ppo.checks import check_first_kl, check_first_ratio
 from instructgpt.ppo.config import PPOConfig
@@ -64,12 +71,13 @@ class PPOTrainer:
     def train_step(
         self, prompts: Sequence[PromptText], pretrain_batch: Sequence[Sequence[int]] = ()
     ) -> dict[str, float]:
-        """One whole iteration on `batch_size` prompts; returns its last update's metrics with the objective's.
+        """One whole iteration on `batch_size` prompts; returns its last update's metrics with the
+        objective's.
 
         Args:
             prompts: one per episode.
-            pretrain_batch: token windows of pretraining text, `ptx_ratio` per episode (C.4: 8), spread evenly
-                over the updates.
+            pretrain_batch: token windows of pretraining text, `ptx_ratio` per episode (C.4: 8),
+                spread evenly over the updates.
         """
         self.collect(prompts)
         metrics: dict[str, float] = {}
@@ -80,78 +88,105 @@ class PPOTrainer:
 
     # ---------------------------------------------------------------- experience
 
-    def collect(self, prompts: Sequence[PromptText]) -> None:
+    def collect(self, prompts: Sequence[PromptText]) -> Experience:
         """Begin an iteration: sample an answer to each prompt and estimate its advantages."""
         first_episode = self.iteration * self.config.batch_size
-        seeds = [derive(self.config.seed, "ppo/episode", first_episode + i) for i in range(len(prompts))]
+        seeds = [
+            derive(self.config.seed, "ppo/episode", first_episode + i) for i in range(len(prompts))
+        ]
         experience = self.make_experience(prompts, seeds)
         if self.iteration == 0:
             check_first_kl(experience, self.config)
         self.state.tensors = experience.to_tensors()
+        return experience
 
     @torch.no_grad()
     def make_experience(self, prompts: Sequence[PromptText], seeds: Sequence[int]) -> Experience:
         """Sample, then score: log-probs, reference log-probs, reward, values, advantages."""
         config, ppo = self.config, self.ppo
         prompt_ids = [ppo.policy.text.prompt(prompt) for prompt in prompts]
-        sampling = Sampling(config.response_length, config.temperature, stop_tokens=(ppo.policy.text.eos,))
+        sampling = Sampling(
+            config.response_length, config.temperature, stop_tokens=(ppo.policy.text.eos,)
+        )
         samples = ppo.policy.sample(
             prompt_ids, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype
         )
         response_BR, length_B, logprobs_BR, finished_B = pad_samples(samples, ppo.policy.device)
-        is_response_BR = torch.arange(response_BR.shape[1], device=length_B.device) < length_B[:, None]
+        is_response_BR = (
+            torch.arange(response_BR.shape[1], device=length_B.device) < length_B[:, None]
+        )
 
         own_BR, ref_logprobs_BR, values_BR = self._frozen_passes(prompt_ids, samples)
         logprobs_BR = logprobs_BR if own_BR is None else own_BR
         scores_B = self._scores(prompts, prompt_ids, samples)
 
         kl_BR = k1(logprobs_BR, ref_logprobs_BR)
-        rewards_BR = token_rewards(scores_B, kl_BR, is_response_BR, self.state.counters["kl_coef"])  # eq. 2
+        rewards_BR = token_rewards(
+            scores_B, kl_BR, is_response_BR, self.state.counters["kl_coef"]
+        )  # eq. 2
         if config.whiten_rewards:
             rewards_BR = whiten(rewards_BR, is_response_BR, shift_mean=False)
-        advantages_BR, returns_BR = gae(rewards_BR, values_BR, is_response_BR, config.gamma, config.lam)
+        advantages_BR, returns_BR = gae(
+            rewards_BR, values_BR, is_response_BR, config.gamma, config.lam
+        )
         if config.whiten_advantages:
             advantages_BR = whiten(advantages_BR, is_response_BR)
         prompt_length_B = torch.tensor([len(ids) for ids in prompt_ids], device=length_B.device)
         return Experience(
-            pad(prompt_ids, torch.long).to(length_B.device), prompt_length_B, response_BR, length_B, finished_B,
+            pad(prompt_ids, torch.long).to(length_B.device), prompt_length_B,
+            response_BR, length_B, finished_B,
             logprobs_BR, ref_logprobs_BR, values_BR, scores_B, kl_BR, advantages_BR, returns_BR,
         )  # fmt: skip
 
     def _frozen_passes(
         self, prompts: Sequence[list[int]], samples: Sequence[Sample]
     ) -> tuple[Tensor | None, Tensor, Tensor]:
-        """The trainer's own log-probs (None where the sampler's serve), the reference's, and the values."""
+        """Log-probs of the trainer (None where the sampler's serve) and the reference; values."""
         config, ppo, device = self.config, self.ppo, self.ppo.policy.device
         shape = (len(samples), max(len(sample.tokens) for sample in samples))
-        recompute = config.old_logprobs == "trainer" or (config.old_logprobs == "auto" and config.dtype != "float32")
+        recompute = config.old_logprobs == "trainer" or (
+            config.old_logprobs == "auto" and config.dtype != "float32"
+        )
         own_BR = torch.zeros(shape, device=device) if recompute else None
         ref_BR, values_BR = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
         lengths = [len(p) + len(s.tokens) for p, s in zip(prompts, samples, strict=True)]
         for group in budget_groups(lengths, config.micro_batch_tokens):
-            rows = pad_rows([prompts[i] for i in group], [samples[i].tokens for i in group], device=device)
+            rows = pad_rows(
+                [prompts[i] for i in group], [samples[i].tokens for i in group], device=device
+            )
             width = rows.response_BR.shape[1]
             with autocast(config.dtype, device):
                 if own_BR is not None:
-                    own_BR[group, :width] = response_logprobs(ppo.policy.model, rows, temperature=config.temperature)
-                ref_BR[group, :width] = response_logprobs(ppo.reference.model, rows, temperature=config.temperature)
+                    own_BR[group, :width] = response_logprobs(
+                        ppo.policy.model, rows, temperature=config.temperature
+                    )
+                ref_BR[group, :width] = response_logprobs(
+                    ppo.reference.model, rows, temperature=config.temperature
+                )
                 values_BR[group, :width] = self._values(rows)
         return own_BR, ref_BR, values_BR
 
-    def _values(self, rows) -> Tensor:  # noqa: ANN001
+    def _values(self, rows: Rows) -> Tensor:
         """V_t of each response token: raw − shift, as the reward model's score; 0 elsewhere."""
         values_BR = response_values(self.ppo.critic.model, rows) - self.ppo.critic.shift
         return torch.where(rows.is_response_BR, values_BR, 0.0)
 
     def _scores(
-        self, prompts: Sequence[PromptText], prompt_ids: Sequence[list[int]], samples: Sequence[Sample]
+        self,
+        prompts: Sequence[PromptText],
+        prompt_ids: Sequence[list[int]],
+        samples: Sequence[Sample],
     ) -> Tensor:
-        """The reward model's score at the last response token, the penalty for a cut answer subtracted."""
+        """The reward model's score at the last response token, the penalty for a cut answer
+        subtracted.
+        """
         config, ppo = self.config, self.ppo
         settings = {"dtype": config.dtype, "micro_batch_tokens": config.micro_batch_tokens}
         finished = [sample.finished for sample in samples]
         if ppo.shares_vocabulary:
-            scores_B = ppo.reward_model.score_tokens(prompt_ids, [s.tokens for s in samples], **settings)
+            scores_B = ppo.reward_model.score_tokens(
+                prompt_ids, [s.tokens for s in samples], **settings
+            )
         else:
             texts = [ppo.policy.text.decode(sample.tokens) for sample in samples]
             scores_B = ppo.reward_model.score(prompts, texts, finished=finished, **settings)
@@ -189,7 +224,11 @@ class PPOTrainer:
         """Gradient of the clipped surrogate, a token mean over the minibatch."""
         config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
         count = self.world.sum(batch.response_length_B.sum())
-        total, statistics, ratio_max = torch.zeros((), device=device), torch.zeros(3, device=device), 0.0
+        total, statistics, ratio_max = (
+            torch.zeros((), device=device),
+            torch.zeros(3, device=device),
+            0.0,
+        )
         for group, rows in self._micro_batches(batch):
             part, width = batch.select(group), rows.response_BR.shape[1]
             with autocast(config.dtype, device):
@@ -204,7 +243,9 @@ class PPOTrainer:
             ratio_max = max(ratio_max, found.ratio_max.item())
         if self.state.counters["update"] == 0:
             check_first_ratio(statistics[0] / count, ratio_max, config)
-        loss, approxkl, clipfrac, ratio = (self.world.sum(torch.stack([total, *statistics])) / count).tolist()
+        loss, approxkl, clipfrac, ratio = (
+            self.world.sum(torch.stack([total, *statistics])) / count
+        ).tolist()
         return {
             "ppo/loss/policy": loss,
             "ppo/policy/approxkl": approxkl,
@@ -220,23 +261,32 @@ class PPOTrainer:
         if not windows or not self.config.ptx_coef:
             return {}
         config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
-        before = [None if p.grad is None else p.grad.clone() for p in model.parameters()] if ppo_norm is not None else []
+        before = (
+            [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+            if ppo_norm is not None
+            else []
+        )
         count = self.world.sum(torch.tensor(sum(len(w) - 1 for w in windows), device=device))
         total = torch.zeros((), device=device)
         for group in budget_groups([len(w) for w in windows], config.micro_batch_tokens):
-            rows = pad_rows([windows[i][:1] for i in group], [windows[i][1:] for i in group], device=device)
+            rows = pad_rows(
+                [windows[i][:1] for i in group], [windows[i][1:] for i in group], device=device
+            )
             with autocast(config.dtype, device):
                 loss = -response_logprobs(model, rows).sum()
             (config.ptx_coef * loss / count).backward()
             total += loss.detach()
         metrics = {"ptx/loss": (self.world.sum(total) / count).item()}
         if ppo_norm is not None:
-            added = [p.grad - b for p, b in zip(model.parameters(), before, strict=True) if b is not None]
+            pairs = zip(model.parameters(), before, strict=True)
+            added = [p.grad - b for p, b in pairs if p.grad is not None and b is not None]
             metrics["ptx/grad_ratio"] = (torch.nn.utils.get_total_norm(added) / ppo_norm).item()
         return metrics
 
     def _value_backward(self, batch: Experience) -> dict[str, float]:
-        """Gradient of the clipped squared error, a token mean over the minibatch, on the critic alone."""
+        """Gradient of the clipped squared error, a token mean over the minibatch, on the critic
+        alone.
+        """
         config, device = self.config, self.ppo.policy.device
         count = self.world.sum(batch.response_length_B.sum())
         total = torch.zeros((), device=device)
@@ -245,20 +295,32 @@ class PPOTrainer:
             with autocast(config.dtype, device):
                 values_BR = self._values(rows)
             loss, _ = value_loss(
-                values_BR, part.values_BR[:, :width], part.returns_BR[:, :width], rows.is_response_BR, config.cliprange_value
+                values_BR,
+                part.values_BR[:, :width],
+                part.returns_BR[:, :width],
+                rows.is_response_BR,
+                config.cliprange_value,
             )
             (loss / count).backward()
             total += loss.detach()
         return {"ppo/loss/value": (self.world.sum(total) / count).item()}
 
     def _optimize(self) -> dict[str, float]:
-        """Clip and step both networks; then the running average of the policy, from its initial weights (C.4)."""
+        """Clip and step both networks; then the running average of the policy, from its initial
+        weights (C.4).
+        """
         config, metrics = self.config, {}
         shape = multiplier(config.schedule, self.iteration, config.total_iterations, config.warmup)
-        for name, rate in (("policy", config.learning_rate), ("critic", config.critic_learning_rate)):
+        for name, rate in (
+            ("policy", config.learning_rate),
+            ("critic", config.critic_learning_rate),
+        ):
             metrics[f"ppo/{name}/learning_rate"] = rate * shape
             metrics[f"ppo/{name}/grad_norm"] = clip_and_step(
-                self.state.optimizers[name], learning_rate=rate * shape, max_norm=config.max_grad_norm, what=name
+                self.state.optimizers[name],
+                learning_rate=rate * shape,
+                max_norm=config.max_grad_norm,
+                what=name,
             )
         average = self.state.averages["policy"]
         with torch.no_grad():
@@ -271,22 +333,37 @@ class PPOTrainer:
         metrics = experience.metrics(counters["kl_coef"])
         is_response_BR = experience.is_response_BR
         metrics["objective/kl_coef"] = counters["kl_coef"]
-        metrics["objective/kl_k3"] = k3(experience.logprobs_BR, experience.ref_logprobs_BR).sum(1).mean().item()
-        returns_N, values_N = experience.returns_BR[is_response_BR], experience.values_BR[is_response_BR]
-        unexplained = (returns_N - values_N).var(correction=0) / returns_N.var(correction=0).clamp(min=1e-12)
+        metrics["objective/kl_k3"] = (
+            k3(experience.logprobs_BR, experience.ref_logprobs_BR).sum(1).mean().item()
+        )
+        returns_N, values_N = (
+            experience.returns_BR[is_response_BR],
+            experience.values_BR[is_response_BR],
+        )
+        unexplained = (returns_N - values_N).var(correction=0) / returns_N.var(correction=0).clamp(
+            min=1e-12
+        )
         metrics["ppo/val/var_explained"] = 1 - unexplained.item()
         if config.kl_target is not None:
             counters["kl_coef"] = adaptive_kl_coef(
-                counters["kl_coef"], metrics["objective/kl"], config.kl_target, len(experience), config.kl_horizon
+                counters["kl_coef"],
+                metrics["objective/kl"],
+                config.kl_target,
+                len(experience),
+                config.kl_horizon,
             )
         counters |= {"iteration": self.iteration + 1, "update": 0}
         self.state.tensors = {}
         return metrics
 
-    def _micro_batches(self, batch: Experience):  # noqa: ANN202
+    def _micro_batches(self, batch: Experience) -> Iterator[tuple[list[int], Rows]]:
         """The minibatch in rows of similar length, within the token budget."""
         prompts, responses = batch.prompts, batch.responses
         lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
         for group in budget_groups(lengths, self.config.micro_batch_tokens):
-            rows = pad_rows([prompts[i] for i in group], [responses[i] for i in group], device=self.ppo.policy.device)
+            rows = pad_rows(
+                [prompts[i] for i in group],
+                [responses[i] for i in group],
+                device=self.ppo.policy.device,
+            )
             yield group, rows

@@ -17,6 +17,9 @@ class Curve:
     reference: float | None = None
 
 
+UNDRAWN = frozenset({"sft/tokens"})
+"""Recorded for scripts; a figure of them says nothing."""
+
 # In the order of the page. A run shows the figures whose metrics it recorded, whatever its stage.
 CURVES = (
     Curve(
@@ -28,7 +31,11 @@ CURVES = (
     Curve(
         "SFT loss",
         "loss (nats per token)",
-        {"sft/loss": "training", "sft/validation_loss": "validation"},
+        {
+            "sft/loss": "training",
+            "sft/validation_loss": "validation",
+            "sft/pretrain_validation_loss": "pretraining text, validation",
+        },
         "Over the answer's tokens only. A validation curve that turns up means overfitting; "
         "the paper's SFT model does so after one epoch.",
     ),
@@ -61,7 +68,11 @@ CURVES = (
     Curve(
         "KL from the SFT model",
         "KL (nats per answer)",
-        {"objective/kl": "training", "validation/kl": "validation"},
+        {
+            "objective/kl": "training",
+            "objective/kl_k3": "training, k3 estimate",
+            "validation/kl": "validation",
+        },
         "How far the policy has moved from where it started.",
     ),
     Curve(
@@ -73,18 +84,18 @@ CURVES = (
     Curve(
         "Answer length",
         "tokens",
-        {"validation/length": "validation"},
+        {"objective/length": "training", "validation/length": "validation"},
         "Growing answers can mean that length is being rewarded.",
     ),
     Curve(
         "Finished answers",
         "share",
-        {"validation/eos_rate": "validation"},
+        {"objective/eos_rate": "training", "validation/eos_rate": "validation"},
         "Share of answers that end by themselves instead of being cut off.",
     ),
     Curve(
         "Entropy",
-        "entropy (nats per token)",
+        "entropy (nats per answer)",
         {"objective/entropy": "policy"},
         "A collapse to zero means that the policy has stopped exploring.",
     ),
@@ -103,7 +114,7 @@ CURVES = (
     Curve(
         "Probability ratio",
         "ratio",
-        {"ppo/policy/ratio": "new / old policy"},
+        {"ppo/policy/ratio": "new / old policy", "ppo/policy/ratio_max": "largest"},
         "The mean should stay close to the dashed line at 1.",
         1.0,
     ),
@@ -139,13 +150,19 @@ CURVES = (
         "The norm of the pretraining gradient over that of PPO.",
     ),
     Curve(
+        "KL coefficient",
+        "β",
+        {"objective/kl_coef": "β"},
+        "Fixed in the paper; moves only when kl_target is set.",
+    ),
+    Curve(
         "Learning rate",
         "learning rate",
         {
             "sft/learning_rate": "SFT",
             "reward/learning_rate": "reward",
-            "ppo/learning_rate": "policy",
-            "ppo/value_learning_rate": "critic",
+            "ppo/policy/learning_rate": "policy",
+            "ppo/critic/learning_rate": "critic",
         },
         "As the schedule set it.",
     ),
@@ -156,7 +173,7 @@ CURVES = (
             "sft/grad_norm": "SFT",
             "reward/grad_norm": "reward",
             "ppo/policy/grad_norm": "policy",
-            "ppo/value/grad_norm": "critic",
+            "ppo/critic/grad_norm": "critic",
         },
         "Spikes point at the batches that upset the training.",
     ),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from instructgpt.report import figures
-from instructgpt.report.curves import CURVES, Curve
+from instructgpt.report.curves import CURVES, UNDRAWN, Curve
 from instructgpt.report.figures import Bin, Line
 from instructgpt.report.load import Interval, Json, Run, Series, is_finite
 from instructgpt.report.words import change, number, percent, plural
@@ -174,6 +174,6 @@ def _movement(found: dict[str, Series]) -> str:
 
 
 def _leftovers(runs: Sequence[Run]) -> list[Curve]:
-    known = {metric for curve in CURVES for metric in curve.metrics}
+    known = UNDRAWN | {metric for curve in CURVES for metric in curve.metrics}
     names = dict.fromkeys(name for run in runs for name in run.metric_names() if name not in known)
     return [Curve(name, "value", {name: name}, "") for name in list(names)[:MAX_LEFTOVERS]]

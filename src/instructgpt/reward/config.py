@@ -10,7 +10,9 @@ from instructgpt.run.config import Paths, StageConfig
 class RewardConfig(StageConfig):
     """Configuration of the reward-model stage."""
 
-    model: str = Field(description="policy whose trunk gets a scalar head, or a reward model to train on")
+    model: str = Field(
+        description="policy whose trunk gets a scalar head, or a reward model to train on"
+    )
     data: Paths = Field(description="rankings (several files: repeat the flag)")
     format: str = Field("auto", description="format of the rankings: auto, native, trl")
     eval_data: Paths = Field((), description="held-out rankings")
@@ -19,16 +21,27 @@ class RewardConfig(StageConfig):
     )
     demonstrations: Paths = Field((), description="demonstrations whose mean score becomes 0")
     epochs: int = Field(1, ge=1, description="passes over the rankings (more overfit quickly)")
-    max_steps: int = Field(0, ge=0, description="stop after so many optimizer steps (0: after the epochs)")
-    batch_size: int = Field(64, ge=1, description="prompts per optimizer step, each with all its pairs")
+    max_steps: int = Field(
+        0, ge=0, description="stop after so many optimizer steps (0: after the epochs)"
+    )
+    batch_size: int = Field(
+        64, ge=1, description="prompts per optimizer step, each with all its pairs"
+    )
     learning_rate: float = Field(9e-6, gt=0, description="peak learning rate")
-    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="learning-rate decay, per step")
-    min_lr_ratio: float = Field(0.1, ge=0, le=1, description="the cosine ends at this share of the peak")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="learning-rate decay, per step"
+    )
+    min_lr_ratio: float = Field(
+        0.1, ge=0, le=1, description="the cosine ends at this share of the peak"
+    )
     warmup: int = Field(0, ge=0, description="warm-up steps")
-    ties: Literal["drop", "half"] = Field("drop", description="tied pairs: dropped, or half a win each way")
+    ties: Literal["drop", "half"] = Field(
+        "drop", description="tied pairs: dropped, or half a win each way"
+    )
     max_length: int = Field(2048, ge=2, description="longest prompt + response, in tokens")
     on_long: Literal["stop", "skip", "truncate"] = Field(
-        "stop", description="a longer answer: stop, skip its ranking and say so, or cut it (no end token)"
+        "stop",
+        description="a longer answer: stop, skip its ranking and say so, or cut it (no end token)",
     )
     eval_every: int = Field(0, ge=0, description="steps between validations (0: at the end only)")
 

@@ -90,20 +90,24 @@ def split_by_prompt(
     Raises:
         UserError: one side is empty.
     """
-    ids = sorted({c.prompt_id for c in comparisons}, key=lambda i: derive(seed, f"reward/split/{i}"))
+    ids = sorted(
+        {c.prompt_id for c in comparisons}, key=lambda i: derive(seed, f"reward/split/{i}")
+    )
     held = set(ids[: round(len(ids) * fraction)])
     train = [c for c in comparisons if c.prompt_id not in held]
     test = [c for c in comparisons if c.prompt_id in held]
     if fraction and not (train and test):
         raise UserError(
-            f"eval_fraction {fraction} of {len(ids)} prompts leaves one side empty; give more rankings or change it"
+            f"eval_fraction {fraction} of {len(ids)} prompts leaves one side empty; give more "
+            f"rankings or change it"
         )
     return train, test
 
 
 @dataclass(frozen=True)
 class RankedScores:
-    """One row per labeler's ranking: indices into the flat scores of a batch, ranks, and which entries are real.
+    """One row per labeler's ranking: indices into the flat scores of a batch, ranks, and which
+    entries are real.
 
     Attributes:
         index_LK: which of the batch's answers stands in each place.
@@ -117,7 +121,9 @@ class RankedScores:
 
 
 def ranked_scores(comparisons: Sequence[Comparison], device: torch.device) -> RankedScores:
-    """Lay out the rankings of several comparisons whose answers are scored in order, one after the other."""
+    """Lay out the rankings of several comparisons whose answers are scored in order, one after the
+    other.
+    """
     width = max(len(c.responses) for c in comparisons)
     index, ranks, present = [], [], []
     offset = 0

@@ -17,8 +17,9 @@ class RewardModel(Scorer):
     """r(x, y): how much a labeler would like the answer (section 3.5).
 
     Args:
-        model: a policy (`SFTModel`), whose trunk is copied and gets a new head; or a trained reward model: a
-            directory, a Hub id, or a loaded sequence classifier with one label and its `tokenizer`.
+        model: a policy (`SFTModel`), whose trunk is copied and gets a new head; or a trained reward
+            model: a directory, a Hub id, or a loaded sequence classifier with one label and its
+            `tokenizer`.
         tokenizer: replaces the one beside the model.
         template: how a prompt becomes text; a policy hands on its own.
         seed: decides a new head.
@@ -39,5 +40,8 @@ class RewardModel(Scorer):
         else:
             scorer = scorer_from_policy(model.model, seed=derive(seed, "reward/head"))
             super().__init__(
-                scorer, tokenizer or model.tokenizer, template=model.text.template, device=str(model.device)
+                scorer,
+                tokenizer or model.tokenizer,
+                template=model.text.template,
+                device=str(model.device),
             )

@@ -1,10 +1,10 @@
-"""The whole reward-model stage: read, train, shift so that demonstrations score 0, measure, write."""
+"""The whole reward-model stage: read, train, shift demonstrations to 0, measure, write."""
 
 import json
 from collections.abc import Sequence
 
 from instructgpt.data.cursor import ShuffledCursor
-from instructgpt.data.reading import load_records
+from instructgpt.data.reading import data_hashes, load_records
 from instructgpt.data.records import Demonstration, Ranking
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
@@ -16,7 +16,7 @@ from instructgpt.reward.model import RewardModel
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.reward.validation import evaluate, judge
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, file_hashes, write_atomically
+from instructgpt.run.directory import Run, write_atomically
 from instructgpt.run.progress import say, say_skipped
 from instructgpt.sft.data import encode_all
 from instructgpt.sft.model import SFTModel
@@ -31,7 +31,7 @@ def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
     files = config.data + config.eval_data + config.demonstrations
-    facts = {"seed": config.seed, "data": file_hashes(files), "parents": [config.model]}
+    facts = {"seed": config.seed, "data": data_hashes(files), "parents": [config.model]}
     with TrainingRun(stage, resolved, facts) as run:
         if run.is_done:
             return run.run
@@ -46,7 +46,10 @@ def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward
 
 
 def _train_loop(
-    run: TrainingRun, reward: RewardModel, training: Sequence[Comparison], held_out: Sequence[Comparison]
+    run: TrainingRun,
+    reward: RewardModel,
+    training: Sequence[Comparison],
+    held_out: Sequence[Comparison],
 ) -> RewardModelTrainer:
     config: RewardConfig = run.config  # type: ignore[assignment]
     cursor = ShuffledCursor(len(training), seed=config.seed, stream="reward/order")
@@ -59,7 +62,9 @@ def _train_loop(
     run.expect(total, trainer.step)
     while trainer.step < total:
         with run.phase("train"):
-            metrics = trainer.train_step([training[i] for i in cursor.take_rest_of_epoch(config.batch_size)])
+            metrics = trainer.train_step(
+                [training[i] for i in cursor.take_rest_of_epoch(config.batch_size)]
+            )
         if held_out and config.eval_every and trainer.step % config.eval_every == 0:
             with run.phase("validation"):
                 evaluation = _evaluation(config, reward, held_out)
@@ -74,14 +79,14 @@ def _open(config: RewardConfig) -> RewardModel:
     """A reward model to train on, or a new head on a policy's trunk."""
     device = pick_device(config.device)
     if is_scorer(config.model):
-        reward = RewardModel(config.model, template=config.template, device=device)
-        reward.shift = 0.0  # found again at the end, for the new weights
-        return reward
+        return RewardModel(config.model, template=config.template, device=device)
     policy = SFTModel(config.model, template=config.template, device=device)
     return RewardModel(policy, seed=config.seed)
 
 
-def _comparisons(config: RewardConfig, reward: RewardModel) -> tuple[list[Comparison], list[Comparison]]:
+def _comparisons(
+    config: RewardConfig, reward: RewardModel
+) -> tuple[list[Comparison], list[Comparison]]:
     training = _read(config, reward, config.data)
     if config.eval_data:
         held_out = _read(config, reward, config.eval_data)
@@ -90,10 +95,14 @@ def _comparisons(config: RewardConfig, reward: RewardModel) -> tuple[list[Compar
     tied = [c for c in training if not c.has_pair]
     if config.ties == "drop" and tied:
         training = [c for c in training if c.has_pair]
-        say(f"{len(tied)} prompts whose answers are all tied teach nothing and are left out (ties: drop)")
+        say(
+            f"{len(tied)} prompts whose answers are all tied teach nothing and are left out "
+            f"(ties: drop)"
+        )
     if not training:
         raise UserError(
-            f"{', '.join(config.data)}: all answers of every prompt are tied, so there is no pair to learn from; "
+            f"{', '.join(config.data)}: all answers of every prompt are tied, so there is no pair "
+            f"to learn from; "
             "rank them, or pass --ties half"
         )
     return training, held_out
@@ -114,10 +123,13 @@ def _longest(config: RewardConfig, reward: RewardModel) -> int:
 
 def _set_shift(config: RewardConfig, reward: RewardModel) -> None:
     """The labelers' demonstrations shall score 0 on average (section 3.5)."""
-    reward.shift = 0.0
+    reward.shift = 0.0  # a model that is trained on may have one, of its old weights
     demonstrations = load_records(config.demonstrations, Demonstration, on_error=config.on_error)
     if not demonstrations:
-        say("no demonstrations given: scores are not shifted (pass --demonstrations to make them score 0)")
+        say(
+            "no demonstrations given: scores are not shifted (pass --demonstrations to make them "
+            "score 0)"
+        )
         return
     examples, skipped = encode_all(
         demonstrations, reward.text, max_length=_longest(config, reward), on_long=config.on_long
@@ -133,25 +145,36 @@ def _set_shift(config: RewardConfig, reward: RewardModel) -> None:
 
 
 def _evaluation(config: RewardConfig, reward: RewardModel, held_out: Sequence[Comparison]) -> dict:
-    pairs = judge(reward, held_out, dtype=config.dtype, micro_batch_tokens=config.micro_batch_tokens)
+    pairs = judge(
+        reward, held_out, dtype=config.dtype, micro_batch_tokens=config.micro_batch_tokens
+    )
     return evaluate(pairs)
 
 
-def _write_evaluation(run: TrainingRun, trainer: RewardModelTrainer, held_out: Sequence[Comparison]) -> None:
+def _write_evaluation(
+    run: TrainingRun, trainer: RewardModelTrainer, held_out: Sequence[Comparison]
+) -> None:
     evaluation = _evaluation(trainer.config, trainer.reward, held_out) if held_out else {}
     evaluation["shift"] = trainer.reward.shift
-    write_atomically(run.directory.path / "evaluation.json", json.dumps(evaluation, indent=1) + "\n")
+    write_atomically(
+        run.directory.path / "evaluation.json", json.dumps(evaluation, indent=1) + "\n"
+    )
     if "accuracy" in evaluation:
         say(f"reward: held-out accuracy {Interval(**evaluation['accuracy'])} untied pairs")
 
 
 def _check_saved_head(run: TrainingRun, reward: RewardModel) -> None:
-    """What was written opens again with the same scores (the head is new, and a lost head is silent)."""
-    again = RewardModel(run.run.model_path, template=reward.text.template, device=str(reward.device))
+    """What was written opens again with the same scores (the head is new, and a lost head is
+    silent).
+    """
+    again = RewardModel(
+        run.run.model_path, template=reward.text.template, device=str(reward.device)
+    )
     probe = [reward.text.eos, reward.text.eos]
     before, after = (m.score_tokens([probe], [probe]) for m in (reward, again))
     if not before.equal(after):
         raise RuntimeError(
-            f"{run.run.model_path} scores {after.item():.6g} where the trained model scores {before.item():.6g}; "
+            f"{run.run.model_path} scores {after.item():.6g} where the trained model scores "
+            f"{before.item():.6g}; "
             "likely cause: the architecture saves its scalar head under another name"
         )

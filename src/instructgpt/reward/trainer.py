@@ -1,4 +1,5 @@
-"""Reward-model training: all pairs of a prompt's K answers are one batch element (section 3.5, footnote 5).
+"""Reward-model training: all pairs of a prompt's K answers are one batch element (section 3.5,
+footnote 5).
 
 Axes: L labelers' rankings, K ranked responses, N answers of a batch.
 """
@@ -46,14 +47,18 @@ class RewardModelTrainer:
     def learning_rate(self) -> float:
         """Of the next step: cosine to 10 % over the whole run (C.2)."""
         config, total = self.config, max(self.total_steps, 1)
-        shape = multiplier(config.schedule, min(self.step, total), total, config.warmup, config.min_lr_ratio)
+        shape = multiplier(
+            config.schedule, min(self.step, total), total, config.warmup, config.min_lr_ratio
+        )
         return config.learning_rate * shape
 
     def train_step(self, batch: Sequence[Comparison]) -> dict[str, float]:
         """One optimizer step on eq. 1, averaged over every labeler's ranking in the batch."""
         config, device = self.config, self.reward.device
         everything = ranked_scores(batch, device)
-        count = self.world.sum(prompts_with_pairs(everything.ranks_LK, everything.present_LK, config.ties))
+        count = self.world.sum(
+            prompts_with_pairs(everything.ranks_LK, everything.present_LK, config.ties)
+        )
         totals = torch.zeros(3, device=device)  # loss, pairs ordered right, pairs
         rows = [len(comparison.responses) for comparison in batch]
         lengths = [comparison.longest for comparison in batch]
@@ -62,7 +67,10 @@ class RewardModelTrainer:
             (loss / count.clamp(min=1)).backward()
             totals += torch.stack([loss.detach(), right, pairs])
         loss, right, pairs = self.world.sum(totals).tolist()
-        metrics = {"reward/loss": loss / max(count.item(), 1), "reward/learning_rate": self.learning_rate}
+        metrics = {
+            "reward/loss": loss / max(count.item(), 1),
+            "reward/learning_rate": self.learning_rate,
+        }
         if pairs:
             metrics["reward/accuracy"] = right / pairs
         metrics["reward/grad_norm"] = clip_and_step(
@@ -78,8 +86,8 @@ class RewardModelTrainer:
         """Eq. 1 over some prompts, each answer forwarded once.
 
         Returns:
-            The sum of the per-ranking losses (with gradient), and of all untied pairs how many are ordered
-            right and how many there are.
+            The sum of the per-ranking losses (with gradient), and of all untied pairs how many are
+            ordered right and how many there are.
         """
         scores_N = self._scores(batch)
         ranked = ranked_scores(batch, self.reward.device)
@@ -93,4 +101,6 @@ class RewardModelTrainer:
         prompts = [comparison.prompt for comparison in batch for _ in comparison.responses]
         responses = [response for comparison in batch for response in comparison.responses]
         with autocast(self.config.dtype, self.reward.device):
-            return last_token_scores(self.reward.model, pad_rows(prompts, responses, device=self.reward.device))
+            return last_token_scores(
+                self.reward.model, pad_rows(prompts, responses, device=self.reward.device)
+            )

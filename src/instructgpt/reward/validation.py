@@ -1,4 +1,6 @@
-"""How good a reward model is on held-out rankings: accuracy by K, margin and labeler, and calibration."""
+"""How good a reward model is on held-out rankings: accuracy by K, margin and labeler, and
+calibration.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from instructgpt.reward.model import RewardModel
 
 
 class JudgedPair(NamedTuple):
-    """One untied pair: was the better answer scored higher (½ when equal), and what surrounds it."""
+    """One untied pair: was the better answer scored higher, and what surrounds it."""
 
     prompt_id: str
     right: float
@@ -26,11 +28,15 @@ class JudgedPair(NamedTuple):
     first_won: bool
 
 
-def judge(reward: RewardModel, comparisons: Sequence[Comparison], *, dtype: str, micro_batch_tokens: int) -> list[JudgedPair]:
+def judge(
+    reward: RewardModel, comparisons: Sequence[Comparison], *, dtype: str, micro_batch_tokens: int
+) -> list[JudgedPair]:
     """Score every answer once and hold every untied pair of every labeler against it."""
     prompts = [c.prompt for c in comparisons for _ in c.responses]
     responses = [response for c in comparisons for response in c.responses]
-    scores = reward.score_tokens(prompts, responses, dtype=dtype, micro_batch_tokens=micro_batch_tokens)
+    scores = reward.score_tokens(
+        prompts, responses, dtype=dtype, micro_batch_tokens=micro_batch_tokens
+    )
     pairs, offset = [], 0
     for comparison in comparisons:
         count = len(comparison.responses)
@@ -46,13 +52,16 @@ def judge(reward: RewardModel, comparisons: Sequence[Comparison], *, dtype: str,
                 probability = torch.sigmoid(torch.tensor(gap)).item()
                 margin = abs(ranks[i] - ranks[j])
                 pairs.append(
-                    JudgedPair(comparison.prompt_id, right, count, margin, labeler, probability, first_won)
+                    JudgedPair(
+                        comparison.prompt_id, right, count, margin, labeler, probability, first_won
+                    )
                 )
     return pairs
 
 
 def evaluate(pairs: Sequence[JudgedPair]) -> dict[str, Any]:
-    """Accuracy with 95 % intervals clustered by prompt, in all and by K, margin and labeler; calibration.
+    """Accuracy with 95 % intervals clustered by prompt, in all and by K, margin and labeler;
+    calibration.
 
     Returns:
         JSON-ready; empty when there is no untied pair.
@@ -72,4 +81,6 @@ def evaluate(pairs: Sequence[JudgedPair]) -> dict[str, Any]:
 
 
 def _accuracy(pairs: Sequence[JudgedPair]) -> dict[str, float]:
-    return asdict(clustered_share([pair.right for pair in pairs], [pair.prompt_id for pair in pairs]))
+    return asdict(
+        clustered_share([pair.right for pair in pairs], [pair.prompt_id for pair in pairs])
+    )

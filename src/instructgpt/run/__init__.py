@@ -1,0 +1,1 @@
+"""What every run needs: configuration, directory, seeds, schedules, progress, hardware choices."""

@@ -1,8 +1,9 @@
 """Layered configuration: defaults < presets < YAML files < flags, with the source of every value.
 
-A stage's configuration is a frozen pydantic model with flat keys. A YAML file is either flat (the keys of one
-stage) or has one section per stage (`sft:`, `reward:`, `ppo:` …), so that one file can describe a whole pipeline.
-In a preset every value is written `{value: 9.65e-6, source: "paper: C.1"}`.
+A stage's configuration is a frozen pydantic model with flat keys. A YAML file is either flat (the
+keys of one stage) or has one section per stage (`sft:`, `reward:`, `ppo:` …), so that one file can
+describe a whole pipeline. In a preset every value is written `{value: 9.65e-6, source: "paper:
+C.1"}`.
 """
 
 import difflib
@@ -41,24 +42,31 @@ class StageConfig(Config):
     seed: int = Field(0, ge=0, description="the one seed; every random stream derives from it")
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto (a GPU where there is one)")
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="precision of the forward pass; master weights and losses stay float32"
+        "float32",
+        description="precision of the forward pass; master weights and losses stay float32",
     )
     threads: int = Field(0, ge=0, description="CPU threads (0: as many as there are cores)")
     template: str = Field(
         "auto",
-        description="how a prompt becomes text: auto (the tokenizer's chat template if it has one), chat, "
+        description="how a prompt becomes text: auto (the tokenizer's chat template if it has "
+        "one), chat, "
         "plain, or a pattern with {prompt}",
     )
     micro_batch_tokens: int = Field(
-        4096, ge=1, description="padded tokens per forward pass; a hardware setting that changes no result"
+        4096,
+        ge=1,
+        description="padded tokens per forward pass; a hardware setting that changes no result "
+        "(but dropout's masks)",
     )
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="Adam's beta1")
     adam_beta2: float = Field(0.95, ge=0, lt=1, description="Adam's beta2")
     adam_epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm, per model")
+    max_grad_norm: float = Field(
+        1.0, gt=0, description="gradients are clipped to this norm, per model"
+    )
     save_every: int = Field(
-        50, ge=0, description="optimizer steps between checkpoints (0: none but the last)"
+        50, ge=0, description="optimizer steps between checkpoints (0: only when stopped)"
     )
     keep_checkpoints: int = Field(2, ge=1, description="how many of the newest checkpoints stay")
     resume: str = Field(
@@ -67,7 +75,9 @@ class StageConfig(Config):
     on_error: Literal["stop", "skip"] = Field(
         "stop", description="what a bad record or an over-long prompt does: stop, or skip and count"
     )
-    report_to: Literal["none", "tensorboard", "wandb"] = Field("none", description="tracker to copy metrics to")
+    report_to: Literal["none", "tensorboard", "wandb"] = Field(
+        "none", description="tracker to copy metrics to"
+    )
 
     @classmethod
     def load(cls, *files: str | Path, preset: str | Sequence[str] = (), **values: Any) -> Self:
@@ -77,10 +87,11 @@ class StageConfig(Config):
 
 
 RUNTIME_KEYS = frozenset(
-    {"out", "resume", "save_every", "keep_checkpoints", "report_to", "device", "threads"}
+    {"out", "resume", "save_every", "keep_checkpoints", "report_to", "threads"}
 )
-"""Keys that may differ when a run is continued: none of them decides a result. Device and threads are checked
-against `run.json` apart, because on another number of threads float sums round differently."""
+"""Keys that may differ when a run is continued, because none of them decides a result. (The number
+of threads does, by rounding: it is checked against `run.json` apart.)
+"""
 
 C = TypeVar("C", bound=Config)
 
@@ -96,14 +107,21 @@ class Resolved(Generic[C]):
     def of(cls, config: C) -> "Resolved[C]":
         """A configuration made in Python: what was set there, and the defaults."""
         given = config.model_fields_set
-        return cls(config, {key: "Python" if key in given else "default" for key in type(config).model_fields})
+        return cls(
+            config,
+            {key: "Python" if key in given else "default" for key in type(config).model_fields},
+        )
 
     def to_yaml(self) -> str:
         """YAML that any command takes back, each value followed by its source as a comment."""
         lines = []
         for key, value in self.config.model_dump(mode="json").items():
-            text = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=True)
-            lines.append(f"{key}: {text.removesuffix('...' + chr(10)).strip()}  # {self.sources[key]}")
+            text = yaml.safe_dump(
+                value, default_flow_style=True, width=1_000_000, allow_unicode=True
+            )
+            lines.append(
+                f"{key}: {text.removesuffix('...' + chr(10)).strip()}  # {self.sources[key]}"
+            )
         return "\n".join(lines) + "\n"
 
 
@@ -127,17 +145,24 @@ def resolve(
         wired: what earlier stages of a pipeline provide, the lowest layer.
 
     Raises:
-        UserError: an unknown key or a wrong type, naming the file or flag, the key and the nearest valid key.
+        UserError: an unknown key or a wrong type, naming the file or flag, the key and the nearest
+            valid key.
     """
     pipeline = {key: (value, "pipeline") for key, value in (wired or {}).items()}
     layers: list[tuple[str, dict[str, tuple[Any, str]]]] = [("the pipeline", pipeline)]
     fields, in_pipeline = cls.model_fields, wired is not None
-    for name in presets:
-        layers.append((f"preset {name}", _read_preset(name, stage, fields, in_pipeline)))
+    layers += [
+        (f"preset {name}", _read_preset(name, stage, fields, in_pipeline)) for name in presets
+    ]
     for file in files:
         values = _section(read_yaml(file), stage, str(file), fields, in_pipeline)
         layers.append((str(file), {key: (value, str(file)) for key, value in values.items()}))
-    given = {key: (_scalar(value), f"--{key}") for key, value in (flags or {}).items() if value is not None}
+    prefix = f"--{stage}." if in_pipeline else "--"
+    given = {
+        key: (_scalar(value), f"{prefix}{key}")
+        for key, value in (flags or {}).items()
+        if value is not None
+    }
     layers.append(("the command line", given))
 
     merged: dict[str, Any] = {}
@@ -155,7 +180,7 @@ def resolve(
 
 def nearest(word: str, valid: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the closest valid word, or the empty string."""
-    close = difflib.get_close_matches(word, list(valid), n=1)
+    close = difflib.get_close_matches(str(word), list(valid), n=1)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
@@ -184,7 +209,9 @@ def preset_names() -> list[str]:
 
 
 def configs_folder() -> Path:
-    """`configs/`: inside the package when installed from a wheel, at the root of a checkout otherwise."""
+    """`configs/`: inside the package when installed from a wheel, at the root of a checkout
+    otherwise.
+    """
     installed = Path(__file__).parents[1] / "configs"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "configs"
 
@@ -216,14 +243,18 @@ def _read_preset(
 def _section(
     data: dict[str, Any], stage: str, place: str, fields: Iterable[str], in_pipeline: bool
 ) -> dict[str, Any]:
-    """The part of a file that speaks of this stage: its section over `common:`, or the whole of a flat file."""
+    """The part of a file that speaks of this stage: its section over `common:`, or the whole of a
+    flat file.
+    """
+    data = {key: {} if key in STAGES and data[key] is None else data[key] for key in data}
     sections = {key for key in data if key in {*STAGES, "common"} and isinstance(data[key], dict)}
     if not sections:
         return data
     strangers = [key for key in data if key not in sections]
     if strangers:
         raise UserError(
-            f"{place}: unknown key '{strangers[0]}' beside the sections {', '.join(sorted(sections))}"
+            f"{place}: unknown key '{strangers[0]}' beside the sections "
+            f"{', '.join(sorted(sections))}"
             f"{nearest(strangers[0], STAGES)}"
         )
     if stage not in sections and not in_pipeline:
@@ -233,10 +264,8 @@ def _section(
 
 
 def _scalar(value: Any) -> Any:
-    """A flag's text as YAML reads it, so that `--clip null` and `--clip 0.2` mean what they say in a file."""
-    if isinstance(value, str) and value.strip().lower() in {"null", "none"}:
-        return None
-    return value
+    """A flag's `null` is YAML's; every other text is left to the field's type."""
+    return None if value == "null" else value
 
 
 def _sentence(error: ErrorDetails, sources: Mapping[str, str], stage: str) -> str:
@@ -250,5 +279,5 @@ def _sentence(error: ErrorDetails, sources: Mapping[str, str], stage: str) -> st
     reason = error["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
     given = "" if not key or error["type"] == "value_error" else f" (given: {error['input']!r})"
-    label = f"--{key}: " if source.startswith("--") else f"{key}: " if key else ""
+    label = f"{source}: " if source.startswith("--") else f"{key}: " if key else ""
     return f"{place}{label}{reason}{given}"

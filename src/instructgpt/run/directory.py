@@ -1,5 +1,8 @@
-"""The run directory: one layout for every stage (config, provenance, metrics, timings, samples, model)."""
+"""The run directory: one layout for every stage (config, provenance, metrics, timings, samples,
+model).
+"""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -8,18 +11,22 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TextIO
+from types import TracebackType
+from typing import Any, Self, TextIO
 
 from instructgpt.errors import UserError
 from instructgpt.run.config import RUNTIME_KEYS, Resolved
+from instructgpt.run.progress import say
 
 PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
 STREAMS = ("metrics.jsonl", "samples.jsonl")
 """Files whose lines carry a step and are cut back to the checkpoint on resume."""
+BEGUN = ("config.yaml", "run.json")
+"""What a run writes before its first result."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +60,16 @@ class Run:
 class RunDirectory:
     """Opens `out` for one stage, refuses what would mix two runs, and writes its files.
 
+    Use as a context manager: a run that an error ends is marked as failed or interrupted.
+
     Args:
         out: the directory.
         stage: which stage runs here.
         resolved: the configuration with its sources.
 
     Raises:
-        UserError: another process is at work here, the directory holds another stage or a run with another
-            configuration, or it cannot be written.
+        UserError: another process is at work here, the directory holds another stage or a run with
+            another configuration, or it cannot be written.
     """
 
     def __init__(self, out: str | Path, stage: str, resolved: Resolved[Any]) -> None:
@@ -79,7 +88,9 @@ class RunDirectory:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise UserError(f"{self.path}: another process is writing this run; wait for it to end") from None
+            raise UserError(
+                f"{self.path}: another process is writing this run; wait for it to end"
+            ) from None
         try:
             self.info = self._read_info()
             self._refuse_another_run()
@@ -87,13 +98,36 @@ class RunDirectory:
             self.close()
             raise
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None and self.info and not self.is_done:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            try:
+                self.update({"status": status})
+            except UserError as also:
+                say(str(also))
+        self.close()
+
     @property
     def is_done(self) -> bool:
         """Whether this very run has already finished here."""
         return self.info.get("status") == "done"
 
     def start(self, facts: Mapping[str, Any]) -> None:
-        """Write `config.yaml` and `run.json` (status running); keeps what an earlier part of the run wrote."""
+        """Write `config.yaml` and `run.json` (status running); keeps what an earlier part of the
+        run wrote.
+
+        Raises:
+            UserError: a data file has changed since the run began.
+        """
+        self._refuse_changed_data(facts.get("data", {}))
         write_atomically(self.path / "config.yaml", self._config.to_yaml())
         provenance = {
             "stage": self.stage,
@@ -121,28 +155,33 @@ class RunDirectory:
     def close(self) -> None:
         """Close the streams and give the lock back."""
         for stream in self._streams.values():
-            stream.close()
+            with contextlib.suppress(OSError):  # every line was flushed, or its loss was reported
+                stream.close()
         self._streams.clear()
         self._lock.close()
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Add one JSON line to `metrics.jsonl`, `timings.jsonl` or `samples.jsonl`."""
-        if name not in self._streams:
-            self._streams[name] = (self.path / name).open("a", encoding="utf-8")
-        self._streams[name].write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._streams[name].flush()
+        with _explained(self.path / name):
+            if name not in self._streams:
+                self._streams[name] = (self.path / name).open("a", encoding="utf-8")
+            self._streams[name].write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._streams[name].flush()
 
     def sync(self) -> None:
         """Push the streams to the disk, so that a checkpoint never outlives its metrics."""
-        for stream in self._streams.values():
-            os.fsync(stream.fileno())
+        for name, stream in self._streams.items():
+            with _explained(self.path / name):
+                os.fsync(stream.fileno())
 
     def cut_back(self, step: int) -> None:
-        """Drop every line after `step` (and a line cut short by a crash): they will be reproduced."""
-        for name in STREAMS:
+        """Drop what stands after `step`, and a line cut short by a crash: both come again."""
+        for name in (*STREAMS, "timings.jsonl"):
             path = self.path / name
             if path.exists():
-                rows = [row for row in read_lines(path) if row["step"] <= step]
+                rows = read_lines(path)
+                if name in STREAMS:
+                    rows = [row for row in rows if row["step"] <= step]
                 text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
                 write_atomically(path, text)
 
@@ -151,19 +190,28 @@ class RunDirectory:
         try:
             return json.loads(path.read_text()) if path.exists() else {}
         except (OSError, ValueError):
-            raise UserError(f"{path}: cannot be read as JSON; remove {self.path} or choose another --out") from None
+            raise UserError(
+                f"{path}: cannot be read as JSON; remove {self.path} or choose another --out"
+            ) from None
 
     def _refuse_another_run(self) -> None:
         if not self.info:
             return
         if self.info.get("stage") != self.stage:
             raise UserError(
-                f"{self.path} holds a run of '{self.info.get('stage')}', not of '{self.stage}'; choose another --out"
+                f"{self.path} holds a run of '{self.info.get('stage')}', not of '{self.stage}'; "
+                f"choose another --out"
             )
+        if not self.is_done and all(
+            path.name in BEGUN or path.name.startswith(".") for path in self.path.iterdir()
+        ):
+            # Stopped before its first result: a mended data file or setting mixes nothing.
+            self.info = {key: self.info[key] for key in self.info if key not in {"config", "data"}}
         config = self._config.config
         if getattr(config, "resume", "auto") == "never":
             raise UserError(
-                f"{self.path} already holds a run and --resume is 'never'; choose another --out or remove it"
+                f"{self.path} already holds a run and --resume is 'never'; choose another --out "
+                f"or remove it"
             )
         new = config.model_dump(mode="json")
         old = self.info.get("config", new)
@@ -171,7 +219,17 @@ class RunDirectory:
         if changed:
             listing = ", ".join(f"{key} ({old.get(key)!r} -> {new[key]!r})" for key in changed)
             raise UserError(
-                f"{self.path} holds a run with other settings: {listing}; choose another --out, or restore them"
+                f"{self.path} holds a run with other settings: {listing}; choose another --out, "
+                f"or restore them"
+            )
+
+    def _refuse_changed_data(self, hashes: Mapping[str, str]) -> None:
+        before = self.info.get("data", {})
+        changed = [path for path, digest in hashes.items() if before.get(path, digest) != digest]
+        if changed:
+            raise UserError(
+                f"{changed[0]} has changed since {self.path} was begun; restore the file, or "
+                f"choose another --out"
             )
 
 
@@ -179,7 +237,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON lines of a stream; a last line cut short by a crash is left out."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate(lines, 1):
         try:
@@ -192,27 +250,38 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small text file so that a reader (or a crash) sees the old or the new one, never half of it."""
+    """Write a small text file so that a reader (or a crash) sees the old or the new one, never half
+    of it.
+    """
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    with _explained(path):
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say in one sentence why a file cannot be written."""
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        yield
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror}); free space or choose another --out") from None
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); free space and run the same command "
+            f"again, or choose another --out"
+        ) from None
 
 
-def file_hashes(paths: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of each file, for `run.json`; a directory is left out (a model names itself by its config)."""
-    hashes = {}
-    for path in map(Path, paths):
-        if path.is_file():
-            with path.open("rb") as file:
-                hashes[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:
@@ -230,7 +299,11 @@ def _git_commit() -> str | None:
     here = Path(__file__).resolve().parent
     try:
         result = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -238,7 +311,11 @@ def _git_commit() -> str | None:
 
 
 def _machine() -> dict[str, Any]:
-    return {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
+    return {
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+    }
 
 
 def _now() -> str:

@@ -1,4 +1,6 @@
-"""What a person sees while a stage runs: a bar on a terminal, plain lines elsewhere. Everything goes to stderr."""
+"""What a person sees while a stage runs: a bar on a terminal, plain lines elsewhere. Everything
+goes to stderr.
+"""
 
 import sys
 import time
@@ -7,7 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 PLAIN_EVERY_SECONDS = 10.0
 console = Console(stderr=True, highlight=False)
@@ -53,12 +62,17 @@ class StageProgress:
                 TextColumn("{task.fields[figures]}"),
                 console=console,
             )
-            self._task = self._bar.add_task(self.name, total=self.total, completed=self.done, figures="")
+            self._task = self._bar.add_task(
+                self.name, total=self.total, completed=self.done, figures=""
+            )
             self._bar.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar:
             self._bar.stop()
@@ -71,7 +85,11 @@ class StageProgress:
             self._bar.update(self._task, completed=done, figures=text)
         elif time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS or done == self.total:
             self._last_plain = time.monotonic()
-            print(f"{self.name}: {done}/{self.total}{self._time_left()}  {text}", file=sys.stderr, flush=True)
+            print(
+                f"{self.name}: {done}/{self.total}{self._time_left()}  {text}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _time_left(self) -> str:
         since = self.done - self._done_before

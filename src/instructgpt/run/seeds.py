@@ -1,7 +1,9 @@
-"""Every random stream is a function of the run's seed, a name and counters; nothing hidden has to be saved.
+"""Every random stream is a function of the run's seed, a name and counters; nothing hidden has to
+be saved.
 
-`derive(seed, "episode", 17)` is the same on every machine and in every process. A stream's whole state is its
-counters (which episode, which epoch, which optimizer step), and those stand in the training state.
+`derive(seed, "episode", 17)` is the same on every machine and in every process. A stream's whole
+state is its counters (which episode, which epoch, which optimizer step), and those stand in the
+training state.
 """
 
 import hashlib

@@ -43,9 +43,11 @@ class _TensorBoard:
 
 class _WandB:
     def __init__(self, path: Path, stage: str) -> None:
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports] - an optional extra
 
-        self._run = wandb.init(project="instructgpt", name=f"{path.name}-{stage}", dir=str(path), resume="allow")
+        self._run = wandb.init(
+            project="instructgpt", name=f"{path.name}-{stage}", dir=str(path), resume="allow"
+        )
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self._run.log(dict(metrics), step=step)
@@ -66,5 +68,7 @@ def open_tracker(name: str, path: Path, stage: str) -> Tracker:
         if name == "wandb":
             return _WandB(path, stage)
     except ImportError:
-        raise UserError(f"report_to: {name} is not installed; pip install 'instructgpt[track]'") from None
+        raise UserError(
+            f"report_to: {name} is not installed; pip install 'instructgpt[track]'"
+        ) from None
     return _NoTracker()

@@ -15,6 +15,9 @@ class SFTConfig(StageConfig):
     format: str = Field("auto", description="format of the demonstrations: auto, native, trl")
     eval_data: Paths = Field((), description="held-out demonstrations for the validation loss")
     pretrain_data: Paths = Field((), description="pretraining text to mix in (.txt or .jsonl)")
+    eval_pretrain_data: Paths = Field(
+        (), description="held-out pretraining text for its own validation loss"
+    )
     pretrain_fraction: float = Field(
         0.0, ge=0, le=1, description="share of each batch's examples that is pretraining text"
     )
@@ -23,37 +26,69 @@ class SFTConfig(StageConfig):
         "completion", description="completion: the answer's tokens alone; all: the prompt's as well"
     )
     epochs: int = Field(16, ge=1, description="passes over the demonstrations")
-    max_steps: int = Field(0, ge=0, description="stop after so many optimizer steps (0: after the epochs)")
+    max_steps: int = Field(
+        0, ge=0, description="stop after so many optimizer steps (0: after the epochs)"
+    )
     batch_size: int = Field(32, ge=1, description="examples per optimizer step")
     learning_rate: float = Field(9.65e-6, gt=0, description="peak learning rate")
-    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="learning-rate decay, per step")
-    min_lr_ratio: float = Field(0.1, ge=0, le=1, description="the cosine ends at this share of the peak")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="learning-rate decay, per step"
+    )
+    min_lr_ratio: float = Field(
+        0.1, ge=0, le=1, description="the cosine ends at this share of the peak"
+    )
     warmup: int = Field(0, ge=0, description="warm-up steps")
-    dropout: float = Field(0.2, ge=0, lt=1, description="residual dropout, on attention and MLP outputs")
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="residual dropout, on attention and MLP outputs"
+    )
     max_length: int = Field(2048, ge=2, description="longest prompt + answer, in tokens")
     on_long: Literal["stop", "skip", "truncate"] = Field(
-        "stop", description="a longer example: stop, skip it and say so, or cut its answer (no end taught)"
+        "stop",
+        description="a longer example: stop, skip it and say so, or cut its answer (no end taught)",
     )
-    eval_every: int = Field(0, ge=0, description="steps between validations (0: at each epoch's end)")
-    reward_model: str = Field("", description="reward model that scores samples to choose the checkpoint")
-    reward_prompts: int = Field(64, ge=1, description="validation prompts that the reward model judges")
-    response_length: int = Field(128, ge=1, description="longest answer sampled for the reward model, in tokens")
+    eval_every: int = Field(
+        0, ge=0, description="steps between validations (0: at each epoch's end)"
+    )
+    reward_model: str = Field(
+        "", description="reward model that scores samples to choose the checkpoint"
+    )
+    reward_prompts: int = Field(
+        64, ge=1, description="validation prompts that the reward model judges"
+    )
+    response_length: int = Field(
+        128, ge=1, description="longest answer sampled for the reward model, in tokens"
+    )
     select_by: Literal["auto", "last", "validation_loss", "reward"] = Field(
-        "auto", description="which step becomes model/: auto is reward where a reward_model is given, else last"
+        "auto",
+        description="which step becomes model/: auto is reward where a reward_model is given, "
+        "else last",
     )
 
     @model_validator(mode="after")
     def _check(self) -> "SFTConfig":
         if not self.data and self.pretrain_fraction < 1:
-            raise ValueError("'data' is needed: give demonstrations, or pretrain_fraction 1 to train on text alone")
+            raise ValueError(
+                "'data' is needed: give demonstrations, or pretrain_fraction 1 to train on text "
+                "alone"
+            )
         if self.pretrain_fraction and not self.pretrain_data:
             raise ValueError("pretrain_fraction needs 'pretrain_data': give a text file")
+        if self.pretrain_data and not self.pretrain_fraction:
+            raise ValueError(
+                "pretrain_data has no effect while pretrain_fraction is 0: set it (C.3: 0.1)"
+            )
         if self.pretrain_fraction == 1 and not self.max_steps:
             raise ValueError("pretrain_fraction 1 has no epochs: give max_steps")
         if self.select_by == "reward" and not self.reward_model:
-            raise ValueError("select_by 'reward' needs 'reward_model': give a reward model's directory")
+            raise ValueError(
+                "select_by 'reward' needs 'reward_model': give a reward model's directory"
+            )
+        if self.reward_model and not self.eval_data:
+            raise ValueError("reward_model needs 'eval_data': it judges answers to those prompts")
         if self.selection != "last" and not self.eval_data:
-            raise ValueError(f"select_by '{self.selection}' needs 'eval_data': give held-out demonstrations")
+            raise ValueError(
+                f"select_by '{self.selection}' needs 'eval_data': give held-out demonstrations"
+            )
         return self
 
     @property
@@ -65,6 +100,8 @@ class SFTConfig(StageConfig):
 
     @property
     def pretrain_per_step(self) -> int:
-        """Pretraining examples in each batch: the share rounded, and at least one if any were asked for."""
+        """Pretraining examples in each batch: the share rounded, and at least one if any were asked
+        for.
+        """
         count = round(self.batch_size * self.pretrain_fraction)
         return max(count, 1) if self.pretrain_fraction else 0

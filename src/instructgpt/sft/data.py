@@ -14,7 +14,7 @@ from instructgpt.sft.config import SFTConfig
 
 @dataclass(frozen=True)
 class Example:
-    """Tokens to read (`prompt`) and tokens to learn (`response`, its end-of-text token included)."""
+    """Tokens to read (`prompt`) and to learn (`response`, with its end-of-text token)."""
 
     prompt: list[int]
     response: list[int]
@@ -24,7 +24,9 @@ class Example:
 
 
 def encode(demonstration: Demonstration, text: TextCodec, *, loss: str = "completion") -> Example:
-    """One demonstration as tokens; with `loss="all"` everything after the first token is to be learnt."""
+    """One demonstration as tokens; with `loss="all"` everything after the first token is to be
+    learnt.
+    """
     example = Example(text.prompt(demonstration.prompt), text.response(demonstration.response))
     return example if loss == "completion" else whole_sequence(example.prompt + example.response)
 
@@ -52,7 +54,8 @@ def encode_all(
         example = encode(demonstration, text, loss=loss)
         if len(example) > max_length:
             sentence = (
-                f"demonstration {number} (prompt {demonstration.prompt_id}) has {len(example)} tokens, "
+                f"demonstration {number} (prompt {demonstration.prompt_id}) has {len(example)} "
+                f"tokens, "
                 f"more than the {max_length} that fit"
             )
             room = max_length - len(example.prompt)
@@ -69,17 +72,24 @@ def encode_all(
 
 
 class SFTBatches:
-    """The batches of one run: shuffled epochs of demonstrations, each batch with its share of pretraining text.
+    """The batches of one run: shuffled epochs of demonstrations, each batch with its share of
+    pretraining text.
 
     Two cursors are its whole state; `positions` reads and sets them.
     """
 
-    def __init__(self, examples: Sequence[Example], pretrain: PretrainingText | None, config: SFTConfig) -> None:
+    def __init__(
+        self, examples: Sequence[Example], pretrain: PretrainingText | None, config: SFTConfig
+    ) -> None:
         self.examples, self.pretrain, self.config = examples, pretrain, config
         self.per_step = config.batch_size - config.pretrain_per_step
         if examples and self.per_step < 1:
             raise UserError("pretrain_fraction leaves no room for demonstrations; raise batch_size")
-        self.demos = ShuffledCursor(len(examples), seed=config.seed, stream="sft/order") if examples else None
+        self.demos = (
+            ShuffledCursor(len(examples), seed=config.seed, stream="sft/order")
+            if examples
+            else None
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -89,7 +99,9 @@ class SFTBatches:
     @property
     def total_steps(self) -> int:
         """Optimizer steps of the whole run."""
-        steps = self.steps_per_epoch * self.config.epochs if self.examples else self.config.max_steps
+        steps = (
+            self.steps_per_epoch * self.config.epochs if self.examples else self.config.max_steps
+        )
         return min(steps, self.config.max_steps) if self.config.max_steps else steps
 
     @property
@@ -113,5 +125,8 @@ class SFTBatches:
         if self.demos:
             batch += [self.examples[i] for i in self.demos.take_rest_of_epoch(self.per_step)]
         if self.pretrain:
-            batch += [whole_sequence(window) for window in self.pretrain.take(self.config.pretrain_per_step)]
+            batch += [
+                whole_sequence(window)
+                for window in self.pretrain.take(self.config.pretrain_per_step)
+            ]
         return batch

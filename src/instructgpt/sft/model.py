@@ -115,11 +115,20 @@ class SFTModel:
         listed = [prompts] if isinstance(prompts, str) else prompts
         tokens = [self.text.prompt(prompt) for prompt in listed]
         seeds = [derive(seed, "generate", index) for index in range(len(tokens))]
-        completions = [self.completion(sample) for sample in self.sample(tokens, seeds, sampling, slots=slots, dtype=dtype)]
+        completions = [
+            self.completion(sample)
+            for sample in self.sample(tokens, seeds, sampling, slots=slots, dtype=dtype)
+        ]
         return completions[0].text if isinstance(prompts, str) else completions
 
     def sample(
-        self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling, *, slots: int = 32, dtype: str = "float32"
+        self,
+        prompts: Sequence[list[int]],
+        seeds: Sequence[int],
+        sampling: Sampling,
+        *,
+        slots: int = 32,
+        dtype: str = "float32",
     ) -> list[Sample]:
         """Answers in tokens, each from its own seed."""
         with torch.no_grad(), autocast(dtype, self.device):
@@ -127,7 +136,9 @@ class SFTModel:
 
     def completion(self, sample: Sample) -> Completion:
         """A sample with its text."""
-        return Completion(self.text.decode(sample.tokens), sample.tokens, sample.logprobs, sample.finished)
+        return Completion(
+            self.text.decode(sample.tokens), sample.tokens, sample.logprobs, sample.finished
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the model and its tokenizer as a Hugging Face directory."""

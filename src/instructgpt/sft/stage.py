@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.reading import load_documents, load_records
+from instructgpt.data.reading import data_hashes, load_documents, load_records
 from instructgpt.data.records import Demonstration
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.training import TrainingRun
@@ -13,11 +13,11 @@ from instructgpt.models.load import context_length, pick_device
 from instructgpt.models.scorer import Scorer
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, file_hashes
+from instructgpt.run.directory import Run
 from instructgpt.run.progress import say_skipped
 from instructgpt.run.seeds import derive
 from instructgpt.sft.config import SFTConfig
-from instructgpt.sft.data import Example, SFTBatches, encode_all
+from instructgpt.sft.data import Example, SFTBatches, encode_all, whole_sequence
 from instructgpt.sft.model import SFTModel
 from instructgpt.sft.trainer import SFTTrainer
 
@@ -32,15 +32,20 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    facts = {"seed": config.seed, "data": file_hashes(config.data + config.pretrain_data), "parents": [config.model]}
+    files = config.data + config.eval_data + config.pretrain_data + config.eval_pretrain_data
+    facts = {"seed": config.seed, "data": data_hashes(files), "parents": [config.model]}
     with TrainingRun(stage, resolved, facts) as run:
         if run.is_done:
             return run.run
         policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
-        max_length = min(config.max_length, context_length(policy.model.config) or config.max_length)
+        max_length = min(
+            config.max_length, context_length(policy.model.config) or config.max_length
+        )
         batches = SFTBatches(
-            _encode(config, policy, _records(config, config.data), max_length) if config.data else [],
-            _pretraining(config, policy, max_length),
+            _encode(config, policy, _records(config, config.data), max_length)
+            if config.data
+            else [],
+            _windows(config, policy, config.pretrain_data, max_length, "sft/pretraining"),
             config,
         )
         validator = _Validator(config, policy, max_length)
@@ -53,7 +58,9 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
         return finished
 
 
-def _train_loop(run: TrainingRun, trainer: SFTTrainer, batches: SFTBatches, validator: "_Validator") -> None:
+def _train_loop(
+    run: TrainingRun, trainer: SFTTrainer, batches: SFTBatches, validator: "_Validator"
+) -> None:
     state = trainer.state
     state.counters |= {"positions": batches.positions, "best": None}
     if run.restore(state):
@@ -71,28 +78,40 @@ def _train_loop(run: TrainingRun, trainer: SFTTrainer, batches: SFTBatches, vali
 
 
 class _Validator:
-    """Held-out loss, the reward model's score of samples, and the best model so far (C.1: chosen by RM score)."""
+    """Held-out loss, the reward model's score of samples, and the best model so far (C.1: chosen by
+    RM score).
+    """
 
     def __init__(self, config: SFTConfig, policy: SFTModel, max_length: int) -> None:
         self.config, self.policy = config, policy
         records = _records(config, config.eval_data)
         self.examples = _encode(config, policy, records, max_length) if records else []
         self.records = records[: config.reward_prompts]
+        self.pretrain = _windows(
+            config, policy, config.eval_pretrain_data, max_length, "sft/pretrain_validation"
+        )
         self.best: dict[str, float] | None = None
         self._scorer: Scorer | None = None
 
     def is_due(self, step: int, batches: SFTBatches) -> bool:
         every = self.config.eval_every or batches.steps_per_epoch
-        return bool(self.examples) and (step % every == 0 or step == batches.total_steps)
+        return bool(self.examples or self.pretrain) and (
+            step % every == 0 or step == batches.total_steps
+        )
 
     def validate(self, run: TrainingRun, trainer: SFTTrainer) -> dict[str, float]:
         """Measure, and keep the model if it is the best so far."""
-        metrics = {"sft/validation_loss": trainer.validation_loss(self.examples)}
+        metrics = (
+            {"sft/validation_loss": trainer.validation_loss(self.examples)} if self.examples else {}
+        )
+        if self.pretrain:
+            windows = [whole_sequence(self.pretrain.window(i)) for i in range(len(self.pretrain))]
+            metrics["sft/pretrain_validation_loss"] = trainer.validation_loss(windows)
         if self.config.reward_model:
             metrics["sft/reward_score"] = self._reward_score(run, trainer.step)
         figure = {
             "last": 0.0,
-            "validation_loss": -metrics["sft/validation_loss"],
+            "validation_loss": -metrics.get("sft/validation_loss", 0.0),
             "reward": metrics.get("sft/reward_score", 0.0),
         }[self.config.selection]
         if self.config.selection != "last" and (self.best is None or figure > self.best["figure"]):
@@ -109,20 +128,30 @@ class _Validator:
             run.directory.update({"selected_step": step, "selected_by": self.config.selection})
 
     def _reward_score(self, run: TrainingRun, step: int) -> float:
-        """Mean score of one sample for each validation prompt, with the same seeds at every validation."""
+        """Mean score of one sample for each validation prompt, with the same seeds at every
+        validation.
+        """
         config = self.config
         if self._scorer is None:
-            self._scorer = Scorer(config.reward_model, template=config.template, device=str(self.policy.device))
+            self._scorer = Scorer(
+                config.reward_model, template=config.template, device=str(self.policy.device)
+            )
         prompts = [self.policy.text.prompt(record.prompt) for record in self.records]
         sampling = Sampling(config.response_length, stop_tokens=(self.policy.text.eos,))
         seeds = [derive(config.seed, "sft/validation", index) for index in range(len(prompts))]
         samples = self.policy.sample(prompts, seeds, sampling, dtype=config.dtype)
         texts = [self.policy.text.decode(sample.tokens) for sample in samples]
         scores = self._scorer.score(
-            [record.prompt for record in self.records], texts, finished=[sample.finished for sample in samples]
+            [record.prompt for record in self.records],
+            texts,
+            finished=[sample.finished for sample in samples],
         ).tolist()
-        for record, text, score in list(zip(self.records, texts, scores, strict=True))[:SAMPLES_SHOWN]:
-            run.sample(step, {"prompt": plain_text(record.prompt), "response": text, "score": score})
+        for record, text, score in list(zip(self.records, texts, scores, strict=True))[
+            :SAMPLES_SHOWN
+        ]:
+            run.sample(
+                step, {"prompt": plain_text(record.prompt), "response": text, "score": score}
+            )
         return sum(scores) / len(scores)
 
 
@@ -145,15 +174,21 @@ def _best_path(run: TrainingRun, step: int) -> Path:
 
 
 def _keep_only(folder: Path, choices: Sequence[dict[str, float] | None]) -> None:
-    """Remove the candidates that can no longer be chosen, also after going back to the last checkpoint."""
+    """Remove the candidates that can no longer be chosen, also after going back to the last
+    checkpoint.
+    """
     names = {f"step-{int(choice['step'])}" for choice in choices if choice}
     for path in folder.iterdir():
         if path.name not in names:
             shutil.rmtree(path)
 
 
-def _pretraining(config: SFTConfig, policy: SFTModel, max_length: int) -> PretrainingText | None:
-    if not config.pretrain_fraction:
+def _windows(
+    config: SFTConfig, policy: SFTModel, paths: Sequence[str], max_length: int, stream: str
+) -> PretrainingText | None:
+    if not paths:
         return None
     length = min(config.pretrain_length, max_length)
-    return PretrainingText(load_documents(config.pretrain_data), policy.text, length, seed=config.seed)
+    return PretrainingText(
+        load_documents(paths), policy.text, length, seed=config.seed, stream=stream
+    )

@@ -25,7 +25,8 @@ class SFTTrainer:
     Args:
         policy: the model; it is trained in place.
         config: the stage's settings.
-        total_steps: the length of the learning-rate schedule; `train_epoch` finds it from its loader.
+        total_steps: the length of the learning-rate schedule; `train_epoch` finds it from its
+            loader.
     """
 
     def __init__(self, policy: SFTModel, config: SFTConfig, total_steps: int = 0) -> None:
@@ -47,7 +48,9 @@ class SFTTrainer:
         """Of the next step: cosine to 10 % over the whole run, no warm-up (C.1)."""
         config = self.config
         total = max(self.total_steps, 1)
-        shape = multiplier(config.schedule, min(self.step, total), total, config.warmup, config.min_lr_ratio)
+        shape = multiplier(
+            config.schedule, min(self.step, total), total, config.warmup, config.min_lr_ratio
+        )
         return config.learning_rate * shape
 
     def train_epoch(self, loader: Sequence[Sequence[Example]]) -> float:
@@ -58,18 +61,25 @@ class SFTTrainer:
         return sum(losses) / len(losses)
 
     def train_step(self, batch: Sequence[Example]) -> dict[str, float]:
-        """One optimizer step on the token mean over the whole batch, however it is cut into micro-batches."""
+        """One optimizer step on the token mean over the whole batch, however it is cut into micro-
+        batches.
+        """
         config, device = self.config, self.policy.device
         tokens = sum(len(example.response) for example in batch)
         count = self.world.sum(torch.tensor(float(tokens), device=device))
         total_loss = torch.zeros((), device=device)
-        for number, group in enumerate(budget_groups([len(e) for e in batch], config.micro_batch_tokens)):
+        for number, group in enumerate(
+            budget_groups([len(e) for e in batch], config.micro_batch_tokens)
+        ):
             seed_torch(config.seed, "sft/dropout", self.step, number)
             with residual_dropout(self.policy.model, config.dropout):
                 loss = self._loss_sum([batch[i] for i in group]) / count
                 loss.backward()
             total_loss += loss.detach()
-        metrics = {"sft/loss": self.world.sum(total_loss).item(), "sft/learning_rate": self.learning_rate}
+        metrics = {
+            "sft/loss": self.world.sum(total_loss).item(),
+            "sft/learning_rate": self.learning_rate,
+        }
         metrics["sft/grad_norm"] = clip_and_step(
             self.state.optimizers["policy"],
             learning_rate=self.learning_rate,
@@ -92,7 +102,9 @@ class SFTTrainer:
     def _loss_sum(self, examples: Iterable[Example]) -> torch.Tensor:
         """−Σ log p over the response tokens."""
         examples = list(examples)
-        rows = pad_rows([e.prompt for e in examples], [e.response for e in examples], device=self.policy.device)
+        rows = pad_rows(
+            [e.prompt for e in examples], [e.response for e in examples], device=self.policy.device
+        )
         with autocast(self.config.dtype, self.policy.device):
             logprobs_BR = response_logprobs(self.policy.model, rows)
         return -logprobs_BR.sum()

@@ -3,7 +3,6 @@
 To read a further format, write a function from a line's object to a list of records, in a file of
 its own beside `trl.py`, and add it to `READERS`.
 """
-# ruff: noqa: A002 (the command line's word is --format)
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

