@@ -1,7 +1,8 @@
 """InstructGPT in 100 lines, from a policy to PPO-ptx, with nothing between you and the tensors.
 
-The pure functions are the ones the trainers use; the models are ordinary Hugging Face modules. Run it as it stands:
-it makes a tiny model and learns to answer "ab" prompts with many b's, a reward that a labeler's rankings imply.
+The pure functions are the ones the trainers use; the models are ordinary Hugging Face modules. Run
+it as it stands: it makes a tiny model and learns to answer "ab" prompts with many b's, a reward
+that a labeler's rankings imply.
 """
 
 import copy
@@ -28,7 +29,7 @@ EOS, A, B, C = range(4)  # the vocabulary; the "labeler" likes B
 BETA, GAMMA_PTX, CLIP, LAM, K, R = 0.05, 0.5, 0.2, 0.95, 4, 6  # C.4, in miniature
 shape = GPT2Config(
     vocab_size=4, n_positions=32, n_embd=32, n_layer=2, n_head=2, bos_token_id=EOS, eos_token_id=EOS,
-    resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, num_labels=1, pad_token_id=EOS,
+    resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, pad_token_id=EOS, num_labels=1,  # pyright: ignore[reportCallIssue]
 )  # fmt: skip
 policy = GPT2LMHeadModel(shape).eval()
 
@@ -50,7 +51,8 @@ def sample(prompts, first_seed):
     return [s.tokens for s in samples]
 
 
-# Step 1, section 3.5 "Supervised fine-tuning": maximize log p(response | prompt) over demonstrations.
+# Step 1, section 3.5 "Supervised fine-tuning": maximize log p(response | prompt) over
+# demonstrations.
 demonstrations = [([A, B], [A, B, C, EOS]), ([B, A], [C, A, EOS]), ([A, A], [B, EOS])]
 prompts, responses = zip(*demonstrations, strict=True)
 sft = optimizer(policy, 3e-3)
@@ -58,7 +60,8 @@ for _ in range(30):
     rows = pad_rows(prompts, responses)
     step(sft, -response_logprobs(policy, rows).sum() / rows.is_response_BR.sum(), policy)
 
-# Step 2, "Reward modeling", eq. 1: all K choose 2 pairs of a prompt's K ranked answers are one batch element.
+# Step 2, "Reward modeling", eq. 1: all K choose 2 pairs of a prompt's K ranked answers are one
+# batch element.
 reward_model = GPT2ForSequenceClassification(shape).eval()
 reward_model.transformer.load_state_dict(policy.transformer.state_dict())
 rm = optimizer(reward_model, 3e-3)
@@ -73,7 +76,8 @@ for iteration in range(60):
     loss, count = ranking_loss(scores_N.view(8, K), ranks_BK, torch.ones(8, K, dtype=torch.bool))
     step(rm, loss / count.clamp(min=1), reward_model)
 
-# Step 3, "Reinforcement learning", eq. 2: PPO on r - β log(π / π_SFT), plus γ times the pretraining objective.
+# Step 3, "Reinforcement learning", eq. 2: PPO on r - β log(π / π_SFT), plus γ times the pretraining
+# objective.
 reference, critic = (
     copy.deepcopy(policy),
     copy.deepcopy(reward_model),
@@ -115,5 +119,6 @@ for iteration in range(60):
     if iteration % 10 == 9:
         liked = sum(answer.count(B) for answer in answers) / len(answers)
         print(
-            f"iteration {iteration + 1}: {liked:.2f} b's per answer, KL {kl_BR.sum(1).mean():.2f} nats"
+            f"iteration {iteration + 1}: {liked:.2f} b's per answer, KL {kl_BR.sum(1).mean():.2f} "
+            f"nats"
         )

@@ -1,13 +1,16 @@
-"""The three stages on a real language model with real human data: SmolLM2-135M-Instruct, OASST and QA-Feedback.
+"""The three stages on a real language model with real human data: SmolLM2-135M-Instruct, OASST and
+QA-Feedback.
 
     python examples/real_model_real_data.py --data FOLDER --out runs/real
 
 FOLDER holds (other names: edit `FILES`)
-  - OASST message trees, one JSON tree a line: prompts, answers by people, ranked by people (K = 2 to 9);
+  - OASST message trees, one JSON tree a line: prompts, answers by people, ranked by people (K = 2
+  to 9);
   - self-instruct's user-oriented tasks: instructions with answers by people;
   - QA-Feedback rows of FineGrainedRLHF: 4 answers and people's preferences between all pairs;
   - prose: JSON lines with a "text", for the pretraining mix.
-At least 20 optimizer steps each of SFT, reward model and PPO-ptx; about half an hour on two CPU cores.
+At least 20 optimizer steps each of SFT, reward model and PPO-ptx; about half an hour on two CPU
+cores.
 """
 
 import argparse
@@ -33,7 +36,9 @@ PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
 
 
 def oasst_rankings(path: Path) -> Iterator[Ranking]:
-    """Every assistant reply set of a tree that people ranked, with the conversation before it as prompt."""
+    """Every assistant reply set of a tree that people ranked, with the conversation before it as
+    prompt.
+    """
 
     def walk(node: dict, turns: tuple[Message, ...]) -> Iterator[Ranking]:
         role = "assistant" if node["role"] == "assistant" else "user"
@@ -57,7 +62,9 @@ def oasst_rankings(path: Path) -> Iterator[Ranking]:
 
 
 def qa_rankings(path: Path) -> Iterator[Ranking]:
-    """Four answers to a question, ranked by how many of the others each is preferred to (ties stay ties)."""
+    """Four answers to a question, ranked by how many of the others each is preferred to (ties stay
+    ties).
+    """
     for row in rows(path):
         wins = [0.0] * 4
         for (i, j), verdict in zip(PAIRS, row["preference"], strict=True):
@@ -117,7 +124,8 @@ def prepare(data: Path, out: Path) -> dict[str, str]:
     write_records(Path(files["eval_demos"]), demos[len(demos) * 5 // 6 :])
     write_records(Path(files["prompts"]), [Prompt(prompt=r.prompt) for r in training])
     print(
-        f"{len(training)} rankings to train on, {len(held_out)} held out, {len(demos)} demonstrations"
+        f"{len(training)} rankings to train on, {len(held_out)} held out, {len(demos)} "
+        f"demonstrations"
     )
     return files | {name: str(data / FILES[name]) for name in ("prose", "held_out_prose")}
 
@@ -187,13 +195,15 @@ def summarize(sft: ig.Run, reward: ig.Run, ppo: ig.Run) -> None:
     accuracy = reward.evaluation["accuracy"]
     print(f"reward  {len(reward.metrics)} steps, loss {ends(series(reward, 'reward/loss'))}")
     print(
-        f"        held-out accuracy {accuracy['estimate']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}] "
+        f"        held-out accuracy {accuracy['estimate']:.3f} [{accuracy['low']:.3f}, "
+        f"{accuracy['high']:.3f}] "
         f"over {accuracy['n']:.0f} pairs; by K: "
         + ", ".join(f"{k}: {v['estimate']:.3f}" for k, v in reward.evaluation["by_k"].items())
     )
     print(f"PPO     {len(ppo.metrics)} steps, score {ends(series(ppo, 'objective/scores'), 1)}")
     print(
-        f"        KL {ends(series(ppo, 'objective/kl'), 1)} nats, ptx loss {ends(series(ppo, 'ptx/loss'))}"
+        f"        KL {ends(series(ppo, 'objective/kl'), 1)} nats, ptx loss "
+        f"{ends(series(ppo, 'ptx/loss'))}"
     )
     print(f"        validation score {ends(series(ppo, 'validation/scores'), 1)}")
 

@@ -33,7 +33,12 @@ def byte_tokenizer(*, pad_is_eos: bool = False, chat_template: str | None = None
 
 def tiny_config(arch: str, *, vocab_size: int = 258, width: int = 32, layers: int = 2, context=128):
     """A configuration of the family with 4 heads; GPT-Neo gets a local window of 8 so that it bites."""
-    common = {"vocab_size": vocab_size, "bos_token_id": 256, "eos_token_id": 256, "pad_token_id": 257}
+    common = {
+        "vocab_size": vocab_size,
+        "bos_token_id": 256,
+        "eos_token_id": 256,
+        "pad_token_id": 257,
+    }
     if vocab_size < 258:
         common |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": vocab_size - 1}
     rope = common | {
@@ -64,7 +69,9 @@ def tiny_config(arch: str, *, vocab_size: int = 258, width: int = 32, layers: in
     raise ValueError(arch)
 
 
-def tiny_model(arch: str = "llama", *, seed: int = 0, scale: float = 4.0, **kwargs) -> PreTrainedModel:
+def tiny_model(
+    arch: str = "llama", *, seed: int = 0, scale: float = 4.0, **kwargs
+) -> PreTrainedModel:
     """A random model in eval mode. `scale` widens the initial weights so that logits differ visibly."""
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(tiny_config(arch, **kwargs))

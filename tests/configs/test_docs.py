@@ -20,7 +20,7 @@ from tests.files import write_policy
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 STAGES = {"sft": SFTConfig, "reward": RewardConfig, "ppo": PPOConfig}
 KEYS = [(stage, key) for stage, cls in STAGES.items() for key in cls.model_fields]
 
@@ -67,7 +67,7 @@ def test_no_page_has_a_key_that_is_gone(stage: str):
     assert set(StageConfig.model_fields) < set(rows(stage))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_are_named_are_there(page: Path):
     folders = r"(src|tests|configs|docs|examples|scripts)/[^\s*]*$"
     paths = [text for text in code(page) if re.match(folders, text)]
@@ -75,7 +75,7 @@ def test_files_that_are_named_are_there(page: Path):
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_names_that_are_dotted_exist(page: Path):
     for text in code(page):
         if match := re.match(r"(instructgpt(?:\.\w+)+)(?:\(.*\))?$", text):
@@ -107,7 +107,7 @@ def test_the_check_of_names_bites():
     assert not exists("instructgpt.nowhere")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_relative_links_lead_somewhere(page: Path):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if re.match(r"[a-z]+:", target):
@@ -127,7 +127,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_the_index_leads_to_every_page_and_names_every_preset():
     text = (DOCS / "index.md").read_text(encoding="utf-8")
-    for page in PAGES:
+    for page in DOCS.rglob("*.md"):
         name = page.relative_to(DOCS).as_posix()
         assert name == "index.md" or f"({name})" in text
     for preset in preset_names():

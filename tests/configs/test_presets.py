@@ -143,7 +143,7 @@ PRINTED = [
 ]
 
 # Keys that a paper preset may leave to their defaults, and why.
-HARDWARE = {"micro_batch_tokens", "rollout_slots"}
+HARDWARE = {"device", "micro_batch_tokens", "rollout_slots"}
 MEASURING = {
     "sft": set(),
     "reward": {"eval_every"},
@@ -151,6 +151,7 @@ MEASURING = {
 }
 THE_USERS = {
     *("model", "reward_model", "critic", "data", "format", "split", "eval_data"),
+    "eval_pretrain_data",
     *("pretrain_data", "demonstrations"),
 }
 

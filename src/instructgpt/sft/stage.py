@@ -14,7 +14,7 @@ from instructgpt.models.scorer import Scorer
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
-from instructgpt.run.progress import say_skipped
+from instructgpt.run.progress import say, say_skipped
 from instructgpt.run.seeds import derive
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example, SFTBatches, encode_all, whole_sequence
@@ -37,6 +37,8 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
     with TrainingRun(stage, resolved, facts) as run:
         if run.is_done:
             return run.run
+        if config.pretrain_data and not config.pretrain_fraction:
+            say("pretrain_data has no effect while pretrain_fraction is 0 (C.3 has 0.1)")
         policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
         max_length = min(
             config.max_length, context_length(policy.model.config) or config.max_length

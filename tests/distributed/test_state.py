@@ -1,0 +1,113 @@
+"""`TrainState`: what it gives away is what it takes back, in place and to the bit."""
+
+import pytest
+import torch
+from torch import nn
+
+from instructgpt.distributed.optimizer import clip_and_step, make_adam
+from instructgpt.distributed.state import TrainState
+from instructgpt.sft.config import SFTConfig
+
+CONFIG = SFTConfig(model="-", data="-", out="-")
+
+
+def make_state(seed):
+    """Two networks, one with tied weights and a frozen layer; an average; a batch in flight."""
+    torch.manual_seed(seed)
+    policy = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 5, bias=False))
+    policy[2].weight = policy[0].weight
+    policy[1].requires_grad_(False)
+    critic = nn.Linear(4, 1)
+    return TrainState(
+        modules={"policy": policy, "critic": critic},
+        optimizers={"policy": make_adam(policy, CONFIG), "critic": make_adam(critic, CONFIG)},
+        averages={"policy": {"0.weight": torch.rand(5, 4)}},
+        tensors={"response": torch.randint(9, (2, 3)), "finished": torch.tensor([True, False])},
+        counters={"step": seed, "kl_coef": 0.1},
+    )
+
+
+def train(state, seed):
+    """A few steps on random gradients."""
+    torch.manual_seed(seed)
+    for name, optimizer in state.optimizers.items():
+        for _ in range(3):
+            for parameter in state.modules[name].parameters():
+                if parameter.requires_grad:
+                    parameter.grad = torch.randn_like(parameter)
+            clip_and_step(optimizer, learning_rate=0.01, max_norm=1.0, what=name)
+
+
+def copies(tensors):
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("already", [0, 1])
+def test_a_restored_state_has_the_same_future(already):
+    state, other = make_state(1), make_state(2)
+    train(state, 3)
+    for _ in range(already):  # moments that are there must be replaced, not added to
+        train(other, 4)
+    state.counters["step"] = 3
+    saved, counters = copies(state.to_tensors()), dict(state.counters)
+    other.restore(saved, counters)
+    assert_equal(other.to_tensors(), saved)
+    assert other.counters == {"step": 3, "kl_coef": 0.1}
+    train(state, 5)
+    train(other, 5)
+    assert_equal(other.to_tensors(), state.to_tensors())
+    assert not torch.equal(state.to_tensors()["weight.policy.0.weight"], saved["weight.policy.0.weight"])
+
+
+def test_it_restores_in_place():
+    """The trainer, the sampler and the optimizer all hold the networks themselves."""
+    state, other = make_state(1), make_state(2)
+    policy = other.modules["policy"]
+    weight, average = policy[0].weight, other.averages["policy"]["0.weight"]
+    other.restore(state.to_tensors(), state.counters)
+    assert policy[0].weight is policy[2].weight is weight
+    assert other.averages["policy"]["0.weight"] is average
+    assert torch.equal(weight, state.modules["policy"][0].weight)
+
+
+def test_what_it_took_is_its_own():
+    state, other = make_state(1), make_state(2)
+    train(state, 3)
+    saved = state.to_tensors()
+    other.restore(saved, state.counters)
+    before = copies(saved)
+    train(other, 4)
+    other.counters["step"] = 99
+    assert_equal(before, saved)
+    assert state.counters["step"] == 1
+
+
+def test_before_the_first_step_there_are_no_moments():
+    state, other = make_state(1), make_state(2)
+    train(other, 3)
+    other.restore(state.to_tensors(), state.counters)
+    assert_equal(other.to_tensors(), state.to_tensors())
+    assert not any(name.startswith("exp_avg") for name in other.to_tensors())
+
+
+def test_everything_is_there_by_name():
+    state = make_state(1)
+    train(state, 3)
+    names = set(state.to_tensors())
+    assert names == {
+        "batch.response",
+        "batch.finished",
+        "weight.policy.0.weight",
+        "weight.policy.1.weight",
+        "weight.policy.1.bias",
+        "weight.critic.weight",
+        "weight.critic.bias",
+        "average.policy.0.weight",
+        *(f"{key}.policy.0.weight" for key in ("step", "exp_avg", "exp_avg_sq")),
+        *(f"{key}.critic.{name}" for key in ("step", "exp_avg", "exp_avg_sq") for name in ("weight", "bias")),
+    }

@@ -1,0 +1,236 @@
+"""`TrainingRun` around a stage: signals, locks, disks, damaged checkpoints, and what `run.json` says."""
+
+import json
+import os
+import signal
+import threading
+
+import pytest
+
+from instructgpt.distributed.training import TrainingRun
+from instructgpt.errors import UserError
+from instructgpt.run.config import Resolved
+from instructgpt.run.directory import Run
+from tests.files import sentence
+from tests.small_runs import STAGES, differing, killed_after, one_backend, run_stage, write_inputs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_backend():
+    with one_backend():
+        yield
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def straight(settings, tmp_path_factory):
+    """An undisturbed run of SFT."""
+    return run_stage("sft", settings["sft"], tmp_path_factory.mktemp("straight")).dir
+
+
+@pytest.fixture
+def sft(settings, tmp_path):
+    """Runs SFT in the test's own directory."""
+
+    def run(out="run", **values):
+        return run_stage("sft", settings["sft"], tmp_path / out, **values)
+
+    return run
+
+
+def after_each_step(monkeypatch, do):
+    """Call `do(step)` when a step has been logged, and saved if it was due."""
+    real = TrainingRun.after_step
+
+    def after_step(run, step, *args, **kwargs):
+        real(run, step, *args, **kwargs)
+        do(step)
+
+    monkeypatch.setattr(TrainingRun, "after_step", after_step)
+
+
+def during_each_step(monkeypatch, do):
+    """Call `do(step)` while a step is being taken."""
+    real = TrainingRun.after_step
+
+    def after_step(run, step, *args, **kwargs):
+        do(step)
+        real(run, step, *args, **kwargs)
+
+    monkeypatch.setattr(TrainingRun, "after_step", after_step)
+
+
+def checkpoints(run_dir):
+    return sorted(path.name for path in (run_dir / "checkpoints").glob("step-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_saves_and_stops(
+    number, sft, straight, tmp_path, monkeypatch, capsys
+):
+    handler = signal.getsignal(number)
+    during_each_step(monkeypatch, lambda step: step == 2 and os.kill(os.getpid(), number))
+    with pytest.raises(KeyboardInterrupt):
+        sft()
+    monkeypatch.undo()
+    run = Run(tmp_path / "run")
+    assert [row["step"] for row in run.metrics] == [1, 2]
+    assert checkpoints(run.dir) == ["step-2"]
+    assert run.info["status"] == "interrupted"
+    heard = capsys.readouterr().err
+    assert "finishing this step and saving" in heard
+    assert "stopped after step 2; run the same command again to go on" in heard
+    assert signal.getsignal(number) is handler
+    with one_backend():
+        assert differing(sft().dir, straight) == []
+
+
+def test_a_second_signal_stops_at_once(sft, tmp_path, monkeypatch):
+    def twice(step):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    during_each_step(monkeypatch, twice)
+    with pytest.raises(KeyboardInterrupt):
+        sft()
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert Run(tmp_path / "run").info["status"] == "interrupted"
+
+
+def test_a_signal_after_the_last_step_still_stops_what_follows(sft, tmp_path, monkeypatch):
+    """A pipeline must not go on to its next stage."""
+    finish = TrainingRun.finish
+
+    def interrupted_finish(run):
+        os.kill(os.getpid(), signal.SIGINT)
+        return finish(run)
+
+    monkeypatch.setattr(TrainingRun, "finish", interrupted_finish)
+    with pytest.raises(KeyboardInterrupt):
+        sft()
+    assert Run(tmp_path / "run").info["status"] == "done"
+
+
+def test_a_thread_trains_without_touching_signals(sft):
+    done = []
+    thread = threading.Thread(target=lambda: done.append(sft()))
+    thread.start()
+    thread.join()
+    assert done[0].info["status"] == "done"
+
+
+def test_the_status_tells_how_a_run_ended(sft, tmp_path, monkeypatch):
+    seen = []
+    after_each_step(monkeypatch, lambda _: seen.append(Run(tmp_path / "run").info["status"]))
+    with killed_after(3):
+        sft()
+    assert set(seen) == {"running"}
+    failed = Run(tmp_path / "run").info
+    assert failed["status"] == "failed"
+    done = sft().info
+    assert done["status"] == "done"
+    assert done["started"] == failed["started"]
+    assert done["tuning"] == {"threads": 1, "matmul": "highest"}
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "state.json", "tensors.safetensors"])
+def test_from_a_damaged_checkpoint_to_the_one_before(file, sft, straight, tmp_path, capsys):
+    with killed_after(5):
+        sft(save_every=2)
+    damaged = tmp_path / "run" / "checkpoints" / "step-4" / file
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged.write_bytes(content)
+    run = sft(save_every=2)
+    heard = capsys.readouterr().err
+    assert "step-4" in heard
+    assert "going back to the checkpoint before it" in heard
+    assert "after step 2" in heard
+    assert differing(run.dir, straight) == []
+    assert checkpoints(run.dir) == ["step-4", "step-6"]
+
+
+def test_all_checkpoints_damaged_begins_again(sft, straight, tmp_path):
+    with killed_after(5):
+        sft(save_every=2, keep_checkpoints=1)
+    (tmp_path / "run" / "checkpoints" / "step-4" / "state.json").unlink()
+    assert differing(sft(save_every=2, keep_checkpoints=1).dir, straight) == []
+
+
+def test_lines_cut_short_by_a_crash_are_written_again(sft, straight, tmp_path):
+    with killed_after(5):
+        sft(save_every=2)
+    for name in ("metrics.jsonl", "samples.jsonl", "timings.jsonl"):
+        path = tmp_path / "run" / name
+        path.write_bytes(path.read_bytes() + '{"step": 6, "text": "é'.encode()[:-1])
+    run = sft(save_every=2)
+    assert differing(run.dir, straight) == []
+    steps = [json.loads(line)["step"] for line in (run.dir / "timings.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 5, 6]
+
+
+def test_a_named_checkpoint_must_be_one(sft, tmp_path):
+    with pytest.raises(UserError, match="--resume: .*nowhere") as raised:
+        sft(resume=str(tmp_path / "nowhere"))
+    sentence(raised)
+
+
+def test_the_checkpoint_of_another_model_is_refused(sft, settings, tmp_path):
+    with killed_after(2):
+        sft(save_every=2)
+    stranger = str(tmp_path / "run" / "checkpoints" / "step-2")
+    with pytest.raises(UserError, match="does not fit the model") as raised:
+        run_stage("ppo", settings["ppo"], tmp_path / "ppo", resume=stranger)
+    assert "step-2" in sentence(raised)
+
+
+def test_two_at_once_are_refused(sft, settings, tmp_path):
+    config = STAGES["sft"][0](**settings["sft"], out=str(tmp_path / "run"), threads=1)
+    with TrainingRun("sft", Resolved.of(config), {}):
+        with pytest.raises(UserError, match="another process is writing this run") as raised:
+            sft()
+        sentence(raised)
+    assert sft().info["status"] == "done"
+
+
+def test_torchrun_is_refused_before_anything_is_written(sft, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="started as 2 processes") as raised:
+        sft()
+    sentence(raised)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("room", [0, 4096, 16384, 65536])
+def test_a_disk_that_fills_up_costs_nothing(room, sft, straight, mounted, monkeypatch):
+    """Wherever the writing stops (a line, a checkpoint, the model), the run goes on from there."""
+    disk = mounted("size=2m")
+
+    def fill(step):
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        if step == 3:
+            (disk / "filler").write_bytes(b"x" * max(0, free - room))
+
+    after_each_step(monkeypatch, fill)
+    with pytest.raises(UserError, match="free") as raised:
+        sft(out=disk / "run", save_every=1)
+    sentence(raised)
+    monkeypatch.undo()
+    assert "step-3" in checkpoints(disk / "run")
+    (disk / "filler").unlink()
+    with one_backend():
+        run = sft(out=disk / "run", save_every=1)
+    assert differing(run.dir, straight) == []
+    assert not list(run.dir.glob("**/.*tmp*"))
+
+
+def test_places_that_cannot_be_written(sft, mounted, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for out in ("file", "file/below", mounted("ro")):
+        with pytest.raises(UserError, match="cannot be written .* choose another --out") as raised:
+            sft(out=out)
+        sentence(raised)
