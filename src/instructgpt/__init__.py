@@ -1,6 +1,4 @@
-"""InstructGPT (arXiv 2203.02155): SFT, reward modelling from rankings, PPO-ptx, and the loop around
-them.
-"""
+"""InstructGPT (arXiv 2203.02155): SFT, reward modelling from rankings, PPO-ptx, and the loop."""
 
 from typing import TYPE_CHECKING
 

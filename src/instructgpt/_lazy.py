@@ -1,6 +1,4 @@
-"""Names that are imported on first use, so that pure functions and `-h` do not wait for
-transformers.
-"""
+"""Names imported on first use: pure functions and `-h` do not wait for transformers."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module

@@ -2,8 +2,7 @@
 
 
 class UserError(ValueError):
-    """A mistake in a file, a flag or a value. The message is one sentence that names the place and
-    the remedy.
+    """A mistake that the user can mend; the message names the place and the remedy.
 
     The command line prints the message alone and exits with 2; from Python it is a `ValueError`.
     """

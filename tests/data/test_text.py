@@ -1,5 +1,7 @@
 """Prompts and answers as tokens: templates, the end token, and what looks like a special token."""
 
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +120,18 @@ def test_text_that_no_file_takes_is_replaced():
     codec = TextCodec(byte_tokenizer())
     assert codec.decode(codec.response("a\0b")) == "a\ufffdb"
     assert codec.decode(codec.response("é")[:1]) == "\ufffd"  # half a character
+
+
+def test_long_texts_raise_no_false_alarm(caplog):
+    tokenizer = byte_tokenizer()
+    tokenizer.model_max_length = 10
+    logger = logging.getLogger("transformers")  # it does not propagate
+    logger.addHandler(caplog.handler)
+    assert len(TextCodec(tokenizer).document("x" * 50)) == 51
+    assert not caplog.records
+    tokenizer("x" * 50)
+    assert "longer than the specified maximum" in caplog.text  # the control
+    logger.removeHandler(caplog.handler)
 
 
 def test_the_same_vocabulary():

@@ -19,16 +19,25 @@ def scores(scorer, tokens):
     return scalar_head(scorer.model)(states_TD)[:, 0] - scorer.model.config.reward_shift
 
 
-def ppo_loss(trainer, batch):
-    """-Σ A log π / count: its gradient is the clipped surrogate's wherever the ratio is 1."""
-    total = 0.0
+def log_ratios(trainer, batch):
+    """log π - log π_old and the advantage of each response token, as pairs."""
+    model, temperature = trainer.ppo.policy.model, trainer.config.temperature
+    pairs = []
     for row, (prompt, response) in enumerate(zip(batch.prompts, batch.responses, strict=True)):
-        logprobs_T = logprobs(
-            trainer.ppo.policy.model, prompt, response, trainer.config.temperature
-        )
-        for t in range(len(response)):
-            total = total - batch.advantages_BR[row, t] * logprobs_T[t]
-    return total / sum(map(len, batch.responses))
+        new_R = logprobs(model, prompt, response, temperature)
+        old_R, advantages_R = batch.logprobs_BR[row], batch.advantages_BR[row]
+        pairs += [(new_R[t] - old_R[t], advantages_R[t].item()) for t in range(len(response))]
+    return pairs
+
+
+def ppo_loss(trainer, batch, clip):
+    """Σ max(-A ρ, -A clipped ρ) / count."""
+    total, pairs = 0.0, log_ratios(trainer, batch)
+    for log_ratio, advantage in pairs:
+        loss = -advantage * log_ratio.exp()
+        limited = -advantage * min(max(log_ratio.exp().item(), 1 - clip), 1 + clip)
+        total = total + (torch.tensor(limited) if limited > loss else loss)
+    return total / len(pairs)
 
 
 def value_loss(trainer, batch, clip=None):

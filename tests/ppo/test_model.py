@@ -45,6 +45,19 @@ def test_the_reference_starts_as_the_policy_and_the_critic_as_the_reward_model()
     assert not equal(weights(ppo.critic), weights(letter_ppo(seed=1).critic))
 
 
+def test_only_policy_and_critic_take_gradients():
+    takes = {
+        name: {p.requires_grad for p in network.model.parameters()}
+        for name, network in networks(letter_ppo()).items()
+    }
+    assert takes == {
+        "policy": {True},
+        "critic": {True},
+        "reference": {False},
+        "reward_model": {False},
+    }
+
+
 def test_no_two_networks_share_memory():
     places = [p.data_ptr() for x in networks(letter_ppo()).values() for p in x.model.parameters()]
     assert len(set(places)) == len(places)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import chain
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from instructgpt.errors import UserError
@@ -20,14 +21,17 @@ def test_kl_target_moves_beta_as_worked_out_by_hand(monkeypatch):
     monkeypatch.setattr(
         trainer_module, "token_rewards", lambda *args: used.append(args[-1]) or token_rewards(*args)
     )
-    options = {"kl_coef": 0.5, "kl_target": 0.01, "kl_horizon": 100, "learning_rate": 3e-2}
-    trainer = PPOTrainer(letter_ppo(), make_config(**options))
-    metrics = [trainer.train_step(PROMPTS) for _ in range(3)]
-    kl = [row["objective/kl"] for row in metrics]
-    assert abs(kl[0]) < 0.001
-    assert kl[1] > 0.1
-    # Both errors are clipped: β · (1 - 0.2 · 8 / 100), then · (1 + 0.2 · 8 / 100).
-    expected = [0.5, 0.492, 0.499872]
+
+    def iterations(count, **options):
+        trainer = PPOTrainer(letter_ppo(), make_config(kl_coef=0.5, learning_rate=1e-2, **options))
+        return [trainer.train_step(PROMPTS) for _ in range(count)]
+
+    start, moved = (row["objective/kl"] for row in iterations(2))
+    assert abs(start) < 1e-4 < 1e-2 < moved
+    used.clear()
+    metrics = iterations(3, kl_target=moved / 1.1, kl_horizon=100)
+    # Errors of -0.2 (clipped) and 0.1: β · (1 - 0.2 · 8 / 100), then · (1 + 0.1 · 8 / 100).
+    expected = [0.5, 0.492, 0.495936]
     assert [row["objective/kl_coef"] for row in metrics] == pytest.approx(expected)
     assert used == pytest.approx(expected)
 
@@ -55,10 +59,8 @@ def test_the_values_clip_holds_back_the_critic_or_does_not(clip):
 
 
 def test_two_epochs_pass_twice_over_all_episodes_and_once_over_the_pretraining_text(monkeypatch):
-    trainer = PPOTrainer(
-        letter_ppo(),
-        make_config(num_ppo_epochs=2, num_mini_batches=4, ptx_coef=1.0, pretrain_data="text"),
-    )
+    options = {"num_ppo_epochs": 2, "num_mini_batches": 4, "ptx_coef": 1.0, "pretrain_data": "text"}
+    trainer = PPOTrainer(letter_ppo(), make_config(**options))
     picked, read = [], []
     minibatch, pretraining = trainer._minibatch, trainer._pretraining_backward
     monkeypatch.setattr(trainer, "_minibatch", lambda n: picked.append(minibatch(n)) or picked[-1])
@@ -66,14 +68,13 @@ def test_two_epochs_pass_twice_over_all_episodes_and_once_over_the_pretraining_t
         trainer, "_pretraining_backward", lambda x, norm: read.extend(x) or pretraining(x, norm)
     )
     windows = [[1 + i % 7, 1 + i // 7, 3] for i in range(16)]
-    metrics = trainer.train_step(PROMPTS, windows)
-    assert trainer.step == 8
-    assert trainer.iteration == 1
-    first, second = [*chain(*picked[:4])], [*chain(*picked[4:])]
-    assert sorted(first) == sorted(second) == list(range(8))
-    assert first != second
+    trainer.train_step(PROMPTS, windows)
+    assert (trainer.step, trainer.iteration) == (8, 1)
     assert sorted(read) == sorted(windows)
-    assert metrics["ppo/policy/approxkl"] > 0
+    trainer.train_step(PROMPTS, windows)
+    passes = [tuple(chain(*picked[start : start + 4])) for start in range(0, 16, 4)]
+    assert all(sorted(order) == list(range(8)) for order in passes)
+    assert len(set(passes)) == 4, "each pass has its own order"
 
 
 @pytest.mark.parametrize("key", ["top_p", "top_k"])
@@ -105,3 +106,12 @@ def test_where_the_old_log_probs_come_from(dtype, old_logprobs, from_sampler, mo
     experience = trainer.make_experience(PROMPTS, list(range(8)))
     is_marked = experience.logprobs_BR[experience.is_response_BR] == -7.0
     assert is_marked.all() if from_sampler else not is_marked.any()
+
+
+def test_the_trainers_own_log_probs_are_of_the_same_temperature():
+    own, sampled = (
+        PPOTrainer(letter_ppo(), make_config(old_logprobs=source, temperature=0.7))
+        for source in ("trainer", "rollout")
+    )
+    own, sampled = (trainer.make_experience(PROMPTS, list(range(8))) for trainer in (own, sampled))
+    torch.testing.assert_close(own.logprobs_BR, sampled.logprobs_BR, rtol=1e-4, atol=1e-4)

@@ -23,7 +23,7 @@ def first_update(**changes):
 def test_adam_is_handed_the_ppo_gradient_plus_gamma_times_the_pretraining_gradient():
     trainer, batch = first_update(max_grad_norm=1e9, temperature=0.8, **PTX)
     policy, critic = trainer.ppo.policy.model, trainer.ppo.critic.model
-    ppo = plain.gradient(plain.ppo_loss(trainer, batch), policy)
+    ppo = plain.gradient(plain.ppo_loss(trainer, batch, clip=0.2), policy)
     ptx_loss = plain.ptx_loss(trainer, WINDOWS)
     ptx = 2.5 * plain.gradient(ptx_loss, policy)
     value_loss = plain.value_loss(trainer, batch)
@@ -43,11 +43,42 @@ def test_adam_is_handed_the_ppo_gradient_plus_gamma_times_the_pretraining_gradie
 
 def test_without_ptx_the_gradient_is_ppos_alone():
     trainer, batch = first_update(max_grad_norm=1e9)
-    expected = plain.gradient(plain.ppo_loss(trainer, batch), trainer.ppo.policy.model)
+    expected = plain.gradient(plain.ppo_loss(trainer, batch, clip=0.2), trainer.ppo.policy.model)
     seen = plain.note_gradients(trainer)
     metrics = trainer.update(WINDOWS)
     assert (seen["policy"][0] - expected).norm() < 1e-4 * expected.norm()
     assert not [name for name in metrics if name.startswith("ptx/")]
+
+
+@pytest.mark.parametrize("clip", [0.2, 0.02])
+def test_a_later_update_is_clipped_and_reported(clip):
+    options = {"num_mini_batches": 1, "num_ppo_epochs": 2, "learning_rate": 1e-2}
+    config = make_config(cliprange=clip, max_grad_norm=1e9, **options)
+    trainer = PPOTrainer(letter_ppo(), config)
+    trainer.collect(PROMPTS)
+    batch, policy = trainer.experience, trainer.ppo.policy.model
+    seen = plain.note_gradients(trainer)
+    trainer.update()
+    loss = plain.ppo_loss(trainer, batch, clip)
+    expected = plain.gradient(loss, policy)
+    free = plain.gradient(plain.ppo_loss(trainer, batch, clip=1e9), policy)
+    with torch.no_grad():
+        pairs = plain.log_ratios(trainer, batch)
+    metrics = trainer.update()
+    assert (expected - free).norm() > 0.1 * free.norm()
+    assert (seen["policy"][1] - expected).norm() < 1e-4 * free.norm()
+
+    ratios = np.array([log_ratio.exp().item() for log_ratio, _ in pairs])
+    advantages = np.array([advantage for _, advantage in pairs])
+    clipped = (abs(ratios - 1) > clip) & ((ratios > 1) == (advantages > 0))
+    for name, by_hand in {
+        "ppo/loss/policy": loss.item(),
+        "ppo/policy/ratio": ratios.mean(),
+        "ppo/policy/ratio_max": ratios.max(),
+        "ppo/policy/approxkl": (np.log(ratios) ** 2).mean() / 2,
+        "ppo/policy/clipfrac": clipped.mean(),
+    }.items():
+        assert metrics[name] == pytest.approx(by_hand, rel=1e-3), name
 
 
 def test_each_network_is_clipped_by_its_own_norm_and_the_norm_is_logged_unclipped():
@@ -122,3 +153,34 @@ def test_the_average_follows_its_recursion_from_the_initial_weights():
     for name, x in expected.items():
         np.testing.assert_allclose(average[name].numpy(), x, atol=1e-6)
         assert np.abs(x - start[name]).max() > 1e-3
+
+
+def test_every_episode_of_a_run_has_its_own_seed(monkeypatch):
+    trainer = PPOTrainer(letter_ppo(), make_config())
+    seeds, sample = [], trainer.ppo.policy.sample
+
+    def noted(prompts, given, *args, **settings):
+        seeds.extend(given)
+        return sample(prompts, given, *args, **settings)
+
+    monkeypatch.setattr(trainer.ppo.policy, "sample", noted)
+    for _ in range(3):
+        trainer.train_step(PROMPTS)
+    assert len(set(seeds)) == 3 * len(PROMPTS)
+
+
+def test_an_iteration_reports_its_kl_and_how_well_the_values_fit():
+    trainer = PPOTrainer(letter_ppo(), make_config(learning_rate=1e-2))
+    trainer.train_step(PROMPTS)
+    trainer.collect(PROMPTS)
+    experience, is_response_BR = trainer.experience, trainer.experience.is_response_BR
+    assert "objective/kl" not in trainer.update()
+    metrics = trainer.update()
+    log_ratios = [x[y].double() for x, y in zip(experience.kl_BR, is_response_BR, strict=True)]
+    k3 = [(torch.exp(-x) - 1 + x).sum().item() for x in log_ratios]
+    assert metrics["objective/kl_k3"] == pytest.approx(np.mean(k3), rel=1e-4)
+    assert metrics["objective/kl"] == pytest.approx(np.mean([x.sum() for x in log_ratios]))
+    returns = experience.returns_BR[is_response_BR].numpy()
+    errors = returns - experience.values_BR[is_response_BR].numpy()
+    explained = 1 - errors.var() / returns.var()
+    assert metrics["ppo/val/var_explained"] == pytest.approx(explained, abs=1e-5)

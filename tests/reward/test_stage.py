@@ -9,10 +9,10 @@ from transformers import AutoModelForSequenceClassification
 
 from instructgpt.errors import UserError
 from instructgpt.models.load import scalar_head, scorer_from_policy
-from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer, train
-from instructgpt.run import tuning
+from instructgpt.reward import RewardConfig, RewardModel, train
 from instructgpt.run.seeds import derive
 from tests.files import sentence, write_policy, write_rows
+from tests.small_runs import one_backend
 from tests.tiny import tiny_model
 
 
@@ -43,10 +43,8 @@ DEMONSTRATIONS = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_backend():
-    """No choice by measurement, which could fall either way and round differently."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "faster_matmul", lambda: "highest")
+def same_backend():
+    with one_backend():
         yield
 
 
@@ -270,27 +268,6 @@ def test_the_directory_of_another_stage_is_refused(config):
     with pytest.raises(UserError, match="holds a run of 'rank', not of 'reward'") as raised:
         train(config(max_steps=1))
     sentence(raised)
-
-
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(config, monkeypatch):
-    settings = {"epochs": 3, "save_every": 1, "eval_fraction": 0.2}
-    straight = train(config("demonstrations", out="straight", **settings))
-    train_step = RewardModelTrainer.train_step
-
-    def fail_once(trainer, batch):
-        if trainer.step == 3:
-            raise KeyboardInterrupt
-        return train_step(trainer, batch)
-
-    monkeypatch.setattr(RewardModelTrainer, "train_step", fail_once)
-    with pytest.raises(KeyboardInterrupt):
-        train(config("demonstrations", **settings))
-    monkeypatch.undo()
-    resumed = train(config("demonstrations", **settings))
-    assert resumed.metrics == straight.metrics
-    assert resumed.evaluation == straight.evaluation
-    one, other = files_of(straight.model_path), files_of(resumed.model_path)
-    assert one == other
 
 
 def test_the_two_ways_to_hold_out_exclude_each_other():

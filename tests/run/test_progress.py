@@ -59,5 +59,6 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     monkeypatch.setattr(progress, "console", console)
     with StageProgress("sft", 4, done=1) as bar:
         bar.advance(3, {"loss": 1.5})
-    assert "3/4" in console.export_text()
-    assert "loss 1.5" in console.export_text(clear=False)
+    text = console.export_text()
+    assert "3/4" in text
+    assert "loss 1.5" in text

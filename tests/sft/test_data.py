@@ -154,7 +154,6 @@ def test_no_room_for_demonstrations():
     [
         ({"data": ()}, "'data' is needed"),
         ({"pretrain_fraction": 0.1}, "needs 'pretrain_data'"),
-        ({"pretrain_data": "-"}, "has no effect while pretrain_fraction is 0"),
         ({"pretrain_fraction": 1, "pretrain_data": "-"}, "give max_steps"),
         ({"select_by": "reward", "eval_data": "-"}, "needs 'reward_model'"),
         ({"select_by": "validation_loss"}, "needs 'eval_data'"),

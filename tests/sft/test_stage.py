@@ -8,15 +8,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
 from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.scorer import Scorer
-from instructgpt.run import tuning
 from instructgpt.run.config import Resolved, resolve
 from instructgpt.sft import SFTConfig, SFTModel, SFTTrainer, stage, train
 from instructgpt.sft.data import encode
 from tests.files import sentence, write_policy, write_rows
+from tests.small_runs import one_backend
 from tests.tiny import byte_tokenizer, tiny_model
 
 DEMONSTRATIONS = [
@@ -27,10 +26,8 @@ HELD_OUT = [{"prompt": "six?", "response": "six"}, {"prompt": "seven, please?", 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_backend():
-    """No choice by measurement, which could fall either way and round differently."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "faster_matmul", lambda: "highest")
+def same_backend():
+    with one_backend():
         yield
 
 
@@ -166,15 +163,6 @@ def test_the_directory_of_another_stage_is_refused(config):
     sentence(raised)
 
 
-def test_a_directory_in_use_is_refused(config):
-    settings = config(epochs=1)
-    with TrainingRun("sft", Resolved.of(settings), {}):
-        with pytest.raises(UserError, match="another process is writing this run") as raised:
-            train(settings)
-        sentence(raised)
-    assert train(settings).info["status"] == "done"
-
-
 def test_another_number_of_threads_is_refused(config, monkeypatch):
     monkeypatch.setattr(SFTTrainer, "train_step", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -239,37 +227,18 @@ def test_the_reward_score_is_the_mean_over_the_samples(config, files):
     assert any(sample["score"] == pytest.approx(score, abs=1e-5) for score in finished)
 
 
-@pytest.mark.parametrize("stop_at", [2, 7])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(config, stop_at, monkeypatch):
-    settings = {"learning_rate": 0.02, "schedule": "constant", "epochs": 3, "save_every": 2}
-    settings |= {"select_by": "validation_loss", "eval_every": 1}
-    straight = train(config("eval_data", out="straight", **settings))
-    assert 2 < straight.info["selected_step"] < 6  # after the first stop, before the second
-
-    train_step = SFTTrainer.train_step
-
-    def fail_once(trainer, batch):
-        if trainer.step == stop_at:
-            raise KeyboardInterrupt
-        return train_step(trainer, batch)
-
-    monkeypatch.setattr(SFTTrainer, "train_step", fail_once)
-    with pytest.raises(KeyboardInterrupt):
-        train(config("eval_data", **settings))
-    monkeypatch.undo()
-    resumed = train(config("eval_data", **settings))
-    assert resumed.metrics == straight.metrics
-    assert resumed.info["selected_step"] == straight.info["selected_step"]
-    weights = [(run.model_path / "model.safetensors").read_bytes() for run in (straight, resumed)]
-    assert weights[0] == weights[1]
-
-
 def test_text_alone_trains_too(config):
     values = {"data": (), "pretrain_fraction": 1, "pretrain_length": 8, "max_steps": 6}
     run = train(config("pretrain_data", **values))
     tokens = [row["sft/tokens"] for row in run.metrics]
     assert sum(tokens[:3]) == sum(tokens[3:]) == 45 - 6  # each window but its first token
     assert run.metrics[-1]["sft/loss"] < run.metrics[0]["sft/loss"]
+
+
+def test_text_that_is_not_mixed_in_is_said_and_changes_nothing(config, capsys):
+    idle = train(config("pretrain_data", out="idle"))
+    assert "pretrain_data has no effect while pretrain_fraction is 0" in capsys.readouterr().err
+    assert idle.metrics == train(config(out="without")).metrics
 
 
 def test_held_out_text_has_its_own_validation_loss(config):

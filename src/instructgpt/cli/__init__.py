@@ -1,6 +1,4 @@
-"""Every command, thin: parse, load the configuration, call a stage. Heavy imports wait until a
-command runs.
-"""
+"""Every command, thin; heavy imports wait until a command runs."""
 
 import os
 import sys
@@ -18,6 +16,7 @@ app = App(
     help_flags=["-h", "--help"],
 )
 _data = App(name="data", help="Import and export prompts, demonstrations, rankings and ratings.")
+_label = App(name="label", help="Labels for what was sampled.")
 _evaluate = App(name="eval", help="Compare policies.")
 
 COMMANDS = {
@@ -57,6 +56,12 @@ _data.command(
     name="export",
     help="Write our records in another tool's format.",
 )
+app.command(_label)
+_label.command(
+    "instructgpt.cli.label:simulate",
+    name="simulate",
+    help="Let simulated labelers rank sampled answers.",
+)
 app.command(_evaluate)
 _evaluate.command(
     "instructgpt.cli.stages:compare",
@@ -66,9 +71,7 @@ _evaluate.command(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The `instructgpt` command: exit 0 on success, 2 on a user's mistake (one sentence), 1 on a
-    failure.
-    """
+    """The `instructgpt` command: exit 0, 2 on a user's mistake (one sentence), 1 on a failure."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         app(arguments, exit_on_error=False, print_error=False)

@@ -1,6 +1,4 @@
-"""Command-line flags made from a configuration class: one flag per key, the description as its
-help.
-"""
+"""Command-line flags made from a configuration class: one per key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

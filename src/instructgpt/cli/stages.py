@@ -105,9 +105,7 @@ def pipeline(
         list[str] | None, Parameter(negative="", help="start from a preset, such as tiny")
     ] = None,
 ) -> None:
-    """Run all stages, from a base model to a report; finished ones are skipped, an interrupted one
-    goes on.
-    """
+    """Run all stages, from a base model to a report; an interrupted pipeline goes on."""
     from instructgpt.pipeline.pipeline import run_pipeline
 
     if not out:

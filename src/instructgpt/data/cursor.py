@@ -6,8 +6,7 @@ from instructgpt.run.seeds import permutation
 
 
 class ShuffledCursor:
-    """An endless walk over `range(count)`, newly shuffled each epoch; `position` is its whole
-    state.
+    """An endless walk over `range(count)`, shuffled each epoch; `position` is its whole state.
 
     Args:
         count: how many items there are.

@@ -1,6 +1,4 @@
-"""The pretraining mix: documents joined by end-of-text tokens and cut into windows, visited in
-shuffled epochs.
-"""
+"""The pretraining mix: documents joined, cut into windows, visited in shuffled epochs."""
 
 from collections.abc import Sequence
 
@@ -13,8 +11,7 @@ from instructgpt.errors import UserError
 
 
 class PretrainingText:
-    """Windows of `length` tokens over all documents (appendix C.4: examples from the pretraining
-    data).
+    """Windows of `length` tokens over all documents (C.4).
 
     The last window may be shorter. `position` is the whole state.
 

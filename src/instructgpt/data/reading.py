@@ -47,9 +47,7 @@ def load_documents(paths: Iterable[str]) -> list[str]:
 
 
 def data_hashes(paths: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of every file, for `run.json`; of a folder, each file in it. A file that is not there
-    has none.
-    """
+    """SHA-256 of every file that is there, also of those in a folder, for `run.json`."""
     hashes = {}
     for path in paths:
         found = locate(path)
@@ -66,9 +64,7 @@ def data_hashes(paths: Iterable[str]) -> dict[str, str]:
 
 
 def locate(path: str) -> Path:
-    """A path; `shipped:prompts`, `shipped:demonstrations` and `shipped:prose` are the texts in the
-    package.
-    """
+    """A path; `shipped:prompts`, `:demonstrations` and `:prose` are in the package."""
     if not path.startswith("shipped:"):
         return Path(path)
     name = path.removeprefix("shipped:")

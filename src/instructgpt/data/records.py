@@ -1,5 +1,4 @@
-"""The four records of human feedback, one JSON object a line (the contract for files and for the
-label store).
+"""The four records of human feedback, one JSON object a line.
 
 Fields beyond those named here are kept and written back, so that a team's own columns survive a
 round trip.

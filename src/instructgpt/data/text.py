@@ -75,9 +75,13 @@ class TextCodec:
 
     def _encode(self, text: str) -> list[int]:
         """Text as text: a special token's spelling inside it does not become that token."""
-        return list(
-            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        )  # type: ignore[arg-type]
+        encoded = self.tokenizer(
+            text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            verbose=False,  # no warning about a length that we check ourselves
+        )
+        return list(encoded["input_ids"])  # type: ignore[arg-type]
 
     def _adds_bos(self) -> bool:
         first = list(self.tokenizer("a")["input_ids"])[:1]  # type: ignore[arg-type]
@@ -93,7 +97,5 @@ def plain_text(prompt: PromptText) -> str:
 
 
 def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Whether two tokenizers give the same ids, so that tokens may pass from one model to the
-    other.
-    """
+    """Whether tokens may pass from one model to the other as they are."""
     return one.get_vocab() == other.get_vocab() and one.eos_token_id == other.eos_token_id

@@ -1,3 +1,1 @@
-"""Everything that knows about ranks: the world of processes and the checkpoints they write
-together.
-"""
+"""Everything that knows about ranks: processes, training state, checkpoints, the driver."""

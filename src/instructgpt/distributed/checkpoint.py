@@ -102,9 +102,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def latest_checkpoint(folder: Path, *, notice: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that is whole; each damaged one that is passed over is named through
-    `notice`.
-    """
+    """The newest whole checkpoint; damaged ones passed over are named through `notice`."""
     for step in reversed(_steps(folder)):
         try:
             return load_checkpoint(folder / f"step-{step}")
@@ -128,9 +126,7 @@ def _steps(folder: Path) -> list[int]:
 
 
 def _independent(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous CPU tensors that share no memory (tied weights are saved under each of their
-    names).
-    """
+    """Contiguous CPU tensors that share no memory (tied weights stand under each name)."""
     seen: set[int] = set()
     result = {}
     for name, tensor in tensors.items():

@@ -1,6 +1,4 @@
-"""The one optimizer of all stages: Adam on float32 weights, gradients clipped, nothing stepped that
-is not finite.
-"""
+"""The one optimizer of all stages: Adam, clipped, never stepped on what is not finite."""
 
 import torch
 from torch import Tensor, nn

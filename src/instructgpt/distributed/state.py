@@ -1,5 +1,4 @@
-"""`TrainState`: everything that decides a stage's future, in one object that can be saved and
-restored.
+"""`TrainState`: everything that decides a stage's future, to save and restore.
 
 Weights, running averages, optimizer moments, batches in flight, and the counters from which every
 random stream and every position in the data follow (`run.seeds`: a stream is a function of seed,

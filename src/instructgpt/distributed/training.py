@@ -1,6 +1,4 @@
-"""`TrainingRun` drives a stage: run directory, resume, metrics, checkpoints, interruption. The
-stages only train.
-"""
+"""`TrainingRun` drives a stage: run directory, resume, metrics, checkpoints, signals."""
 
 import resource
 import signal
@@ -201,6 +199,7 @@ class TrainingRun:
 
 SHOWN = frozenset(
     {
+        "pretrain/loss",
         "sft/loss",
         "sft/validation_loss",
         "reward/loss",

@@ -1,6 +1,4 @@
-"""The processes that train together. This version runs in one; the stages already speak to it
-through `World`.
-"""
+"""The processes that train together; this version runs in one."""
 
 import os
 from dataclasses import dataclass

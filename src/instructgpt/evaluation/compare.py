@@ -1,6 +1,4 @@
-"""Win rates between two policies on the same prompts, by any judge that scores texts (section 4.1,
-figure 1).
-"""
+"""Win rates between two policies on the same prompts, by any judge of texts (section 4.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,8 +57,7 @@ class Comparison:
 def win_rate(
     a: "SFTModel", b: "SFTModel", prompts: Sequence[PromptText], judge: Judge, **sampling: Any
 ) -> Interval:
-    """How often policy a's answer is preferred to policy b's: estimate, 95 % interval clustered by
-    prompt, n.
+    """How often policy a's answer is preferred to b's, with a 95 % interval clustered by prompt.
 
     Args:
         a: a policy.

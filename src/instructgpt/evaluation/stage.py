@@ -1,6 +1,4 @@
-"""`eval compare`: two policies answer the same prompts, a judge decides, and the greedy baseline
-stands beside it.
-"""
+"""`eval compare`: two policies answer the same prompts and a judge decides."""
 
 import json
 from collections.abc import Sequence

@@ -12,23 +12,26 @@ from instructgpt.data.records import Candidates, Prompt
 from instructgpt.label.task import Task
 from instructgpt.label.text import (
     DEBRIS,
-    GREETING,
     REFUSAL,
     RUDE_WORDS,
+    SLIP,
     WARM_WORDS,
     content,
     copied_share,
     count_items,
+    greets,
+    is_item,
     names,
     runs,
     sentences,
     stem,
+    vocabulary,
     words,
 )
 
 WEIGHTS = {
     "task": 3.0,
-    "complete": 2.0,
+    "complete": 1.5,
     "clean": 1.5,
     "substance": 1.5,
     "topic": 1.0,
@@ -97,16 +100,16 @@ def follows_task(task: Task, answer: str, found: list[str]) -> float:
     checks = task.checks
     parts: list[float] = []
     if checks.keywords:  # a soft hint: the list lacks other good words
-        parts.append(1.0 if any(word.startswith(checks.keywords) for word in found) else 0.5)
+        parts.append(1.0 if task.keywords_in(found) else 0.5)
     if checks.items:
         parts.append(nearness(count_items(answer), checks.items, checks.items))
     if checks.addressee:
         parts.append(addressed(answer, checks.addressee))
     if checks.rewrite_of:
-        parts.append(reworded(found, words(checks.rewrite_of)))
+        parts.append(reworded(task, found, words(checks.rewrite_of)))
     if checks.summary_of:
         source = words(checks.summary_of)
-        parts.append(reworded(found, source) * (len(found) < len(source)))
+        parts.append(reworded(task, found, source) * (len(found) < len(source)))
     if checks.labels:
         parts.append([label for label in checks.labels if names(answer, label)] == [checks.answer])
     if checks.contains:
@@ -132,19 +135,80 @@ def addressed(answer: str, name: str) -> float:
     >>> [addressed(text, "Ivan") for text in ("Hi Ivan, come!", "Tell Ivan to come.", "Come!")]
     [1.0, 0.5, 0.0]
     """
-    return 1.0 if GREETING(name).search(answer) else 0.5 * names(answer, name)
+    return 1.0 if greets(answer, name) else 0.5 * names(answer, name)
 
 
-def reworded(found: list[str], source: list[str]) -> float:
-    """0 for a copy (a shared run of five words, or over half of it in shared runs of three) and for
-    a text without a content word of the source; else 1.
+def reworded(task: Task, found: list[str], source: list[str]) -> float:
+    """0 for a copy (a shared run of five words, or over half of it in shared runs of three); else
+    whether it is about the same: ½ for each keyword or content word of the source, up to 1.
     """
-    copied = runs(found, 5) & runs(source, 5) or copied_share(found, source, 3) > 0.5
-    return float(not copied and bool(content(found) & content(source)))
+    if runs(found, 5) & runs(source, 5) or copied_share(found, source, 3) > 0.5:
+        return 0.0
+    return min(1.0, len(task.keywords_in(found) | content(found) & content(source)) / 2)
 
 
 def complete(answer: str, finished: bool) -> float:
-    """Did it end by itself (½), and as a sentence or an item of a list ends (½)?"""
-    last = answer.rstrip().rstrip("\"')*").splitlines()[-1]
-    ends = last.endswith((".", "!", "?")) or is_item(last)
-    return 0.5 * finished + 0.5 * (ends and len(words(sentences(answer)[-1])) > 1)
+    """Did it end by itself (½), and where a sentence or an item of a list ends (½)?"""
+    last = answer.rstrip("\"')* \n").splitlines()[-1]
+    ends = last.endswith((".", "!", "?")) and len(words(sentences(last)[-1])) > 1
+    return 0.5 * finished + 0.5 * (ends or is_item(last))
+
+
+def clean(task: Task, answer: str, found: list[str]) -> float:
+    """Is it free of repetition, of copies of the prompt, of words that are none, of slips of the
+    pen, and of markup?
+
+    Three-word runs that come again, words in six-word runs of the prompt beyond a half (but where
+    the answer stands in the prompt), and unknown words beyond a tenth: each costs three times its
+    share. A slip costs 0.2, markup all.
+    """
+    if DEBRIS.search(answer):
+        return 0.0
+    letters = [word for word in found if not word.isdigit()]
+    repeated = 1 - len(runs(letters, 3)) / max(1, len(letters) - 2)
+    copied = 0.0 if task.has_right_answer else copied_share(found, task.words, 6)
+    known = vocabulary() | task.stems
+    unknown = sum(stem(word) not in known for word in letters) / max(1, len(letters))
+    faults = max(0.0, repeated) + max(0.0, copied - 0.5) + max(0.0, unknown - 0.1)
+    slips = sum(1 for _ in SLIP.finditer(answer))
+    return max(0.0, 1 - 3 * faults - 0.2 * slips)
+
+
+def substance(task: Task, found: list[str]) -> float:
+    """Does it say something: six content words that are new (three where a fact is asked for)?"""
+    enough = 3 if task.has_right_answer else 6
+    return min(1.0, len(content(found) - task.given) / enough)
+
+
+def on_topic(task: Task, found: list[str]) -> float:
+    """Does it speak of the prompt's subject: three of its content words or keywords?"""
+    hits = content(found) & task.subject | task.keywords_in(found)
+    return min(1.0, len(hits) / 3)
+
+
+def tone(task: Task, answer: str, found: list[str]) -> float:
+    """Is it friendly, and not gushing?
+
+    Warm words lift the tone towards 1 up to the second, from ½ where somebody is spoken to, else
+    from 0.8; each from the fourth on, each exclamation mark from the second on, and each rude word
+    costs.
+    """
+    warm = sum(word in WARM_WORDS for word in found)
+    start = 0.5 if task.speaks_to_somebody else 0.8
+    lifted = start + (1 - start) * min(warm, 2) / 2
+    gushing = max(0, warm - 3) + max(0, answer.count("!") - 1)
+    rude = sum(word in RUDE_WORDS for word in found)
+    return max(0.0, lifted - 0.25 * gushing - 0.5 * rude)
+
+
+def concise(task: Task, found: list[str]) -> float:
+    """Is it as long as such an answer should be? It falls off to 0 at no words and at twice the
+    most.
+    """
+    low, high = task.length
+    return max(0.0, min(1.0, len(found) / low, 2 - len(found) / high))
+
+
+def direct(answer: str) -> float:
+    """Does it answer, without a refusal or a word about being a machine?"""
+    return float(not REFUSAL.search(answer))

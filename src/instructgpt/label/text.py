@@ -8,6 +8,7 @@ from functools import cache
 
 from instructgpt.data.embedded import prompts_path, prose_documents
 from instructgpt.data.jsonl import read_jsonl
+from instructgpt.data.records import Response
 
 FUNCTION_WORDS = frozenset(
     """
@@ -49,6 +50,41 @@ RUDE_WORDS = frozenset(
 )
 
 
+GREETING = re.compile(
+    r"dear|hi|hello|hey|good (?:morning|afternoon|evening)|thank you|thanks|welcome|to|sorry|"
+    r"congratulations",
+    re.I,
+)
+
+DEBRIS = re.compile(
+    r"<\|[^>]*>?|\[/?INST\]|</?s>|###|\ufffd|[{}\\]{2}|"
+    r"(?:^|\n)\W*(?:user|human|assistant|system|ai|bot|question|text|prompt|response|output)\s*:",
+    re.I,
+)
+"""Markup and role markers, which belong in no answer."""
+
+SLIP = re.compile(
+    r"\A\W*[a-z]|(?<!\.)[a-z][.!?]\s+[a-z]|\s[,.;!?](?!\w)|[,;:]\s*[.,;:]|(?<!\.)\.\.(?!\.)|"
+    r"[a-z][,;!?][A-Za-z]|[a-z]\.[A-Z][a-z]|\b(\w+) \1\b"
+)
+"""Slips of the pen: a sentence in lower case, spaces and stops out of place, a word word twice."""
+
+REFUSAL = re.compile(
+    r"\bas an? (?:ai\b|artificial|language model|machine|computer|virtual|digital assistant|"
+    r"text-based)|"
+    r"\bi(?:'m| am) (?:just |only )?an? (?:ai\b|language model|artificial|chatbot|computer|virtual|"
+    r"digital|text-based)|"
+    r"\bi(?:'m| am)? ?(?:can't|cannot|can not|won't|will not|unable to|not able to) (?:\w+ )?"
+    r"(?:help|assist|provide|answer|fulfill|comply|write|create|generate|access|browse|engage|"
+    r"discuss|do that|complete)\b|"
+    r"\bi(?:'m| am) (?:sorry|afraid),? (?:but )?i (?:can't|cannot|am unable|am not able|don't have|"
+    r"do not have)\b|"
+    r"\bi (?:don't|do not) have (?:access|personal|the ability|feelings|real-time)",
+    re.I,
+)
+"""Refusals to answer, and disclaimers of being a machine."""
+
+
 def words(text: str) -> list[str]:
     """The words of a text in lower case, without punctuation.
 
@@ -82,6 +118,24 @@ def names(text: str, phrase: str) -> bool:
     return bool(re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE))
 
 
+def greets(text: str, name: str) -> bool:
+    """Whether a line of `text` (or a quotation in it) opens by addressing `name`: after a greeting,
+    or set off by commas and the like with at most two words in front.
+    """
+    before = r"(?:^|[:\"])\W*([^!?:\n]{0,30}?)"
+    for found in re.finditer(rf"{before}\b{re.escape(name)}\b(?: and \w+)?(.?)", text, re.I | re.M):
+        first, mark = found.groups()
+        is_greeted = "," not in first and GREETING.match(first)
+        if is_greeted or (len(first.split()) <= 2 and mark in {",", "!", ":", ".", "-", ""}):
+            return True
+    return False
+
+
+def is_item(line: str) -> bool:
+    """Whether a line is an item of a numbered or bulleted list."""
+    return bool(re.match(r"\s*(?:\d+[.)]|[-*•])\s+\w", line))
+
+
 def count_items(answer: str) -> int:
     """How many items an answer lists.
 
@@ -113,6 +167,11 @@ def sentences(text: str) -> list[str]:
     """
     parts = re.split(r"(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bMrs\.)(?<=[.!?])[\"')]*\s+", text)
     return [part for part in parts if words(part)]
+
+
+def ended(response: Response) -> bool:
+    """Whether the model ended the answer; answers that do not say count as ended."""
+    return bool((response.sampling or {}).get("finished", True))
 
 
 def stem(word: str) -> str:

@@ -1,5 +1,4 @@
-"""Residual dropout of SFT (appendix C.1: 0.2): on each attention and MLP output, before the
-residual add.
+"""Residual dropout of SFT (C.1: 0.2): on attention and MLP outputs, before the residual add.
 
 Every architecture names its own dropout differently and some have none, so one pair of hooks serves
 them all.

@@ -1,5 +1,4 @@
-"""The forward pass of every stage: padded rows in, log-probabilities or scalars of response tokens
-out.
+"""The forward pass of every stage: padded rows in, log-probabilities or scalars out.
 
 Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N response tokens of all
     rows.
@@ -28,8 +27,7 @@ Tokens = Sequence[int]
 
 @dataclass(frozen=True)
 class Rows:
-    """Prompts with their responses as one padded batch. Masks come from lengths, never from a
-    token's id.
+    """Prompts with their responses as one padded batch; masks come from lengths alone.
 
     Attributes:
         tokens_BT: token ids; the filler's id is 0 and is never read.
@@ -139,8 +137,7 @@ def last_token_scores(scorer: PreTrainedModel, rows: Rows) -> Tensor:
 def budget_groups(
     lengths: Sequence[int], budget: int, rows: Sequence[int] | None = None
 ) -> list[list[int]]:
-    """Split items into micro-batches of similar length whose padded size stays within `budget`
-    tokens.
+    """Micro-batches of similar length whose padded size stays within `budget` tokens.
 
     An item that alone is over the budget makes a micro-batch of its own. `rows` says how many rows
     of that length each item has (1 unless given).
@@ -169,9 +166,7 @@ def autocast(dtype: str, device: torch.device | str) -> AbstractContextManager[o
 
 
 def head_is_plain(model: PreTrainedModel) -> bool:
-    """Whether logits are just the output layer on the trunk's states, found by comparing both once
-    per model.
-    """
+    """Whether logits are the output layer on the trunk's states; compared once per model."""
     known = getattr(model, "_instructgpt_plain_head", None)
     if known is None:
         known = _compare_head(model)

@@ -1,5 +1,4 @@
-"""Open and write models: Hugging Face directories or Hub ids, safetensors only, no code from the
-model's folder.
+"""Open and write models: Hugging Face directories or Hub ids, safetensors, no foreign code.
 
 A policy is an `AutoModelForCausalLM`; a reward model and a critic are
 `AutoModelForSequenceClassification` with one label, so that other tools open what we write. Dropout
@@ -154,8 +153,7 @@ def scalar_head(model: PreTrainedModel) -> nn.Linear:
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> Path:
-    """Write weights, configuration and tokenizer so that plain transformers opens them, whole or
-    not at all.
+    """Write weights, configuration and tokenizer for plain transformers, whole or not at all.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.

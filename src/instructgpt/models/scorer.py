@@ -1,6 +1,4 @@
-"""`Scorer`: a trunk with one scalar head and its tokenizer, which turns (prompt, response) into a
-score.
-"""
+"""`Scorer`: a trunk with a scalar head and a tokenizer: (prompt, response) → score."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,9 +53,7 @@ class Scorer:
 
     @property
     def shift(self) -> float:
-        """Subtracted from the head's raw output, so that the labelers' demonstrations score 0 on
-        average (3.5).
-        """
+        """Subtracted from the raw output, so that demonstrations score 0 on average (3.5)."""
         return float(getattr(self.model.config, SHIFT_KEY, 0.0))
 
     @shift.setter

@@ -1,6 +1,4 @@
-"""What can be set in the stages between the trained ones: sampling for the labelers, and their
-rankings.
-"""
+"""What can be set in sampling for the labelers, and in ranking."""
 
 from typing import Literal
 

@@ -1,5 +1,4 @@
-"""`pipeline`: base model → SFT → K samples → rankings → reward model → PPO-ptx → evaluation →
-report.
+"""`pipeline`: base model → SFT → samples → rankings → reward model → PPO-ptx → report.
 
 One YAML file with a section per stage describes it; `common:` holds what several stages share. A
 stage takes its inputs from the stages before it unless its section names others. Finished stages

@@ -1,5 +1,4 @@
-"""A written rule that ranks answers where no labeler does: it stands in for people in the tiny
-pipeline.
+"""A written rule that ranks answers where no labeler does, in the tiny pipeline.
 
 It is not a model of a person. It asks six things of an answer, each worth 0 to 1, and adds them up
 with weights:

@@ -22,8 +22,7 @@ PARTIAL, FINAL = "candidates.partial.jsonl", "candidates.jsonl"
 
 
 def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sample") -> Run:
-    """Sample and write `OUT/candidates.jsonl`; prompts that were answered before an interruption
-    stay answered.
+    """Write `OUT/candidates.jsonl`; what was sampled before an interruption is kept.
 
     Raises:
         UserError: the model or the prompts cannot be used.

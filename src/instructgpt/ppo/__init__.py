@@ -1,6 +1,4 @@
-"""Stage 3: PPO on the reward model with a KL penalty and pretraining mix (section 3.5, eq. 2;
-appendix C.4).
-"""
+"""Stage 3: PPO with a KL penalty and pretraining mix (section 3.5, eq. 2; appendix C.4)."""
 
 from typing import TYPE_CHECKING
 

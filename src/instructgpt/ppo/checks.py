@@ -1,6 +1,4 @@
-"""Cheap checks that are always on: they catch a policy and its log-probs drifting apart before it
-costs a run.
-"""
+"""Cheap checks, always on: the policy and its log-probs must agree."""
 
 import math
 
@@ -32,8 +30,7 @@ def check_first_ratio(approxkl: Tensor, ratio_max: float, config: PPOConfig) -> 
 
 
 def check_first_kl(experience: Experience, config: PPOConfig) -> None:
-    """In the first iteration the policy is the reference: their KL per token is 0, up to the
-    rollout's rounding.
+    """In the first iteration the policy is the reference: their KL per token is 0.
 
     Raises:
         RuntimeError: it is not.

@@ -1,6 +1,4 @@
-"""What can be set in PPO; the defaults are appendix C.4's, and the ancestors' where the paper is
-silent.
-"""
+"""What can be set in PPO; the defaults are C.4's, or the ancestors' where it is silent."""
 
 from typing import Literal
 
@@ -10,9 +8,7 @@ from instructgpt.run.config import Paths, StageConfig
 
 
 class PPOConfig(StageConfig):
-    """Configuration of the PPO stage. Batch sizes count episodes: one episode is one answer to one
-    prompt.
-    """
+    """Configuration of the PPO stage. Batch sizes count episodes: answers to prompts."""
 
     model: str = Field(
         description="policy to start from, and the reference of the KL penalty (the C.3 model)"

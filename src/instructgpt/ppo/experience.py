@@ -1,5 +1,4 @@
-"""One batch of episodes with everything the updates need: what was sampled, scored and estimated,
-as tensors.
+"""One batch of episodes with everything the updates need, as tensors.
 
 Axes: B episodes, R response. Prompts and responses are right-padded; their lengths say what is
     real.
@@ -90,9 +89,7 @@ class Experience:
 def pad_samples(
     samples: Sequence[Sample], device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Responses, their lengths, their log-probs and whether they finished: (B, R), (B,), (B, R),
-    (B,).
-    """
+    """Responses (B, R), lengths (B,), log-probs (B, R), whether finished (B,)."""
     logprobs_BR = pad([s.logprobs for s in samples], torch.float32)
     batch = (
         pad([s.tokens for s in samples], torch.long),

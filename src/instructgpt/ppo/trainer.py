@@ -71,8 +71,7 @@ class PPOTrainer:
     def train_step(
         self, prompts: Sequence[PromptText], pretrain_batch: Sequence[Sequence[int]] = ()
     ) -> dict[str, float]:
-        """One whole iteration on `batch_size` prompts; returns its last update's metrics with the
-        objective's.
+        """One whole iteration on `batch_size` prompts; returns the last update's metrics.
 
         Args:
             prompts: one per episode.
@@ -177,9 +176,7 @@ class PPOTrainer:
         prompt_ids: Sequence[list[int]],
         samples: Sequence[Sample],
     ) -> Tensor:
-        """The reward model's score at the last response token, the penalty for a cut answer
-        subtracted.
-        """
+        """The score at the last response token, less the penalty of a cut answer."""
         config, ppo = self.config, self.ppo
         settings = {"dtype": config.dtype, "micro_batch_tokens": config.micro_batch_tokens}
         finished = [sample.finished for sample in samples]
@@ -284,9 +281,7 @@ class PPOTrainer:
         return metrics
 
     def _value_backward(self, batch: Experience) -> dict[str, float]:
-        """Gradient of the clipped squared error, a token mean over the minibatch, on the critic
-        alone.
-        """
+        """Gradient of the clipped squared error, a token mean, on the critic alone."""
         config, device = self.config, self.ppo.policy.device
         count = self.world.sum(batch.response_length_B.sum())
         total = torch.zeros((), device=device)
@@ -306,9 +301,7 @@ class PPOTrainer:
         return {"ppo/loss/value": (self.world.sum(total) / count).item()}
 
     def _optimize(self) -> dict[str, float]:
-        """Clip and step both networks; then the running average of the policy, from its initial
-        weights (C.4).
-        """
+        """Clip and step both networks, then the policy's running average (C.4)."""
         config, metrics = self.config, {}
         shape = multiplier(config.schedule, self.iteration, config.total_iterations, config.warmup)
         for name, rate in (

@@ -17,7 +17,7 @@ class Curve:
     reference: float | None = None
 
 
-UNDRAWN = frozenset({"sft/tokens"})
+UNDRAWN = frozenset({"pretrain/tokens", "sft/tokens"})
 """Recorded for scripts; a figure of them says nothing."""
 
 # In the order of the page. A run shows the figures whose metrics it recorded, whatever its stage.
@@ -159,6 +159,7 @@ CURVES = (
         "Learning rate",
         "learning rate",
         {
+            "pretrain/learning_rate": "pretraining",
             "sft/learning_rate": "SFT",
             "reward/learning_rate": "reward",
             "ppo/policy/learning_rate": "policy",
@@ -170,6 +171,7 @@ CURVES = (
         "Gradient norm",
         "norm before clipping",
         {
+            "pretrain/grad_norm": "pretraining",
             "sft/grad_norm": "SFT",
             "reward/grad_norm": "reward",
             "ppo/policy/grad_norm": "policy",

@@ -103,10 +103,12 @@ def _last_of_each_kind(work: Work) -> list[Run]:
 
 
 def _headlines(run: Run) -> Iterator[str]:
-    if loss := run.series("sft/validation_loss"):
-        yield f"validation loss {change(*loss.ends())} nats per token"
-    elif loss := run.series("sft/loss"):
-        yield f"training loss {change(*loss.ends())} nats per token"
+    for name in ("pretraining", "SFT"):
+        room = "sft" if name == "SFT" else "pretrain"
+        if loss := run.series(f"{room}/validation_loss"):
+            yield f"the {name} validation loss {change(*loss.ends())} nats per token"
+        elif loss := run.series(f"{room}/loss"):
+            yield f"the {name} loss {change(*loss.ends())} nats per token"
     if accuracy := Interval.parse(run.evaluation.get("accuracy")):
         yield (
             f"the reward model orders {percent(accuracy.estimate)} of held-out pairs "

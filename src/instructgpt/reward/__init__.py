@@ -1,6 +1,4 @@
-"""Stage 2: the reward model, trained on all pairs of each ranking (section 3.5, eq. 1; appendix
-C.2).
-"""
+"""Stage 2: the reward model, trained on all pairs of each ranking (eq. 1; appendix C.2)."""
 
 from typing import TYPE_CHECKING
 

@@ -106,8 +106,7 @@ def split_by_prompt(
 
 @dataclass(frozen=True)
 class RankedScores:
-    """One row per labeler's ranking: indices into the flat scores of a batch, ranks, and which
-    entries are real.
+    """One row per labeler's ranking: indices into the batch's scores, ranks, what is real.
 
     Attributes:
         index_LK: which of the batch's answers stands in each place.
@@ -121,9 +120,7 @@ class RankedScores:
 
 
 def ranked_scores(comparisons: Sequence[Comparison], device: torch.device) -> RankedScores:
-    """Lay out the rankings of several comparisons whose answers are scored in order, one after the
-    other.
-    """
+    """Lay out the rankings of comparisons whose answers are scored one after the other."""
     width = max(len(c.responses) for c in comparisons)
     index, ranks, present = [], [], []
     offset = 0

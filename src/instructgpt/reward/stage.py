@@ -164,9 +164,7 @@ def _write_evaluation(
 
 
 def _check_saved_head(run: TrainingRun, reward: RewardModel) -> None:
-    """What was written opens again with the same scores (the head is new, and a lost head is
-    silent).
-    """
+    """What was written opens again with the same scores; a lost head would be silent."""
     again = RewardModel(
         run.run.model_path, template=reward.text.template, device=str(reward.device)
     )

@@ -1,5 +1,4 @@
-"""Reward-model training: all pairs of a prompt's K answers are one batch element (section 3.5,
-footnote 5).
+"""Reward-model training: a prompt's pairs are one batch element (section 3.5, footnote 5).
 
 Axes: L labelers' rankings, K ranked responses, N answers of a batch.
 """

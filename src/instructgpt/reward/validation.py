@@ -1,6 +1,4 @@
-"""How good a reward model is on held-out rankings: accuracy by K, margin and labeler, and
-calibration.
-"""
+"""A reward model on held-out rankings: accuracy by K, margin and labeler; calibration."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -60,8 +58,7 @@ def judge(
 
 
 def evaluate(pairs: Sequence[JudgedPair]) -> dict[str, Any]:
-    """Accuracy with 95 % intervals clustered by prompt, in all and by K, margin and labeler;
-    calibration.
+    """Accuracy with intervals clustered by prompt, in all and by group; calibration.
 
     Returns:
         JSON-ready; empty when there is no untied pair.

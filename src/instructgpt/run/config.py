@@ -81,9 +81,12 @@ class StageConfig(Config):
 
     @classmethod
     def load(cls, *files: str | Path, preset: str | Sequence[str] = (), **values: Any) -> Self:
-        """A configuration from presets, YAML files and keyword values, later ones winning."""
+        """A configuration from presets, YAML files and keyword values, later ones winning; of files
+        with sections, `SFTConfig` takes `sft:`, and so on.
+        """
         presets = [preset] if isinstance(preset, str) else preset
-        return resolve(cls, presets=presets, files=files, flags=values).config
+        stage = cls.__name__.removesuffix("Config").lower()
+        return resolve(cls, presets=presets, files=files, flags=values, stage=stage).config
 
 
 RUNTIME_KEYS = frozenset(
@@ -114,15 +117,8 @@ class Resolved(Generic[C]):
 
     def to_yaml(self) -> str:
         """YAML that any command takes back, each value followed by its source as a comment."""
-        lines = []
-        for key, value in self.config.model_dump(mode="json").items():
-            text = yaml.safe_dump(
-                value, default_flow_style=True, width=1_000_000, allow_unicode=True
-            )
-            lines.append(
-                f"{key}: {text.removesuffix('...' + chr(10)).strip()}  # {self.sources[key]}"
-            )
-        return "\n".join(lines) + "\n"
+        values = self.config.model_dump(mode="json")
+        return "".join(f"{key}: {_flow(values[key])}  # {self.sources[key]}\n" for key in values)
 
 
 def resolve(
@@ -209,9 +205,7 @@ def preset_names() -> list[str]:
 
 
 def configs_folder() -> Path:
-    """`configs/`: inside the package when installed from a wheel, at the root of a checkout
-    otherwise.
-    """
+    """`configs/`: inside an installed package, at the root of a checkout."""
     installed = Path(__file__).parents[1] / "configs"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "configs"
 
@@ -243,9 +237,7 @@ def _read_preset(
 def _section(
     data: dict[str, Any], stage: str, place: str, fields: Iterable[str], in_pipeline: bool
 ) -> dict[str, Any]:
-    """The part of a file that speaks of this stage: its section over `common:`, or the whole of a
-    flat file.
-    """
+    """What a file says of this stage: its section over `common:`, or a flat file whole."""
     data = {key: {} if key in STAGES and data[key] is None else data[key] for key in data}
     sections = {key for key in data if key in {*STAGES, "common"} and isinstance(data[key], dict)}
     if not sections:
@@ -261,6 +253,16 @@ def _section(
         raise UserError(f"{place}: has no section '{stage}:', only {', '.join(sorted(sections))}")
     common = {key: value for key, value in data.get("common", {}).items() if key in fields}
     return common | data.get(stage, {})
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line; in plain letters unless PyYAML would misread them (U+0085)."""
+    texts = (
+        yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=unicode)
+        for unicode in (True, False)
+    )
+    text = next(text for text in texts if yaml.safe_load(text) == value)
+    return text.removesuffix("...\n").strip()
 
 
 def _scalar(value: Any) -> Any:

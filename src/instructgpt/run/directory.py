@@ -1,6 +1,4 @@
-"""The run directory: one layout for every stage (config, provenance, metrics, timings, samples,
-model).
-"""
+"""The run directory: one layout for every stage."""
 
 import contextlib
 import fcntl
@@ -121,8 +119,7 @@ class RunDirectory:
         return self.info.get("status") == "done"
 
     def start(self, facts: Mapping[str, Any]) -> None:
-        """Write `config.yaml` and `run.json` (status running); keeps what an earlier part of the
-        run wrote.
+        """Write `config.yaml` and `run.json`; keeps what an earlier part of the run wrote.
 
         Raises:
             UserError: a data file has changed since the run began.
@@ -250,9 +247,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small text file so that a reader (or a crash) sees the old or the new one, never half
-    of it.
-    """
+    """Write a small file so that a reader, or a crash, sees the old or the new one."""
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     with _explained(path):
         try:

@@ -1,6 +1,4 @@
-"""What a person sees while a stage runs: a bar on a terminal, plain lines elsewhere. Everything
-goes to stderr.
-"""
+"""What a person sees while a stage runs, on stderr: a bar on a terminal, else plain lines."""
 
 import sys
 import time
@@ -24,7 +22,7 @@ console = Console(stderr=True, highlight=False)
 
 def say(message: str) -> None:
     """One line to the user."""
-    console.print(message, markup=False, soft_wrap=True)
+    console.print(message, markup=False, emoji=False, soft_wrap=True)
 
 
 def say_skipped(sentences: Sequence[str], shown: int = 5) -> None:

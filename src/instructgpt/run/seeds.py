@@ -1,5 +1,4 @@
-"""Every random stream is a function of the run's seed, a name and counters; nothing hidden has to
-be saved.
+"""Every random stream is a function of the run's seed, a name and counters.
 
 `derive(seed, "episode", 17)` is the same on every machine and in every process. A stream's whole
 state is its counters (which episode, which epoch, which optimizer step), and those stand in the

@@ -1,5 +1,4 @@
-"""Hardware choices that a run makes once, at its first start, and keeps in `run.json`: float sums
-depend on them.
+"""Hardware choices, made once and kept in `run.json`: float sums depend on them.
 
 On some CPUs torch's default float32 matmul is several times slower than the other library it ships,
 and glibc hands every large tensor back to the kernel. Both are measured or set here; a resumed run
@@ -26,8 +25,7 @@ LARGEST_ERROR = 1e-5
 
 
 def choose(threads: int, kept: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
-    """Set threads, matmul backend and allocator, by measurement or as `kept` from the run's first
-    start.
+    """Set threads, matmul backend and allocator, measured or as `kept`.
 
     Args:
         threads: as configured; 0 for all cores.
@@ -84,9 +82,7 @@ def faster_matmul() -> str:
 
 
 def keep_freed_memory() -> None:
-    """glibc: keep freed memory in the process instead of unmapping each large tensor (no mmap, no
-    trim).
-    """
+    """glibc: keep freed memory instead of unmapping each large tensor."""
     if sys.platform != "linux":
         return
     try:

@@ -96,8 +96,6 @@ class SFTConfig(StageConfig):
 
     @property
     def pretrain_per_step(self) -> int:
-        """Pretraining examples in each batch: the share rounded, and at least one if any were asked
-        for.
-        """
+        """Pretraining examples in each batch: the share, rounded, at least one."""
         count = round(self.batch_size * self.pretrain_fraction)
         return max(count, 1) if self.pretrain_fraction else 0

@@ -24,9 +24,7 @@ class Example:
 
 
 def encode(demonstration: Demonstration, text: TextCodec, *, loss: str = "completion") -> Example:
-    """One demonstration as tokens; with `loss="all"` everything after the first token is to be
-    learnt.
-    """
+    """One demonstration as tokens; `loss="all"` learns everything but the first."""
     example = Example(text.prompt(demonstration.prompt), text.response(demonstration.response))
     return example if loss == "completion" else whole_sequence(example.prompt + example.response)
 
@@ -72,8 +70,7 @@ def encode_all(
 
 
 class SFTBatches:
-    """The batches of one run: shuffled epochs of demonstrations, each batch with its share of
-    pretraining text.
+    """The batches of one run: shuffled epochs, each batch with its pretraining text.
 
     Two cursors are its whole state; `positions` reads and sets them.
     """

@@ -76,13 +76,14 @@ def _train_loop(
             with run.phase("validation"):
                 metrics |= validator.validate(run, trainer)
         state.counters |= {"positions": batches.positions, "best": validator.best}
-        run.after_step(trainer.step, state, metrics, tokens=int(metrics["sft/tokens"]))
+        tokens = int(metrics["sft/tokens"])
+        # One trainer serves both stages; each names its metrics after itself.
+        named = {name.replace("sft/", f"{run.stage}/"): value for name, value in metrics.items()}
+        run.after_step(trainer.step, state, named, tokens=tokens)
 
 
 class _Validator:
-    """Held-out loss, the reward model's score of samples, and the best model so far (C.1: chosen by
-    RM score).
-    """
+    """Held-out loss, reward score of samples, and the best model so far (C.1)."""
 
     def __init__(self, config: SFTConfig, policy: SFTModel, max_length: int) -> None:
         self.config, self.policy = config, policy
@@ -130,9 +131,7 @@ class _Validator:
             run.directory.update({"selected_step": step, "selected_by": self.config.selection})
 
     def _reward_score(self, run: TrainingRun, step: int) -> float:
-        """Mean score of one sample for each validation prompt, with the same seeds at every
-        validation.
-        """
+        """Mean score of a sample per validation prompt, with the same seeds each time."""
         config = self.config
         if self._scorer is None:
             self._scorer = Scorer(
@@ -176,9 +175,7 @@ def _best_path(run: TrainingRun, step: int) -> Path:
 
 
 def _keep_only(folder: Path, choices: Sequence[dict[str, float] | None]) -> None:
-    """Remove the candidates that can no longer be chosen, also after going back to the last
-    checkpoint.
-    """
+    """Remove the candidates that can no longer be chosen, even after a resume."""
     names = {f"step-{int(choice['step'])}" for choice in choices if choice}
     for path in folder.iterdir():
         if path.name not in names:

@@ -61,9 +61,7 @@ class SFTTrainer:
         return sum(losses) / len(losses)
 
     def train_step(self, batch: Sequence[Example]) -> dict[str, float]:
-        """One optimizer step on the token mean over the whole batch, however it is cut into micro-
-        batches.
-        """
+        """One optimizer step on the token mean of the batch, however it is cut up."""
         config, device = self.config, self.policy.device
         tokens = sum(len(example.response) for example in batch)
         count = self.world.sum(torch.tensor(float(tokens), device=device))

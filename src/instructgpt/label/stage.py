@@ -1,0 +1,98 @@
+"""`label simulate`: simulated labelers rank what `sample` queued."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+from instructgpt.data.formats import write_records
+from instructgpt.data.reading import data_hashes, load_records
+from instructgpt.data.records import Candidates, Ranking
+from instructgpt.errors import UserError
+from instructgpt.evaluation.human import HumanEvaluator
+from instructgpt.evaluation.stats import Interval
+from instructgpt.label.audit import checks_outside_the_rubric, trivial_predictors
+from instructgpt.label.config import LabelConfig
+from instructgpt.label.rubric import quality
+from instructgpt.label.simulate import held_out_labelers, simulate, training_labelers
+from instructgpt.label.task import Task
+from instructgpt.label.text import ended
+from instructgpt.run.config import Resolved
+from instructgpt.run.directory import Run, RunDirectory, write_atomically
+from instructgpt.run.progress import say
+
+
+def simulate_labels(config: LabelConfig | Resolved[LabelConfig]) -> Run:
+    """Write `OUT/rankings.jsonl`, and what can be said of the labelers to `OUT/evaluation.json`.
+
+    Raises:
+        UserError: the answers cannot be read or ranked, or there are too few labelers.
+    """
+    resolved = config if isinstance(config, Resolved) else Resolved.of(config)
+    config = resolved.config
+    if config.per_prompt > config.labelers:
+        raise UserError(
+            f"per_prompt: {config.per_prompt} of {config.labelers} labelers cannot rank a prompt; "
+            f"give more labelers"
+        )
+    with RunDirectory(config.out, "label", resolved) as directory:
+        if directory.is_done:
+            say(f"label: {directory.path} is already finished; nothing to do")
+        else:
+            directory.start({"seed": config.seed, "data": data_hashes(config.data)})
+            candidates = load_records(config.data, Candidates, on_error=config.on_error)
+            rankings = _rankings(config, candidates)
+            write_records(directory.path / "rankings.jsonl", rankings)
+            evaluation = _evaluation(candidates, rankings)
+            text = json.dumps(evaluation, indent=1) + "\n"
+            write_atomically(directory.path / "evaluation.json", text)
+            directory.finish()
+        return Run(directory.path)
+
+
+def _rankings(config: LabelConfig, candidates: Sequence[Candidates]) -> list[Ranking]:
+    group = training_labelers if config.group == "training" else held_out_labelers
+    labelers = group(config.labelers, noise=config.noise, taste=config.taste)
+    rankings = simulate(
+        candidates, labelers=labelers, per_prompt=config.per_prompt, seed=config.seed
+    )
+    agreement = agreement_of(rankings)
+    said = f"agreement {agreement}" if agreement else "agreement unknown (one labeler a prompt)"
+    say(
+        f"label: {len(rankings)} rankings of {len(candidates)} prompts by {len(labelers)} "
+        f"simulated {config.group} labelers; {said}; {tied_share(rankings):.1%} of the pairs tied"
+    )
+    return rankings
+
+
+def agreement_of(rankings: Sequence[Ranking]) -> Interval | None:
+    """How often two labelers prefer the same answer; None where no two ranked the same pair."""
+    try:
+        return HumanEvaluator(rankings).agreement()
+    except UserError:
+        return None
+
+
+def tied_share(rankings: Sequence[Ranking]) -> float:
+    """The share of pairs of answers that their labeler ranked equal."""
+    tied = [a == b for ranking in rankings for a, b in combinations(ranking.ranks, 2)]
+    return sum(tied) / len(tied)
+
+
+def _evaluation(candidates: Sequence[Candidates], rankings: Sequence[Ranking]) -> dict[str, Any]:
+    agreement = agreement_of(rankings)
+    answers = [(queued.prompt, r.text) for queued in candidates for r in queued.responses]
+    return {
+        "labelers": sorted({ranking.labeler_id for ranking in rankings if ranking.labeler_id}),
+        "agreement": asdict(agreement) if agreement else None,
+        "tied_pairs": tied_share(rankings),
+        "trivial_predictors": trivial_predictors(candidates, noise_free),
+        "outside_the_rubric": checks_outside_the_rubric(*zip(*answers, strict=True)),
+    }
+
+
+def noise_free(candidates: Candidates) -> list[float]:
+    """The rubric's totals of the answers to one prompt."""
+    task = Task.of(candidates)
+    return [quality(task, r.text, ended(r)).total for r in candidates.responses]
