@@ -1,11 +1,14 @@
 """The checks that are always on, each provoked."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
 from instructgpt.distributed.optimizer import NotFiniteError
 from instructgpt.models.forward import response_logprobs
 from instructgpt.ppo import trainer as trainer_module
+from instructgpt.ppo.checks import check_first_ratio
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.rollout.sampling import Sampling
 from tests.ppo.letters import PROMPTS, letter_ppo, make_config
@@ -30,6 +33,22 @@ def test_a_policy_that_moved_since_it_sampled_is_noticed_in_every_iteration():
     with pytest.raises(RuntimeError, match=RATIO):
         trainer.update()
     assert trainer.step == 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "approxkl", "ratio_max", "noticed"),
+    [
+        ("float32", 4.9e-7, 1.009, False),
+        ("float32", 5.1e-7, 1.0, True),  # a typical log-ratio above 0.001
+        ("float32", 0.0, 1.011, True),  # a single one above 0.01
+        ("bfloat16", 0.019, 7.3, False),
+        ("bfloat16", 0.021, 1.0, True),
+        ("bfloat16", 0.0, 7.5, True),
+    ],
+)
+def test_how_far_the_first_ratio_may_lie_from_one(dtype, approxkl, ratio_max, noticed):
+    with pytest.raises(RuntimeError, match=RATIO) if noticed else nullcontext():
+        check_first_ratio(torch.tensor(approxkl), ratio_max, make_config(dtype=dtype))
 
 
 def test_a_reference_that_is_not_the_policy_is_noticed():

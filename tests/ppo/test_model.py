@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from instructgpt.errors import UserError
-from instructgpt.models.load import scalar_head
 from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
 from instructgpt.sft.model import SFTModel
-from tests.ppo.letters import PROMPTS, letter_policy, letter_ppo, make_config
+from tests.ppo import plain
+from tests.ppo.letters import END, PROMPTS, letter_policy, letter_ppo, make_config
 from tests.tiny import byte_tokenizer, tiny_model
 
 
@@ -46,16 +46,9 @@ def test_the_reference_starts_as_the_policy_and_the_critic_as_the_reward_model()
 
 
 def test_only_policy_and_critic_take_gradients():
-    takes = {
-        name: {p.requires_grad for p in network.model.parameters()}
-        for name, network in networks(letter_ppo()).items()
-    }
-    assert takes == {
-        "policy": {True},
-        "critic": {True},
-        "reference": {False},
-        "reward_model": {False},
-    }
+    for name, network in networks(letter_ppo()).items():
+        takes_gradients = name in {"policy", "critic"}
+        assert {p.requires_grad for p in network.model.parameters()} == {takes_gradients}, name
 
 
 def test_no_two_networks_share_memory():
@@ -98,19 +91,37 @@ def foreign() -> PPOModel:
     return PPOModel(letter_policy(), reward)
 
 
-def test_a_reward_model_with_another_vocabulary_reads_text_and_the_end_flag(foreign):
-    trainer = PPOTrainer(foreign, make_config())
-    experience = trainer.make_experience(PROMPTS, list(range(8)))
+def assert_scores(ppo, read):
+    """An episode's score is that of the tokens that `read(prompt, text, finished)` gives."""
+    experience = PPOTrainer(ppo, make_config()).make_experience(PROMPTS, list(range(8)))
     assert 0 < experience.finished_B.sum() < 8
-    reward = foreign.reward_model
     rows = zip(PROMPTS, experience.responses, experience.finished_B, strict=True)
     for row, (prompt, response, finished) in enumerate(rows):
         text = "".join("abcdefg"[token - 1] for token in response if 1 <= token <= 7)
-        tokens = [*reward.tokenizer(prompt + text)["input_ids"], *([256] if finished else [])]
         with torch.no_grad():
-            states_TD = reward.model.base_model(torch.tensor([tokens])).last_hidden_state[0]
-            score = scalar_head(reward.model)(states_TD[-1])[0] - 0.25
+            score = plain.scores(ppo.reward_model, read(prompt, text, finished))[-1]
         torch.testing.assert_close(experience.scores_B[row], score, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reward_model_with_another_vocabulary_reads_text_and_the_end_flag(foreign):
+    tokenizer = byte_tokenizer()
+
+    def read(prompt, text, finished):
+        return [*tokenizer(prompt + text)["input_ids"], *([256] if finished else [])]
+
+    assert_scores(foreign, read)
+
+
+def test_a_reward_model_with_another_template_reads_the_prompt_its_own_way():
+    source = letter_policy(seed=1)
+    reward = RewardModel(SFTModel(source.model, source.tokenizer, template="g{prompt}"))
+    reward.shift = 0.25
+
+    def read(prompt, text, finished):
+        letters = [1 + "abcdefg".index(letter) for letter in "g" + prompt + text]
+        return [*letters, *([END] if finished else [])]
+
+    assert_scores(PPOModel(letter_policy(), reward), read)
 
 
 def test_the_critic_then_starts_from_the_policys_trunk(foreign):

@@ -12,6 +12,7 @@ from instructgpt.data.records import Candidates, Prompt
 from instructgpt.label.task import Task
 from instructgpt.label.text import (
     DEBRIS,
+    FUNCTION_WORDS,
     REFUSAL,
     RUDE_WORDS,
     SLIP,
@@ -87,12 +88,13 @@ def quality(prompt: Prompt | Candidates | Task, answer: str, finished: bool = Tr
 
 
 def overall(criteria: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """The weighted mean, cut by up to half where the task was missed: (1 + task) / 2 · Σ w·c / Σ w.
+    """The weighted mean, halved as far as the task was missed or refused.
 
-    An answer that fails the task (0) stays below 0.5, however warm and complete it is.
+    (1 + min(task, direct)) / 2 · Σ w·c / Σ w: an answer that fails the task (0) stays below 0.5,
+    however warm and complete it is.
     """
     mean = sum(weights[name] * criteria[name] for name in weights) / sum(weights.values())
-    return mean * (1 + criteria["task"]) / 2
+    return mean * (1 + min(criteria["task"], criteria["direct"])) / 2
 
 
 def follows_task(task: Task, answer: str, found: list[str]) -> float:
@@ -100,7 +102,7 @@ def follows_task(task: Task, answer: str, found: list[str]) -> float:
     checks = task.checks
     parts: list[float] = []
     if checks.keywords:  # a soft hint: the list lacks other good words
-        parts.append(1.0 if task.keywords_in(found) else 0.5)
+        parts.append(0.5 + 0.25 * min(2, len(task.keywords_in(found))))
     if checks.items:
         parts.append(nearness(count_items(answer), checks.items, checks.items))
     if checks.addressee:
@@ -139,10 +141,10 @@ def addressed(answer: str, name: str) -> float:
 
 
 def reworded(task: Task, found: list[str], source: list[str]) -> float:
-    """0 for a copy (a shared run of five words, or over half of it in shared runs of three); else
+    """0 for a copy (a shared run of five words, or over half of it in shared runs of four); else
     whether it is about the same: ½ for each keyword or content word of the source, up to 1.
     """
-    if runs(found, 5) & runs(source, 5) or copied_share(found, source, 3) > 0.5:
+    if runs(found, 5) & runs(source, 5) or copied_share(found, source, 4) > 0.5:
         return 0.0
     return min(1.0, len(task.keywords_in(found) | content(found) & content(source)) / 2)
 
@@ -155,29 +157,36 @@ def complete(answer: str, finished: bool) -> float:
 
 
 def clean(task: Task, answer: str, found: list[str]) -> float:
-    """Is it free of repetition, of copies of the prompt, of words that are none, of slips of the
-    pen, and of markup?
+    """Is it free of repetition, of copies of the prompt, of words that are none, of loose heaps of
+    words, of slips of the pen, and of markup?
 
     Three-word runs that come again, words in six-word runs of the prompt beyond a half (but where
-    the answer stands in the prompt), and unknown words beyond a tenth: each costs three times its
-    share. A slip costs 0.2, markup all.
+    the answer stands in the prompt), unknown words beyond a tenth, and what is missing to 15 %
+    function words: each costs three times its share. A slip costs 0.2, markup all.
     """
     if DEBRIS.search(answer):
         return 0.0
     letters = [word for word in found if not word.isdigit()]
-    repeated = 1 - len(runs(letters, 3)) / max(1, len(letters) - 2)
-    copied = 0.0 if task.has_right_answer else copied_share(found, task.words, 6)
+    count = max(1, len(letters))
+    successive = max(1, len(letters) - 2)
     known = vocabulary() | task.stems
-    unknown = sum(stem(word) not in known for word in letters) / max(1, len(letters))
-    faults = max(0.0, repeated) + max(0.0, copied - 0.5) + max(0.0, unknown - 0.1)
+    faults = (
+        1 - len(runs(letters, 3)) / successive if len(letters) > 2 else 0.0,
+        0.0 if task.has_right_answer else copied_share(found, task.words, 6) - 0.5,
+        sum(stem(word) not in known for word in letters) / count - 0.1,
+        0.15 - sum(word in FUNCTION_WORDS for word in letters) / count if count > 5 else 0.0,
+    )
     slips = sum(1 for _ in SLIP.finditer(answer))
-    return max(0.0, 1 - 3 * faults - 0.2 * slips)
+    return max(0.0, 1 - 3 * sum(max(0.0, fault) for fault in faults) - 0.2 * slips)
 
 
 def substance(task: Task, found: list[str]) -> float:
-    """Does it say something: six content words that are new (three where a fact is asked for)?"""
+    """Does it say something: six content words that are new (three where a fact is asked for)
+    and not there for the tone?
+    """
     enough = 3 if task.has_right_answer else 6
-    return min(1.0, len(content(found) - task.given) / enough)
+    said = content(word for word in found if word not in WARM_WORDS)
+    return min(1.0, len(said - task.given) / enough)
 
 
 def on_topic(task: Task, found: list[str]) -> float:

@@ -102,8 +102,13 @@ class Task:
         return content(words(self.text.replace(about, " ") if about else self.text))
 
     def keywords_in(self, found: Iterable[str]) -> set[str]:
-        """The stems of the words that begin with a keyword."""
-        return {stem(word) for word in found if word.startswith(self.checks.keywords)}
+        """The keywords, stemmed, with which a word begins."""
+        found = list(found)
+        return {
+            stem(keyword)
+            for keyword in self.checks.keywords
+            if any(word.startswith(keyword) for word in found)
+        }
 
     @cached_property
     def sentences(self) -> tuple[int, int] | None:

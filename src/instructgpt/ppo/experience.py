@@ -24,7 +24,8 @@ class Experience:
         response_length_B: how many are real (up to and including the end-of-text token, or the
             cut).
         finished_B: whether the answer ended by itself.
-        logprobs_BR: of the sampling policy.
+        logprobs_BR: of the sampling policy, before any update.
+        sampled_logprobs_BR: the same as the sampler saw them, which may run in a lower precision.
         ref_logprobs_BR: of the reference.
         values_BR: V_t, read where token t is predicted, shift subtracted.
         scores_B: r(x, y), any penalty subtracted.
@@ -39,6 +40,7 @@ class Experience:
     response_length_B: Tensor
     finished_B: Tensor
     logprobs_BR: Tensor
+    sampled_logprobs_BR: Tensor
     ref_logprobs_BR: Tensor
     values_BR: Tensor
     scores_B: Tensor
@@ -83,6 +85,7 @@ class Experience:
             "objective/entropy": -self.logprobs_BR.sum(1).mean().item(),
             "objective/length": self.response_length_B.float().mean().item(),
             "objective/eos_rate": self.finished_B.float().mean().item(),
+            "ppo/rollout_gap": (self.logprobs_BR - self.sampled_logprobs_BR).abs().max().item(),
         }
 
 

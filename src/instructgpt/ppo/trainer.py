@@ -110,13 +110,15 @@ class PPOTrainer:
         samples = ppo.policy.sample(
             prompt_ids, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype
         )
-        response_BR, length_B, logprobs_BR, finished_B = pad_samples(samples, ppo.policy.device)
+        response_BR, length_B, sampled_logprobs_BR, finished_B = pad_samples(
+            samples, ppo.policy.device
+        )
         is_response_BR = (
             torch.arange(response_BR.shape[1], device=length_B.device) < length_B[:, None]
         )
 
         own_BR, ref_logprobs_BR, values_BR = self._frozen_passes(prompt_ids, samples)
-        logprobs_BR = logprobs_BR if own_BR is None else own_BR
+        logprobs_BR = sampled_logprobs_BR if own_BR is None else own_BR
         scores_B = self._scores(prompts, prompt_ids, samples)
 
         kl_BR = k1(logprobs_BR, ref_logprobs_BR)
@@ -134,7 +136,8 @@ class PPOTrainer:
         return Experience(
             pad(prompt_ids, torch.long).to(length_B.device), prompt_length_B,
             response_BR, length_B, finished_B,
-            logprobs_BR, ref_logprobs_BR, values_BR, scores_B, kl_BR, advantages_BR, returns_BR,
+            logprobs_BR, sampled_logprobs_BR, ref_logprobs_BR, values_BR, scores_B, kl_BR,
+            advantages_BR, returns_BR,
         )  # fmt: skip
 
     def _frozen_passes(

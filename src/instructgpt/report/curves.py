@@ -150,6 +150,12 @@ CURVES = (
         "The norm of the pretraining gradient over that of PPO.",
     ),
     Curve(
+        "Rollout gap",
+        "largest log-prob difference (nats)",
+        {"ppo/rollout_gap": "sampler against trainer"},
+        "0 where the sampler's log-probs are used; small otherwise.",
+    ),
+    Curve(
         "KL coefficient",
         "β",
         {"objective/kl_coef": "β"},

@@ -262,7 +262,7 @@ def _flow(value: Any) -> str:
         for unicode in (True, False)
     )
     text = next(text for text in texts if yaml.safe_load(text) == value)
-    return text.removesuffix("...\n").strip()
+    return text.removesuffix("...\n").strip("\n")
 
 
 def _scalar(value: Any) -> Any:

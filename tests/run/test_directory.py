@@ -1,0 +1,197 @@
+"""The run directory: one run, one process, one configuration; small files whole or as they were."""
+
+import json
+import os
+
+import pytest
+from pydantic import Field
+
+from instructgpt.errors import UserError
+from instructgpt.run.config import Config, Resolved, resolve
+from instructgpt.run.directory import Run, RunDirectory, file_hash, read_lines, write_atomically
+from tests.files import sentence
+
+
+class Small(Config):
+    out: str = Field(description="where")
+    rate: float = Field(1.0, description="decides a result")
+    threads: int = Field(0, description="does not")
+    resume: str = Field("auto", description="auto or never")
+
+
+@pytest.fixture
+def open_run(tmp_path):
+    """Opens the test's run directory as a stage would."""
+
+    def open_run(stage="sft", **values):
+        config = Small(out=str(tmp_path / "run"), **values)
+        return RunDirectory(config.out, stage, Resolved.of(config))
+
+    return open_run
+
+
+def begin(open_run, data=None, **values):
+    """A run that has logged its first step, and was left."""
+    with open_run(**values) as directory:
+        directory.start({"data": data or {}})
+        directory.append("metrics.jsonl", {"step": 1})
+
+
+def test_the_first_start_writes_config_and_provenance(tmp_path):
+    resolved = resolve(Small, flags={"out": str(tmp_path / "a" / "run"), "rate": "2"})
+    with RunDirectory(tmp_path / "a" / "run", "sft", resolved) as directory:
+        directory.start({"seed": 3, "data": {"x": "hash"}})
+        info = Run(directory.path).info
+    assert (info["stage"], info["status"], info["seed"]) == ("sft", "running", 3)
+    assert info["config"] == {"out": str(directory.path), "rate": 2.0, "threads": 0, "resume": "auto"}
+    assert info["config_sources"]["rate"] == "--rate"
+    assert {"python", "torch", "transformers", "instructgpt"} <= set(info["versions"])
+    assert (directory.path / "config.yaml").read_text() == resolved.to_yaml()
+
+
+def test_done_is_done(open_run):
+    with open_run() as directory:
+        assert not directory.is_done
+        directory.start({})
+        directory.finish()
+    assert open_run().is_done
+    run = Run(directory.path)
+    assert run.info["status"] == "done"
+    assert run.info["finished"] >= run.info["started"]
+    assert (run.metrics, run.evaluation, run.model_path) == ([], {}, directory.path / "model")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt(), "interrupted"), (ValueError(), "failed")]
+)
+def test_an_error_on_the_way_is_the_status(error, status, open_run, tmp_path):
+    with pytest.raises(type(error)), open_run() as directory:
+        directory.start({})
+        raise error
+    assert Run(directory.path).info["status"] == status
+    assert not open_run().is_done
+
+
+def test_an_error_before_the_start_leaves_no_trace(open_run, tmp_path):
+    with pytest.raises(ValueError, match="bad"), open_run():
+        raise ValueError("bad")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_other_settings_are_refused_with_both_values(open_run):
+    begin(open_run)
+    with pytest.raises(UserError, match=r"other settings: rate \(1.0 -> 2.0\)") as raised:
+        open_run(rate=2.0)
+    sentence(raised)
+    open_run(threads=4).close()  # decides no result
+
+
+def test_another_stage_and_never_are_refused(open_run):
+    begin(open_run)
+    with pytest.raises(UserError, match="holds a run of 'sft', not of 'ppo'") as raised:
+        open_run("ppo")
+    sentence(raised)
+    with pytest.raises(UserError, match="already holds a run and --resume is 'never'") as raised:
+        open_run(resume="never")
+    sentence(raised)
+
+
+def test_changed_data_is_refused(open_run):
+    begin(open_run, {"a.jsonl": "1", "b.jsonl": "2"})
+    with open_run() as directory, pytest.raises(UserError, match=r"^b\.jsonl has changed") as raised:
+        directory.start({"data": {"a.jsonl": "1", "b.jsonl": "3"}})
+    sentence(raised)
+    assert Run(directory.path).info["data"]["b.jsonl"] == "2"
+    with open_run() as directory:
+        directory.start({"data": {"a.jsonl": "1", "b.jsonl": "2"}})
+
+
+def test_before_the_first_result_everything_may_be_mended(open_run):
+    """A bad line in the data stops a run that has begun; its remedies must not be refused."""
+    with pytest.raises(UserError), open_run() as directory:
+        directory.start({"data": {"a.jsonl": "1"}})
+        raise UserError("a.jsonl line 7: not valid JSON; mend it, or pass --on_error skip")
+    with open_run(rate=2.0) as directory:
+        directory.start({"data": {"a.jsonl": "2"}})
+        directory.append("metrics.jsonl", {"step": 1})
+    info = Run(directory.path).info
+    assert (info["config"]["rate"], info["data"], info["status"]) == (2.0, {"a.jsonl": "2"}, "running")
+    with pytest.raises(UserError, match="other settings"):
+        open_run()
+
+
+def test_one_process_at_a_time(open_run):
+    first = open_run()
+    with pytest.raises(UserError, match="another process is writing this run") as raised:
+        open_run()
+    sentence(raised)
+    first.close()
+    open_run().close()
+
+
+def test_run_json_that_cannot_be_read(open_run, tmp_path):
+    begin(open_run)
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run\.json: cannot be read as JSON") as raised:
+        open_run()
+    sentence(raised)
+    (tmp_path / "run" / "run.json").unlink()
+    open_run().close()  # the lock was given back
+
+
+def test_lines_after_the_checkpoint_are_cut(open_run, tmp_path):
+    with open_run() as directory:
+        for step in (1, 2, 3):
+            for name in ("metrics.jsonl", "samples.jsonl", "timings.jsonl"):
+                directory.append(name, {"step": step, "text": "é\n\u2028", "value": 0.1 + 0.2})
+        directory.sync()
+    lines = (tmp_path / "run" / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    with open_run() as directory:
+        directory.cut_back(2)
+    for name, kept in (("metrics.jsonl", 2), ("samples.jsonl", 2), ("timings.jsonl", 3)):
+        assert (tmp_path / "run" / name).read_bytes() == b"".join(lines[:kept])
+
+
+def test_reading_lines(tmp_path):
+    path = tmp_path / "lines.jsonl"
+    assert read_lines(path) == []
+    path.write_bytes(b'{"a": 1}\n\n{"a": 2}\n{"a": "\xc3')
+    assert read_lines(path) == [{"a": 1}, {"a": 2}]
+    path.write_bytes(b'{"a": 1}\n{"a": \n{"a": 2}\n')
+    with pytest.raises(UserError, match=r"lines\.jsonl line 2: not valid JSON") as raised:
+        read_lines(path)
+    sentence(raised)
+
+
+def test_writing_atomically(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(UserError, match=r"a\.json: cannot be written \(No space left") as raised:
+        write_atomically(path, "new")
+    sentence(raised)
+    assert path.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_line_that_cannot_be_written_is_one_sentence(open_run):
+    with open_run() as directory:
+        (directory.path / "metrics.jsonl").mkdir()
+        with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be written") as raised:
+            directory.append("metrics.jsonl", {"step": 1})
+    sentence(raised)
+
+
+def test_the_hash_is_sha256(tmp_path):
+    (tmp_path / "abc").write_text("abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    assert file_hash(tmp_path / "abc") == known
+
+
+def test_the_evaluation_is_read(tmp_path):
+    (tmp_path / "evaluation.json").write_text(json.dumps({"shift": 1.5}))
+    assert Run(tmp_path).evaluation == {"shift": 1.5}

@@ -1,0 +1,80 @@
+"""Hardware choices: made once, kept, and never a faster product that is a worse one."""
+
+import itertools
+
+import pytest
+import torch
+
+from instructgpt.errors import UserError
+from instructgpt.run import tuning
+from instructgpt.run.tuning import choose, faster_matmul
+from tests.files import sentence
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    """The choices are global to the process."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)
+
+
+def test_the_first_start_decides(monkeypatch):
+    monkeypatch.setattr(tuning, "faster_matmul", lambda: "medium")
+    assert choose(2, None, "run") == {"threads": 2, "matmul": "medium"}
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (2, "medium")
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_later_start_takes_it_over(monkeypatch):
+    monkeypatch.setattr(tuning, "faster_matmul", lambda: pytest.fail("measured again"))
+    kept = {"threads": 2, "matmul": "highest"}
+    for threads in (0, 2):
+        assert choose(threads, kept, "run") == kept
+        assert torch.get_num_threads() == 2
+    with pytest.raises(UserError, match="run was started with 2 threads") as raised:
+        choose(1, kept, "run")
+    sentence(raised)
+
+
+def test_all_cores_unless_told(monkeypatch):
+    monkeypatch.setattr(tuning, "faster_matmul", lambda: "highest")
+    monkeypatch.setattr(tuning, "available_cores", lambda: 3)
+    assert choose(0, None, "run")["threads"] == 3
+
+
+@pytest.mark.parametrize(
+    ("highest", "medium", "chosen"),
+    [(2.0, 1.0, "medium"), (1.2, 1.0, "highest"), (1.0, 1.0, "highest"), (1.0, 2.0, "highest")],
+)
+def test_the_faster_backend_is_taken_where_it_is_much_faster(highest, medium, chosen, monkeypatch):
+    durations = itertools.cycle([highest, medium])
+    clock, inside = [0.0], itertools.cycle([True, False])
+
+    def perf_counter():
+        if not next(inside):
+            clock[0] += next(durations)
+        return clock[0]
+
+    monkeypatch.setattr(tuning.time, "perf_counter", perf_counter)
+    before = torch.get_float32_matmul_precision()
+    assert faster_matmul() == chosen
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_product_in_bfloat16_is_not_taken_for_float32(monkeypatch):
+    """Its error is a thousand times float32's."""
+    clock = itertools.cycle([0.0, 2.0, 0.0, 1.0])
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(clock))
+    assert faster_matmul() == "medium"
+    real = torch.Tensor.__matmul__
+
+    def rounded(a, b):
+        if a.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
+            return real(a.bfloat16(), b.bfloat16()).float()
+        return real(a, b)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    clock = itertools.cycle([0.0, 2.0, 0.0, 1.0])
+    assert faster_matmul() == "highest"
