@@ -1,4 +1,4 @@
-"""Miniature runs of the three stages with everything switched on that has a state, and what they leave behind."""
+"""Miniature runs of the three stages, with everything switched on that has a state."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -151,7 +151,13 @@ def one_backend() -> Iterator[None]:
         yield
 
 
-RESULTS = ("metrics.jsonl", "samples.jsonl", "evaluation.json", "candidates.jsonl")
+RESULTS = (
+    "metrics.jsonl",
+    "samples.jsonl",
+    "evaluation.json",
+    "candidates.jsonl",
+    "rankings.jsonl",
+)
 MODELS = ("model", "model-ema", "critic")
 
 

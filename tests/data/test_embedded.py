@@ -13,6 +13,7 @@ from instructgpt.data.embedded import (
     prose_path,
 )
 from instructgpt.data.records import Demonstration, Prompt
+from instructgpt.label.text import count_items, names
 
 USE_CASES = {
     "generation": 130,
@@ -55,31 +56,6 @@ def runs(text: str, length: int = 5) -> set[tuple[str, ...]]:
     """All runs of `length` successive words."""
     found = words(text)
     return {tuple(found[i : i + length]) for i in range(len(found) - length + 1)}
-
-
-def names(text: str, phrase: str) -> bool:
-    """Whether `phrase` occurs in `text` as whole words, in any case."""
-    return bool(re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE))
-
-
-def count_items(answer: str) -> int:
-    """How many items an answer lists.
-
-    In this order: numbered or bulleted items; else, after the first colon if there is one, lines;
-    else sentences; else the parts between commas and semicolons; else the parts around "and"/"or".
-    """
-    marked = re.findall(r"(?:^|\s)\d+[.)]\s|^\s*[-*]\s", answer, re.MULTILINE)
-    if len(marked) > 1:
-        return len(marked)
-    body = answer.split(":", 1)[-1].strip()
-    lines = [line for line in body.splitlines() if line.strip()]
-    if len(lines) > 1:
-        return len(lines)
-    sentences = re.split(r"(?<=[.!?])\s+", body)
-    if len(sentences) > 1:
-        return len(sentences)
-    parts = [part for part in re.split(r"[,;]\s*(?:(?:and|or)\s+)?", body) if part.strip(" .!?")]
-    return len(parts) if len(parts) > 1 else len(re.split(r"\s(?:and|or)\s", body))
 
 
 def demonstrations_with(check: str) -> list:

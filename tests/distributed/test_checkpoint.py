@@ -201,7 +201,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_harms_nothing(mounted):
 
 
 def test_a_full_disk_before_the_first_checkpoint(mounted):
-    with pytest.raises(UserError, match="disk is full.* no checkpoint was written yet") as raised:
+    with pytest.raises(UserError, match=r"disk is full.* no checkpoint was written yet") as raised:
         save(mounted("size=64k"), 1, weight=torch.zeros(100_000))
     sentence(raised)
 

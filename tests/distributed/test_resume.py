@@ -1,6 +1,7 @@
-"""Exact resume: a run that was stopped anywhere and started again ends with the bytes of one that was not.
+"""Exact resume: stopped anywhere and started again, a run ends with the bytes of one that was not.
 
-Steps are killed in process by an exception that nothing expects; `test_stories.py` kills real processes.
+Steps are killed in process by an exception that nothing expects; `test_stories.py` kills real
+processes.
 """
 
 import copy
@@ -99,7 +100,7 @@ def test_back_to_an_earlier_checkpoint_that_was_named(stage, settings, straight,
     assert differing(tmp_path, straight[stage]) == []
 
 
-# What would be lost if an ingredient of the state were forgotten; the comparison above must notice each.
+# If an ingredient of the state were forgotten, the comparison above must notice.
 
 
 def forget_moments(state, before):

@@ -61,7 +61,9 @@ def test_a_restored_state_has_the_same_future(already):
     train(state, 5)
     train(other, 5)
     assert_equal(other.to_tensors(), state.to_tensors())
-    assert not torch.equal(state.to_tensors()["weight.policy.0.weight"], saved["weight.policy.0.weight"])
+    assert not torch.equal(
+        state.to_tensors()["weight.policy.0.weight"], saved["weight.policy.0.weight"]
+    )
 
 
 def test_it_restores_in_place():
@@ -109,5 +111,9 @@ def test_everything_is_there_by_name():
         "weight.critic.bias",
         "average.policy.0.weight",
         *(f"{key}.policy.0.weight" for key in ("step", "exp_avg", "exp_avg_sq")),
-        *(f"{key}.critic.{name}" for key in ("step", "exp_avg", "exp_avg_sq") for name in ("weight", "bias")),
+        *(
+            f"{key}.critic.{name}"
+            for key in ("step", "exp_avg", "exp_avg_sq")
+            for name in ("weight", "bias")
+        ),
     }

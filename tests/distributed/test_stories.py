@@ -1,4 +1,4 @@
-"""Real processes, really killed: the same command again ends with the bytes of an undisturbed run."""
+"""Real processes, really killed: the same command ends with the bytes of an undisturbed run."""
 
 import os
 import random
@@ -36,8 +36,15 @@ LONGER = {
 def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     made = write_inputs(folder)
-    prompts = write_rows(folder / "many.jsonl", [{"prompt": "abcdefg"[i % 7] * (1 + i % 5)} for i in range(100)])
-    made["sample"] = {"model": made["sft"]["model"], "data": prompts, "max_new_tokens": 24, "rollout_slots": 8}
+    prompts = write_rows(
+        folder / "many.jsonl", [{"prompt": "abcdefg"[i % 7] * (1 + i % 5)} for i in range(100)]
+    )
+    made["sample"] = {
+        "model": made["sft"]["model"],
+        "data": prompts,
+        "max_new_tokens": 24,
+        "rollout_slots": 8,
+    }
     return {stage: made[stage] | LONGER[stage] for stage in LONGER}
 
 

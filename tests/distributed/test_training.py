@@ -1,4 +1,4 @@
-"""`TrainingRun` around a stage: signals, locks, disks, damaged checkpoints, and what `run.json` says."""
+"""`TrainingRun` around a stage: signals, locks, disks, damaged checkpoints, the run's status."""
 
 import json
 import os
@@ -169,12 +169,14 @@ def test_lines_cut_short_by_a_crash_are_written_again(sft, straight, tmp_path):
         path.write_bytes(path.read_bytes() + '{"step": 6, "text": "é'.encode()[:-1])
     run = sft(save_every=2)
     assert differing(run.dir, straight) == []
-    steps = [json.loads(line)["step"] for line in (run.dir / "timings.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"] for line in (run.dir / "timings.jsonl").read_text().splitlines()
+    ]
     assert steps == [1, 2, 3, 4, 5, 5, 6]
 
 
 def test_a_named_checkpoint_must_be_one(sft, tmp_path):
-    with pytest.raises(UserError, match="--resume: .*nowhere") as raised:
+    with pytest.raises(UserError, match=r"--resume: .*nowhere") as raised:
         sft(resume=str(tmp_path / "nowhere"))
     sentence(raised)
 
@@ -231,6 +233,6 @@ def test_a_disk_that_fills_up_costs_nothing(room, sft, straight, mounted, monkey
 def test_places_that_cannot_be_written(sft, mounted, tmp_path):
     (tmp_path / "file").write_text("in the way")
     for out in ("file", "file/below", mounted("ro")):
-        with pytest.raises(UserError, match="cannot be written .* choose another --out") as raised:
+        with pytest.raises(UserError, match=r"cannot be written .* --out") as raised:
             sft(out=out)
         sentence(raised)

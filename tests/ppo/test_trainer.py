@@ -52,8 +52,8 @@ def test_without_ptx_the_gradient_is_ppos_alone():
 
 @pytest.mark.parametrize("clip", [0.2, 0.02])
 def test_a_later_update_is_clipped_and_reported(clip):
-    options = {"num_mini_batches": 1, "num_ppo_epochs": 2, "learning_rate": 1e-2}
-    config = make_config(cliprange=clip, max_grad_norm=1e9, **options)
+    options = {"num_mini_batches": 1, "num_ppo_epochs": 2, "micro_batch_tokens": 1}
+    config = make_config(cliprange=clip, learning_rate=1e-2, max_grad_norm=1e9, **options)
     trainer = PPOTrainer(letter_ppo(), config)
     trainer.collect(PROMPTS)
     batch, policy = trainer.experience, trainer.ppo.policy.model

@@ -1,4 +1,4 @@
-"""Layered configuration: the order of the layers, the source of every value, and what is refused in words."""
+"""Layered configuration: the order of layers, the source of every value, what is refused."""
 
 from typing import Any, Literal, get_args, get_origin
 
@@ -108,14 +108,23 @@ def test_later_layers_win_and_every_value_has_its_source(write, presets):
 
 
 def test_what_yaml_spells_becomes_the_type(write):
-    file = write("out: a\nrate: 1e-5\ncount: '7'\nclip: null\nswitch: yes\nkind: none\ndata: [x, y]\n")
+    file = write(
+        "out: a\nrate: 1e-5\ncount: '7'\nclip: null\nswitch: yes\nkind: none\ndata: [x, y]\n"
+    )
     config = read(file).config
     assert (config.rate, config.count, config.clip, config.switch) == (1e-5, 7, None, True)
     assert (config.kind, config.data) == ("none", ("x", "y"))
 
 
 def test_what_flags_spell_becomes_the_type():
-    flags = {"rate": "1e-5", "count": "7", "clip": "null", "switch": True, "kind": "none", "data": ["x"]}
+    flags = {
+        "rate": "1e-5",
+        "count": "7",
+        "clip": "null",
+        "switch": True,
+        "kind": "none",
+        "data": ["x"],
+    }
     config = read(out="a", **flags).config
     assert (config.rate, config.count, config.clip, config.switch) == (1e-5, 7, None, True)
     assert (config.kind, config.data) == ("none", ("x",))  # `--report_to none` is the word
@@ -124,7 +133,10 @@ def test_what_flags_spell_becomes_the_type():
 def test_an_unknown_key_names_the_file_and_the_nearest(write):
     file = write("out: a\ncuont: 4\n")
     assert refused(file) == f"{file}: unknown key 'cuont' (did you mean 'count'?)"
-    assert refused(out="a", kinds="b") == "the command line: unknown key 'kinds' (did you mean 'kind'?)"
+    assert (
+        refused(out="a", kinds="b")
+        == "the command line: unknown key 'kinds' (did you mean 'kind'?)"
+    )
     assert refused(write("zzz: 4\n")).endswith("unknown key 'zzz'")
     assert refused(write("17: 4\n")).endswith("unknown key '17'")
 
@@ -152,7 +164,10 @@ def test_a_missing_key_says_how_to_give_it():
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("out: a\n  count: 3\n", " line 2: mapping values are not allowed here; mend the YAML there"),
+        (
+            "out: a\n  count: 3\n",
+            " line 2: mapping values are not allowed here; mend the YAML there",
+        ),
         ("out: [a\n", " line 2: "),
         ("out: a\ncount: @3\n", " line 2: "),
         ("- out\n", ": a configuration is 'key: value' lines, this file holds none"),
@@ -166,14 +181,19 @@ def test_a_file_that_is_no_configuration(text, complaint, write):
 
 
 def test_a_file_that_cannot_be_read(write, tmp_path):
-    assert refused(tmp_path / "no.yaml") == f"{tmp_path}/no.yaml: no such file; check the path of the configuration"
+    assert (
+        refused(tmp_path / "no.yaml")
+        == f"{tmp_path}/no.yaml: no such file; check the path of the configuration"
+    )
     assert "cannot be read" in refused(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"out: caf\xe9\n")
     assert "cannot be read" in refused(tmp_path / "latin.yaml")
 
 
 def test_an_unknown_preset_names_all_and_the_nearest():
-    with pytest.raises(UserError, match=r"no preset 'tinny' \(did you mean 'tiny'\?\); the presets are .*tiny"):
+    with pytest.raises(
+        UserError, match=r"no preset 'tinny' \(did you mean 'tiny'\?\); the presets are .*tiny"
+    ):
         resolve(Small, presets=["tinny"])
 
 
@@ -181,9 +201,13 @@ def test_sections(write):
     file = write("sft: {out: s}\nppo: {out: p, count: 9}\ncommon: {count: 5}\n")
     sft, ppo = (resolve(Small, files=[file], stage=stage).config for stage in ("sft", "ppo"))
     assert ((sft.out, sft.count), (ppo.out, ppo.count)) == (("s", 5), ("p", 9))
-    assert refused(file, stage="reward") == f"{file}: has no section 'reward:', only common, ppo, sft"
+    assert (
+        refused(file, stage="reward") == f"{file}: has no section 'reward:', only common, ppo, sft"
+    )
     mixed = write("sft: {out: s}\nrewrad: {out: p}\n")
-    assert "unknown key 'rewrad' beside the sections sft (did you mean 'reward'?)" in refused(mixed, stage="sft")
+    assert "unknown key 'rewrad' beside the sections sft (did you mean 'reward'?)" in refused(
+        mixed, stage="sft"
+    )
     assert "unknown key 'cuont'" in refused(write("sft: {out: s, cuont: 1}\n"), stage="sft")
 
 
@@ -197,7 +221,10 @@ def test_a_configuration_is_frozen_and_known_by_its_sources():
     resolved = Resolved.of(Small(out="a", count=3))
     with pytest.raises(ValueError, match="frozen"):
         resolved.config.count = 4
-    assert resolved.sources == dict.fromkeys(Small.model_fields, "default") | {"out": "Python", "count": "Python"}
+    assert resolved.sources == dict.fromkeys(Small.model_fields, "default") | {
+        "out": "Python",
+        "count": "Python",
+    }
 
 
 def test_nearest():

@@ -37,13 +37,25 @@ def begin(open_run, data=None, **values):
         directory.append("metrics.jsonl", {"step": 1})
 
 
+def begin_and_raise(open_run, error, data=None):
+    """A run that fails before its first result."""
+    with open_run() as directory:
+        directory.start({"data": data or {}})
+        raise error
+
+
 def test_the_first_start_writes_config_and_provenance(tmp_path):
     resolved = resolve(Small, flags={"out": str(tmp_path / "a" / "run"), "rate": "2"})
     with RunDirectory(tmp_path / "a" / "run", "sft", resolved) as directory:
         directory.start({"seed": 3, "data": {"x": "hash"}})
         info = Run(directory.path).info
     assert (info["stage"], info["status"], info["seed"]) == ("sft", "running", 3)
-    assert info["config"] == {"out": str(directory.path), "rate": 2.0, "threads": 0, "resume": "auto"}
+    assert info["config"] == {
+        "out": str(directory.path),
+        "rate": 2.0,
+        "threads": 0,
+        "resume": "auto",
+    }
     assert info["config_sources"]["rate"] == "--rate"
     assert {"python", "torch", "transformers", "instructgpt"} <= set(info["versions"])
     assert (directory.path / "config.yaml").read_text() == resolved.to_yaml()
@@ -54,7 +66,8 @@ def test_done_is_done(open_run):
         assert not directory.is_done
         directory.start({})
         directory.finish()
-    assert open_run().is_done
+    with open_run() as again:
+        assert again.is_done
     run = Run(directory.path)
     assert run.info["status"] == "done"
     assert run.info["finished"] >= run.info["started"]
@@ -65,11 +78,11 @@ def test_done_is_done(open_run):
     ("error", "status"), [(KeyboardInterrupt(), "interrupted"), (ValueError(), "failed")]
 )
 def test_an_error_on_the_way_is_the_status(error, status, open_run, tmp_path):
-    with pytest.raises(type(error)), open_run() as directory:
-        directory.start({})
-        raise error
-    assert Run(directory.path).info["status"] == status
-    assert not open_run().is_done
+    with pytest.raises(type(error)):
+        begin_and_raise(open_run, error)
+    assert Run(tmp_path / "run").info["status"] == status
+    with open_run() as again:
+        assert not again.is_done
 
 
 def test_an_error_before_the_start_leaves_no_trace(open_run, tmp_path):
@@ -98,7 +111,10 @@ def test_another_stage_and_never_are_refused(open_run):
 
 def test_changed_data_is_refused(open_run):
     begin(open_run, {"a.jsonl": "1", "b.jsonl": "2"})
-    with open_run() as directory, pytest.raises(UserError, match=r"^b\.jsonl has changed") as raised:
+    with (
+        open_run() as directory,
+        pytest.raises(UserError, match=r"^b\.jsonl has changed") as raised,
+    ):
         directory.start({"data": {"a.jsonl": "1", "b.jsonl": "3"}})
     sentence(raised)
     assert Run(directory.path).info["data"]["b.jsonl"] == "2"
@@ -108,14 +124,17 @@ def test_changed_data_is_refused(open_run):
 
 def test_before_the_first_result_everything_may_be_mended(open_run):
     """A bad line in the data stops a run that has begun; its remedies must not be refused."""
-    with pytest.raises(UserError), open_run() as directory:
-        directory.start({"data": {"a.jsonl": "1"}})
-        raise UserError("a.jsonl line 7: not valid JSON; mend it, or pass --on_error skip")
+    with pytest.raises(UserError):
+        begin_and_raise(open_run, UserError("a.jsonl line 7: not valid JSON"), {"a.jsonl": "1"})
     with open_run(rate=2.0) as directory:
         directory.start({"data": {"a.jsonl": "2"}})
         directory.append("metrics.jsonl", {"step": 1})
     info = Run(directory.path).info
-    assert (info["config"]["rate"], info["data"], info["status"]) == (2.0, {"a.jsonl": "2"}, "running")
+    assert (info["config"]["rate"], info["data"], info["status"]) == (
+        2.0,
+        {"a.jsonl": "2"},
+        "running",
+    )
     with pytest.raises(UserError, match="other settings"):
         open_run()
 

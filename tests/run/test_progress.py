@@ -41,7 +41,13 @@ def test_a_line_every_ten_seconds_and_at_the_end(clock, capsys):
             bar.advance(done, {"loss": 2.34567})
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "sft: 11/50, 39 s left  loss 2.346"
-    assert [line.split(",")[0].split()[1] for line in lines] == ["11/50", "22/50", "33/50", "44/50", "50/50"]
+    assert [line.split(",")[0].split()[1] for line in lines] == [
+        "11/50",
+        "22/50",
+        "33/50",
+        "44/50",
+        "50/50",
+    ]
     assert lines[-1] == "sft: 50/50  loss 2.346"
 
 

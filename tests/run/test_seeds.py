@@ -29,7 +29,10 @@ def test_permutations_are_pinned():
 def test_torch_is_seeded():
     seed_torch(0, "sft/dropout", 0, 0)
     first = torch.rand(3)
-    assert torch.equal(first, torch.rand(3, generator=torch.Generator().manual_seed(derive(0, "sft/dropout", 0, 0))))
+    assert torch.equal(
+        first,
+        torch.rand(3, generator=torch.Generator().manual_seed(derive(0, "sft/dropout", 0, 0))),
+    )
     seed_torch(0, "sft/dropout", 0, 1)
     assert not torch.equal(first, torch.rand(3))
 
@@ -42,5 +45,10 @@ def test_a_permutation_takes_everything_once(count, seed, counters):
 
 
 def test_streams_and_counters_do_not_meet():
-    uses = [(seed, stream, *rest) for seed in (0, 1, 11) for stream in ("a", "b") for rest in ((), (1,), (1, 1), (11,))]
+    uses = [
+        (seed, stream, *rest)
+        for seed in (0, 1, 11)
+        for stream in ("a", "b")
+        for rest in ((), (1,), (1, 1), (11,))
+    ]
     assert len({derive(*use) for use in uses}) == len(uses)

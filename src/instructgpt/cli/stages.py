@@ -34,9 +34,9 @@ def sft(
     flags: Annotated[SFTFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 1: fine-tune a model on demonstrations (appendix C.1; --preset ppo-init for C.3)."""
-    from instructgpt.sft.stage import train
-
     if resolved := load(SFTConfig, "sft", configs, layers, flags):
+        from instructgpt.sft.stage import train
+
         train(resolved)
 
 
@@ -46,9 +46,9 @@ def reward(
     flags: Annotated[RewardFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 2: train a reward model on rankings (eq. 1; appendix C.2)."""
-    from instructgpt.reward.stage import train
-
     if resolved := load(RewardConfig, "reward", configs, layers, flags):
+        from instructgpt.reward.stage import train
+
         train(resolved)
 
 
@@ -58,9 +58,9 @@ def ppo(
     flags: Annotated[PPOFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 3: optimize a policy against a reward model (eq. 2; appendix C.4)."""
-    from instructgpt.ppo.stage import train
-
     if resolved := load(PPOConfig, "ppo", configs, layers, flags):
+        from instructgpt.ppo.stage import train
+
         train(resolved)
 
 
@@ -70,9 +70,9 @@ def sample(
     flags: Annotated[SampleFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Sample K answers per prompt for the labelers to rank; they go to OUT/candidates.jsonl."""
-    from instructgpt.pipeline.sample import sample as run
-
     if resolved := load(SampleConfig, "sample", configs, layers, flags):
+        from instructgpt.pipeline.sample import sample as run
+
         run(resolved)
 
 
@@ -86,11 +86,12 @@ def compare(
 ) -> None:
     """How often policy A is preferred to policy B, with a 95 % interval clustered by prompt."""
     from instructgpt.cli.use import print_json
-    from instructgpt.evaluation.stage import compare_policies
 
     both = {key: value for key, value in (("a", a), ("b", b)) if value is not None}
     flags = CompareFlags(**{**given(flags), **both})
     if resolved := load(CompareConfig, "evaluate", configs, layers, flags):
+        from instructgpt.evaluation.stage import compare_policies
+
         run = compare_policies(resolved)
         if json:
             print_json({key: value for key, value in run.evaluation.items() if key != "pairs"})

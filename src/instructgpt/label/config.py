@@ -10,7 +10,7 @@ NOISE = 0.16
 """Standard deviation of a judgement on the rubric's scale 0..1, calibrated so that two training
 labelers agree on 73 % of pairs (docs/simulated-labelers.md; the paper's: 72.6 %, section 3.4).
 """
-TASTE = 0.8
+TASTE = 0.6
 """Standard deviation of the logarithm of a labeler's weights."""
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from instructgpt.data.records import Candidates, Prompt
 from instructgpt.label.task import Task
 from instructgpt.label.text import (
+    DANGLING_WORDS,
     DEBRIS,
     FUNCTION_WORDS,
     REFUSAL,
@@ -68,9 +69,10 @@ def quality(prompt: Prompt | Candidates | Task, answer: str, finished: bool = Tr
     >>> checks = {"items": 2, "keywords": ["trout", "carp"]}
     >>> fish = Prompt.model_validate({"prompt": "Name two fish.", "checks": checks})
     >>> [quality(fish, a).task for a in ("Trout and carp swim there.", "Trout swim.", "Bread!")]
-    [1.0, 0.5, 0.25]
+    [1.0, 0.375, 0.25]
     """
     task = prompt if isinstance(prompt, Task) else Task.of(prompt)
+    answer = answer.translate({ord("’"): "'", ord("“"): '"', ord("”"): '"'})
     found = words(answer)
     if not found:
         return Quality(*[0.0] * len(Quality._fields))
@@ -152,8 +154,10 @@ def reworded(task: Task, found: list[str], source: list[str]) -> float:
 def complete(answer: str, finished: bool) -> float:
     """Did it end by itself (½), and where a sentence or an item of a list ends (½)?"""
     last = answer.rstrip("\"')* \n").splitlines()[-1]
-    ends = last.endswith((".", "!", "?")) and len(words(sentences(last)[-1])) > 1
-    return 0.5 * finished + 0.5 * (ends or is_item(last))
+    dangles = words(answer)[-1] in DANGLING_WORDS
+    return 0.5 * finished + 0.5 * (
+        not dangles and (last.endswith((".", "!", "?")) or is_item(last))
+    )
 
 
 def clean(task: Task, answer: str, found: list[str]) -> float:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from instructgpt.data.records import Candidates, Prompt
 from instructgpt.data.text import plain_text
 from instructgpt.errors import UserError
-from instructgpt.label.text import content, stem, words
+from instructgpt.label.text import REQUEST_WORDS, content, stem, words
 
 NUMBERS = {"in a": 1, "one": 1, "two": 2, "three": 3}
 SENTENCES = re.compile(
@@ -89,7 +89,7 @@ class Task:
     @cached_property
     def subject(self) -> set[str]:
         """The stems of the words that say what the prompt is about."""
-        return content(self.words)
+        return content(word for word in self.words if word not in REQUEST_WORDS)
 
     @cached_property
     def given(self) -> set[str]:

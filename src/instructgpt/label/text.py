@@ -1,4 +1,4 @@
-"""What the rubric and the audit read off a text: words, runs of words, items, sentences, and two
+"""What the rubric and the audit read off a text: words, runs of words, items, sentences; and short
 word lists of our own.
 """
 
@@ -50,9 +50,11 @@ RUDE_WORDS = frozenset(
 )
 
 
+DANGLING_WORDS = frozenset("a an and because but my of or our than the their your".split())
+"""Words that end no sentence."""
+
 GREETING = re.compile(
-    r"dear|hi|hello|hey|good (?:morning|afternoon|evening)|thank you|thanks|welcome|to|sorry|"
-    r"congratulations",
+    r"(?:dear|hi|hello|hey|good (?:morning|afternoon|evening)|thank you|thanks|congratulations)\b",
     re.I,
 )
 
@@ -77,8 +79,6 @@ REFUSAL = re.compile(
     r"\bi(?:'m| am)? ?(?:can't|cannot|can not|won't|will not|unable to|not able to) (?:\w+ )?"
     r"(?:help|assist|provide|answer|fulfill|comply|write|create|generate|access|browse|engage|"
     r"discuss|do that|complete)\b|"
-    r"\bi(?:'m| am) (?:sorry|afraid),? (?:but )?i (?:can't|cannot|am unable|am not able|don't have|"
-    r"do not have)\b|"
     r"\bi (?:don't|do not) have (?:access|personal|the ability|feelings|real-time)",
     re.I,
 )
@@ -120,13 +120,14 @@ def names(text: str, phrase: str) -> bool:
 
 def greets(text: str, name: str) -> bool:
     """Whether a line of `text` (or a quotation in it) opens by addressing `name`: after a greeting,
-    or set off by commas and the like with at most two words in front.
+    or set off by commas and the like, after another comma or with at most two words in front.
     """
-    before = r"(?:^|[:\"])\W*([^!?:\n]{0,30}?)"
-    for found in re.finditer(rf"{before}\b{re.escape(name)}\b(?: and \w+)?(.?)", text, re.I | re.M):
+    called = rf"\b(?:(?:mr|mrs|ms|dr)\.? )?{re.escape(name)}\b(?: and \w+)?(.?)"
+    for found in re.finditer(r"(?:^|[:\"])\W*([^!?:\n]{0,30}?)" + called, text, re.I | re.M):
         first, mark = found.groups()
         is_greeted = "," not in first and GREETING.match(first)
-        if is_greeted or (len(first.split()) <= 2 and mark in {",", "!", ":", ".", "-", ""}):
+        is_alone = len(first.split()) <= 2 or first.endswith(", ")
+        if is_greeted or (is_alone and mark in {",", "!", ":", ".", "-", ""}):
             return True
     return False
 

@@ -92,20 +92,17 @@ def _comparisons(
         held_out = _read(config, reward, config.eval_data)
     else:
         training, held_out = split_by_prompt(training, config.eval_fraction, seed=config.seed)
-    tied = [c for c in training if not c.has_pair]
-    if config.ties == "drop" and tied:
-        training = [c for c in training if c.has_pair]
-        say(
-            f"{len(tied)} prompts whose answers are all tied teach nothing and are left out "
-            f"(ties: drop)"
-        )
-    if not training:
+    telling = [c for c in training if c.has_pair or config.ties == "half"]
+    if not telling:
         raise UserError(
             f"{', '.join(config.data)}: all answers of every prompt are tied, so there is no pair "
-            f"to learn from; "
-            "rank them, or pass --ties half"
+            "to learn from; rank them, or pass --ties half"
         )
-    return training, held_out
+    if tied := len(training) - len(telling):
+        say(
+            f"{tied} prompts whose answers are all tied teach nothing and are left out (ties: drop)"
+        )
+    return telling, held_out
 
 
 def _read(config: RewardConfig, reward: RewardModel, paths: Sequence[str]) -> list[Comparison]:

@@ -23,8 +23,6 @@ from instructgpt.run.progress import say
 PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
 STREAMS = ("metrics.jsonl", "samples.jsonl")
 """Files whose lines carry a step and are cut back to the checkpoint on resume."""
-BEGUN = ("config.yaml", "run.json")
-"""What a run writes before its first result."""
 
 
 @dataclass(frozen=True)
@@ -192,18 +190,14 @@ class RunDirectory:
             ) from None
 
     def _refuse_another_run(self) -> None:
-        if not self.info:
+        if not (self.info and self._has_results()):  # a mended data file or setting mixes nothing
+            self.info = {key: self.info[key] for key in self.info if key == "tuning"}
             return
         if self.info.get("stage") != self.stage:
             raise UserError(
                 f"{self.path} holds a run of '{self.info.get('stage')}', not of '{self.stage}'; "
                 f"choose another --out"
             )
-        if not self.is_done and all(
-            path.name in BEGUN or path.name.startswith(".") for path in self.path.iterdir()
-        ):
-            # Stopped before its first result: a mended data file or setting mixes nothing.
-            self.info = {key: self.info[key] for key in self.info if key not in {"config", "data"}}
         config = self._config.config
         if getattr(config, "resume", "auto") == "never":
             raise UserError(
@@ -219,6 +213,11 @@ class RunDirectory:
                 f"{self.path} holds a run with other settings: {listing}; choose another --out, "
                 f"or restore them"
             )
+
+    def _has_results(self) -> bool:
+        """Whether a run is done here, or has written more than that it began."""
+        names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
+        return self.is_done or bool(names - {"config.yaml", "run.json"})
 
     def _refuse_changed_data(self, hashes: Mapping[str, str]) -> None:
         before = self.info.get("data", {})

@@ -1,0 +1,145 @@
+"""Sampling for the labelers: the same file, however often it was interrupted."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from instructgpt.errors import UserError
+from instructgpt.pipeline import sample as module
+from instructgpt.pipeline.config import SampleConfig
+from instructgpt.pipeline.sample import sample
+from instructgpt.run.directory import Run, RunDirectory
+from instructgpt.run.seeds import derive
+from tests.files import sentence, write_policy, write_rows
+from tests.ppo.letters import letter_tokenizer
+from tests.tiny import tiny_model
+
+PROMPTS = [
+    {"id": f"p{i}", "prompt": "abcdefg"[: 1 + i % 7], "split": "train" if i % 2 else "test"}
+    for i in range(13)
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample")
+    policy = write_policy(
+        folder / "policy", model=tiny_model(vocab_size=8), tokenizer=letter_tokenizer()
+    )
+    return {"model": policy, "data": write_rows(folder / "prompts.jsonl", PROMPTS)}
+
+
+@pytest.fixture
+def config(files, tmp_path, monkeypatch):
+    """Four prompts at a time, in slots of three."""
+    monkeypatch.setattr(module, "PROMPTS_AT_A_TIME", 4)
+
+    def make(out="run", **values):
+        settings = {"k": 2, "max_new_tokens": 6, "rollout_slots": 3} | files | values
+        return SampleConfig(**settings, out=str(tmp_path / out))
+
+    return make
+
+
+def read(run):
+    return [json.loads(line) for line in (run.dir / "candidates.jsonl").read_text().splitlines()]
+
+
+def test_k_answers_to_each_prompt(config, files):
+    run = sample(config(temperature=0.8, top_p=0.9, top_k=5, seed=3))
+    rows = read(run)
+    assert [row["prompt_id"] for row in rows] == [row["id"] for row in PROMPTS]
+    assert [row["prompt"] for row in rows] == [row["prompt"] for row in PROMPTS]
+    for place, row in enumerate(rows):
+        for number, response in enumerate(row["responses"]):
+            sampling = response["sampling"]
+            assert response["model"] == files["model"]
+            assert sampling["seed"] == derive(3, "sample", place, number)
+            assert (sampling["temperature"], sampling["top_p"], sampling["top_k"]) == (0.8, 0.9, 5)
+            assert sampling["finished"] or len(response["text"]) == 6
+    answers = [response["sampling"]["finished"] for row in rows for response in row["responses"]]
+    assert len(set(answers)) == 2  # some end by themselves, some are cut
+    assert len({response["text"] for row in rows for response in row["responses"]}) > 13
+    info = run.info
+    assert (info["stage"], info["status"], info["parents"]) == ("sample", "done", [files["model"]])
+    assert set(info["data"]) == {files["data"]}
+    assert not (run.dir / "candidates.partial.jsonl").exists()
+
+
+def test_only_the_prompts_of_a_split(config):
+    rows = read(sample(config(split="train")))
+    assert [row["prompt_id"] for row in rows] == [f"p{i}" for i in range(1, 13, 2)]
+    with pytest.raises(UserError, match="no prompt with split 'dev'") as raised:
+        sample(config("other", split="dev"))
+    sentence(raised)
+
+
+def test_checks_travel_with_the_prompt(config, tmp_path):
+    checks = {"keywords": ["sea"]}
+    data = write_rows(tmp_path / "p.jsonl", [{"prompt": "ab", "checks": checks}, {"prompt": "ba"}])
+    first, second = read(sample(config(data=data)))
+    assert first["checks"] == checks
+    assert "checks" not in second
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("lines", range(14))
+def test_interrupted_after_any_line_the_file_is_the_same(lines, config, monkeypatch, capsys):
+    straight = (sample(config("straight")).dir / "candidates.jsonl").read_bytes()
+    interrupt(monkeypatch, lines)
+    if lines < 13:
+        with pytest.raises(Killed):
+            sample(config())
+        monkeypatch.undo()
+        monkeypatch.setattr(module, "PROMPTS_AT_A_TIME", 4)
+    assert (sample(config()).dir / "candidates.jsonl").read_bytes() == straight
+
+
+def test_interrupted_twice_with_half_a_line(config, monkeypatch):
+    straight = (sample(config("straight")).dir / "candidates.jsonl").read_bytes()
+    partial = Path(config().out) / "candidates.partial.jsonl"
+    for lines in (6, 2):
+        with monkeypatch.context() as patch:
+            interrupt(patch, lines)
+            with pytest.raises(Killed):
+                sample(config())
+        partial.write_bytes(partial.read_bytes() + '{"prompt_id": "é'.encode()[:-1])
+    assert (sample(config()).dir / "candidates.jsonl").read_bytes() == straight
+
+
+def interrupt(monkeypatch, lines):
+    """Die when so many lines have been written."""
+    left = [lines]
+    append = RunDirectory.append
+
+    def append_or_die(directory, name, row):
+        if left[0] == 0:
+            raise Killed
+        left[0] -= 1
+        append(directory, name, row)
+
+    monkeypatch.setattr(RunDirectory, "append", append_or_die)
+
+
+def test_an_interrupted_run_says_so_and_can_be_gone_on_with(config, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt) as kept:  # its traceback keeps the directory alive
+            sample(config())
+    assert Run(Path(config().out)).info["status"] == "interrupted"
+    assert sample(config()).info["status"] == "done"
+    assert kept.value is not None
+
+
+def test_a_finished_run_is_left_alone(config, capsys):
+    run = sample(config())
+    before = (run.dir / "run.json").read_bytes()
+    sample(config())
+    assert "already finished" in capsys.readouterr().err
+    assert (run.dir / "run.json").read_bytes() == before
+    with pytest.raises(UserError, match=r"other settings: k \(2 -> 3\)"):
+        sample(config(k=3))
