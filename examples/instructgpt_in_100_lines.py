@@ -28,8 +28,10 @@ torch.manual_seed(0)
 EOS, A, B, C = range(4)  # the vocabulary; the "labeler" likes B
 BETA, GAMMA_PTX, CLIP, LAM, K, R = 0.05, 0.5, 0.2, 0.95, 4, 6  # C.4, in miniature
 shape = GPT2Config(
-    vocab_size=4, n_positions=32, n_embd=32, n_layer=2, n_head=2, bos_token_id=EOS, eos_token_id=EOS,
-    resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, pad_token_id=EOS, num_labels=1,  # pyright: ignore[reportCallIssue]
+    vocab_size=4, n_positions=32, n_embd=32, n_layer=2, n_head=2,
+    bos_token_id=EOS, eos_token_id=EOS, pad_token_id=EOS,
+    resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    num_labels=1,  # pyright: ignore[reportCallIssue]
 )  # fmt: skip
 policy = GPT2LMHeadModel(shape).eval()
 

@@ -151,28 +151,65 @@ def main() -> None:
 
     sft = ig.sft.train(
         ig.SFTConfig.load(
-            model=model, data=files["demos"], eval_data=files["eval_demos"], pretrain_data=files["prose"],
-            eval_pretrain_data=files["held_out_prose"], pretrain_fraction=0.1, pretrain_length=128, max_length=512, on_long="skip",
-            max_steps=24, epochs=4, batch_size=16, learning_rate=3e-5, eval_every=8, dropout=0.0,
-            out=str(arguments.out / "1-sft"), **common,
+            model=model,
+            data=files["demos"],
+            eval_data=files["eval_demos"],
+            pretrain_data=files["prose"],
+            eval_pretrain_data=files["held_out_prose"],
+            pretrain_fraction=0.1,
+            pretrain_length=128,
+            max_length=512,
+            on_long="skip",
+            max_steps=24,
+            epochs=4,
+            batch_size=16,
+            learning_rate=3e-5,
+            eval_every=8,
+            dropout=0.0,
+            out=str(arguments.out / "1-sft"),
+            **common,
         )
-    )  # fmt: skip
+    )
     reward = ig.reward.train(
         ig.RewardConfig.load(
-            model=str(sft.model_path), data=files["rankings"], eval_data=files["held_out"], demonstrations=files["demos"],
-            max_length=512, on_long="skip", batch_size=12, learning_rate=3e-5,
-            out=str(arguments.out / "2-reward"), **common,
+            model=str(sft.model_path),
+            data=files["rankings"],
+            eval_data=files["held_out"],
+            demonstrations=files["demos"],
+            max_length=512,
+            on_long="skip",
+            batch_size=12,
+            learning_rate=3e-5,
+            out=str(arguments.out / "2-reward"),
+            **common,
         )
-    )  # fmt: skip
+    )
     ppo = ig.ppo.train(
         ig.PPOConfig.load(
-            model=str(sft.model_path), reward_model=str(reward.model_path), data=files["prompts"],
-            eval_data=files["held_out"], eval_every=3, eval_prompts=32, pretrain_data=files["prose"],
-            total_episodes=192, batch_size=32, num_mini_batches=4, response_length=64, kl_coef=0.02,
-            learning_rate=1e-5, critic_learning_rate=1e-5, warmup=2, ptx_coef=1.0, ptx_ratio=1, ptx_length=128,
-            grad_ratio_every=4, on_error="skip", out=str(arguments.out / "3-ppo"), **common,
+            model=str(sft.model_path),
+            reward_model=str(reward.model_path),
+            data=files["prompts"],
+            eval_data=files["held_out"],
+            eval_every=3,
+            eval_prompts=32,
+            pretrain_data=files["prose"],
+            total_episodes=192,
+            batch_size=32,
+            num_mini_batches=4,
+            response_length=64,
+            kl_coef=0.02,
+            learning_rate=1e-5,
+            critic_learning_rate=1e-5,
+            warmup=2,
+            ptx_coef=1.0,
+            ptx_ratio=1,
+            ptx_length=128,
+            grad_ratio_every=4,
+            on_error="skip",
+            out=str(arguments.out / "3-ppo"),
+            **common,
         )
-    )  # fmt: skip
+    )
     summarize(sft, reward, ppo)
 
 

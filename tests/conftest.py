@@ -1,4 +1,6 @@
-"""Two worker processes share two cores: one thread each. Nothing in the tests may reach a model hub."""
+"""Two worker processes share two cores: one thread each. Nothing in the tests may reach a model
+hub.
+"""
 
 import os
 from pathlib import Path

@@ -1,7 +1,9 @@
-"""Small models and tokenizers with random weights, one per architecture family, built in milliseconds."""
+"""Small models and tokenizers with random weights, one per architecture family, built in
+milliseconds.
+"""
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, decoders
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -32,7 +34,9 @@ def byte_tokenizer(*, pad_is_eos: bool = False, chat_template: str | None = None
 
 
 def tiny_config(arch: str, *, vocab_size: int = 258, width: int = 32, layers: int = 2, context=128):
-    """A configuration of the family with 4 heads; GPT-Neo gets a local window of 8 so that it bites."""
+    """A configuration of the family with 4 heads; GPT-Neo gets a local window of 8 so that it
+    bites.
+    """
     common = {
         "vocab_size": vocab_size,
         "bos_token_id": 256,
@@ -72,7 +76,9 @@ def tiny_config(arch: str, *, vocab_size: int = 258, width: int = 32, layers: in
 def tiny_model(
     arch: str = "llama", *, seed: int = 0, scale: float = 4.0, **kwargs
 ) -> PreTrainedModel:
-    """A random model in eval mode. `scale` widens the initial weights so that logits differ visibly."""
+    """A random model in eval mode. `scale` widens the initial weights so that logits differ
+    visibly.
+    """
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(tiny_config(arch, **kwargs))
     with torch.no_grad():

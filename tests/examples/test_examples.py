@@ -24,7 +24,9 @@ def test_instructgpt_in_100_lines_learns(capsys):
 
 
 def test_the_seeds_usage_example(tmp_path):
-    """Its lines in its order, except that PPOModel is made after SFT: its reference is the SFT model."""
+    """Its lines in its order, except that PPOModel is made after SFT: its reference is the SFT
+    model.
+    """
     ig.SFTModel(tiny_model("gpt2"), byte_tokenizer()).save(tmp_path / "gpt3-base")
     text = TextCodec(byte_tokenizer())
     common = {"model": "-", "out": "-", "learning_rate": 1e-3}

@@ -87,16 +87,18 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("lines", range(14))
+@pytest.mark.parametrize("lines", range(13))
 def test_interrupted_after_any_line_the_file_is_the_same(lines, config, monkeypatch, capsys):
     straight = (sample(config("straight")).dir / "candidates.jsonl").read_bytes()
     interrupt(monkeypatch, lines)
-    if lines < 13:
-        with pytest.raises(Killed):
-            sample(config())
-        monkeypatch.undo()
-        monkeypatch.setattr(module, "PROMPTS_AT_A_TIME", 4)
+    with pytest.raises(Killed):
+        sample(config())
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "PROMPTS_AT_A_TIME", 4)
+    begun = chunks(monkeypatch)
     assert (sample(config()).dir / "candidates.jsonl").read_bytes() == straight
+    expected = [0, 4, 8, 12][lines // 4 :]  # cut like the undisturbed run's, so rounded like them
+    assert begun == expected
 
 
 def test_interrupted_twice_with_half_a_line(config, monkeypatch):
@@ -109,6 +111,19 @@ def test_interrupted_twice_with_half_a_line(config, monkeypatch):
                 sample(config())
         partial.write_bytes(partial.read_bytes() + '{"prompt_id": "é'.encode()[:-1])
     assert (sample(config()).dir / "candidates.jsonl").read_bytes() == straight
+
+
+def chunks(monkeypatch):
+    """Collects the first prompt's place of every chunk that is sampled."""
+    begun = []
+    answers = module._answers
+
+    def remember(config, policy, prompts, first):
+        begun.append(first)
+        return answers(config, policy, prompts, first)
+
+    monkeypatch.setattr(module, "_answers", remember)
+    return begun
 
 
 def interrupt(monkeypatch, lines):
