@@ -71,7 +71,8 @@ def test_a_pipeline_becomes_one_page(pipeline):
     page = Page(out)
     assert_self_contained(page)
     assert "http" not in page.source.replace("http-equiv", "")
-    assert "All 8 stages done in 8 min 30 s: validation loss fell from" in page.text
+    assert "All 8 stages done in 8 min 30 s: the pretraining" in page.text
+    assert "the SFT validation loss fell from" in page.text
     for number in (
         "the reward model orders 71 % of held-out pairs as the labelers did",
         "in 71 % of 200 comparisons ppo is preferred to sft (95 % interval 65–77 %)",
@@ -91,7 +92,7 @@ def test_a_pipeline_becomes_one_page(pipeline):
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (fake.make_sft, "Supervised fine-tuning in 1 min 15 s: validation loss fell"),
+        (fake.make_sft, "Supervised fine-tuning in 1 min 15 s: the SFT validation loss fell"),
         (fake.make_reward, "Accuracy by number of answers|From 68 % (K = 4) to 74 % (K = 10)"),
         (fake.make_ppo, "Score bought with KL|(nats per answer)|Variance explained by the critic"),
         (fake.make_evaluate, "over sft|greedy sft|56 %, n = 200|the interval excludes 50 %"),
