@@ -51,6 +51,7 @@ class TrainingRun:
         self._facts = facts
         self._interrupted: signal.Signals | None = None
         self._phases: dict[str, float] = {}
+        self._unreported = 0.0  # seconds since tokens or episodes were last counted
         self._progress: StageProgress | None = None
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -170,14 +171,16 @@ class TrainingRun:
         return checkpoint
 
     def _log_timings(self, step: int, tokens: int, episodes: int) -> None:
-        seconds = sum(self._phases.values())
+        self._unreported += sum(self._phases.values())
         row: dict[str, float] = {
             f"timing/{name}": round(value, 4) for name, value in self._phases.items()
         }
-        if seconds and tokens:
-            row["throughput/tokens_per_second"] = round(tokens / seconds, 2)
-        if seconds and episodes:
-            row["throughput/episodes_per_second"] = round(episodes / seconds, 4)
+        if tokens and self._unreported:
+            row["throughput/tokens_per_second"] = round(tokens / self._unreported, 2)
+        if episodes and self._unreported:
+            row["throughput/episodes_per_second"] = round(episodes / self._unreported, 4)
+        if tokens or episodes:
+            self._unreported = 0.0
         self.directory.append(
             "timings.jsonl", {"step": step, **row, "memory/peak_bytes": _peak_memory_bytes()}
         )

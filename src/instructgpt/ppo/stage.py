@@ -47,7 +47,7 @@ def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run
             if config.eval_data
             else []
         )
-        trainer = PPOTrainer(ppo, config)
+        trainer = PPOTrainer(ppo, config, phase=run.phase)
         _train_loop(run, trainer, prompts, held_out, _pretraining(config, ppo))
         _save(run, trainer)
         return run.finish()
@@ -74,8 +74,7 @@ def _train_loop(
         experience = trainer.experience
         if experience is None:
             batch = [prompts[i].prompt for i in cursor.take(config.batch_size)]
-            with run.phase("collect"):
-                experience = trainer.collect(batch)
+            experience = trainer.collect(batch)
             _write_samples(run, trainer, experience, "training")
         with run.phase("train"):
             metrics = trainer.update(pretraining.take(config.ptx_per_update) if pretraining else [])

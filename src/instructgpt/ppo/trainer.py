@@ -3,7 +3,8 @@
 Axes: B episodes, P prompt, R response.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.schedule import multiplier
 from instructgpt.run.seeds import derive, permutation
 
+Phase = Callable[[str], AbstractContextManager[object]]
+
 
 class PPOTrainer:
     """Optimizes eq. 2: E[r − β log(π/π_SFT)] + γ E_pretrain[log π].
@@ -40,10 +43,12 @@ class PPOTrainer:
     Args:
         ppo: the four networks; policy and critic are trained in place.
         config: the stage's settings.
+        phase: called with `rollout` and `experience`, gives a context in which that part runs (a
+            timer).
     """
 
-    def __init__(self, ppo: PPOModel, config: PPOConfig) -> None:
-        self.ppo, self.config = ppo, config
+    def __init__(self, ppo: PPOModel, config: PPOConfig, *, phase: Phase = nullcontext) -> None:
+        self.ppo, self.config, self._phase = ppo, config, phase
         self.world = world()
         policy, critic = ppo.policy.model, ppo.critic.model
         self.state = TrainState(
@@ -93,23 +98,26 @@ class PPOTrainer:
         seeds = [
             derive(self.config.seed, "ppo/episode", first_episode + i) for i in range(len(prompts))
         ]
-        experience = self.make_experience(prompts, seeds)
+        experience = self.make_experience(prompts, seeds, self._phase)
         if self.iteration == 0:
             check_first_kl(experience, self.config)
         self.state.tensors = experience.to_tensors()
         return experience
 
     @torch.no_grad()
-    def make_experience(self, prompts: Sequence[PromptText], seeds: Sequence[int]) -> Experience:
+    def make_experience(
+        self, prompts: Sequence[PromptText], seeds: Sequence[int], phase: Phase = nullcontext
+    ) -> Experience:
         """Sample, then score: log-probs, reference log-probs, reward, values, advantages."""
         config, ppo = self.config, self.ppo
         prompt_ids = [ppo.policy.text.prompt(prompt) for prompt in prompts]
         sampling = Sampling(
             config.response_length, config.temperature, stop_tokens=(ppo.policy.text.eos,)
         )
-        samples = ppo.policy.sample(
-            prompt_ids, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype
-        )
+        with phase("rollout"):
+            samples = ppo.policy.sample(
+                prompt_ids, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype
+            )
         response_BR, length_B, sampled_logprobs_BR, finished_B = pad_samples(
             samples, ppo.policy.device
         )
@@ -117,9 +125,10 @@ class PPOTrainer:
             torch.arange(response_BR.shape[1], device=length_B.device) < length_B[:, None]
         )
 
-        own_BR, ref_logprobs_BR, values_BR = self._frozen_passes(prompt_ids, samples)
+        with phase("experience"):
+            own_BR, ref_logprobs_BR, values_BR = self._frozen_passes(prompt_ids, samples)
+            scores_B = self._scores(prompts, prompt_ids, samples)
         logprobs_BR = sampled_logprobs_BR if own_BR is None else own_BR
-        scores_B = self._scores(prompts, prompt_ids, samples)
 
         kl_BR = k1(logprobs_BR, ref_logprobs_BR)
         rewards_BR = token_rewards(
