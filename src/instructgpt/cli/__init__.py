@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The `instructgpt` command: exit 0, 2 on a user's mistake (one sentence), 1 on a failure."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # OpenMP's threads wait for each other by spinning. Where another program keeps a core busy, a
-    # step can take 50 times as long; with short spins 2 to 3 times, and no longer on an idle machine.
+    # step can take 50 times as long; with short spins 2 to 3 times, idle the same.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         app(arguments, exit_on_error=False, print_error=False)
