@@ -10,9 +10,7 @@ from instructgpt.errors import UserError
 
 @dataclass(frozen=True)
 class World:
-    """What a stage may ask of its processes: whether it writes files, and sums over all of them."""
-
-    is_main: bool = True
+    """What a stage may ask of its processes: sums over all of them."""
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of `tensor` over all processes (the counts that divide a loss, metrics)."""
