@@ -296,7 +296,7 @@ def test_the_pipelines_own_mistakes(refused, write, tmp_path):
     assert "a pipeline needs a section sft, reward or ppo" in said(
         write("init: {seed: 1}\n", "a.yaml")
     )
-    assert "the pipeline's own flags are --out and --preset" in said("--epochs", 3)
+    assert "--epochs: no such flag" in said("--epochs", 3)
     assert "--sft.epochs is given twice" in said("--sft.epochs", 3, "--sft.epochs", 4)
     assert "--sft.epochs: input should be" in said("--preset", "tiny", "--sft.epochs", "many")
     assert "unknown key 'epohcs'" in said("--preset", "tiny", "--sft.epohcs", "3")

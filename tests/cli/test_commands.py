@@ -283,7 +283,7 @@ def test_eval_compare(cli, inputs, trained, tmp_path):
     ]
     assert len(wins) == 10
     assert figures["win_rate"]["estimate"] == pytest.approx(sum(wins) / 10)
-    assert figures["scores"]["a"]["estimate"] == pytest.approx(
+    assert figures["scores"]["ppo"]["estimate"] == pytest.approx(
         sum(p["score_a"] for p in saved["pairs"]) / 10
     )
     itself = cli("eval", "compare", a, a, "--json", **flags, out=tmp_path / "same")

@@ -152,7 +152,7 @@ MEASURING = {
 THE_USERS = {
     *("model", "reward_model", "critic", "data", "format", "split", "eval_data"),
     "eval_pretrain_data",
-    *("pretrain_data", "demonstrations"),
+    *("pretrain_data", "demonstrations", "eval_split"),
 }
 
 
@@ -162,7 +162,7 @@ def resolved(name: str, stage: str) -> Resolved:
 
 def test_every_preset_is_tested():
     assert set(OURS) <= set(preset_names())
-    assert set(preset_names()) - set(OURS) <= {"tiny"}
+    assert set(preset_names()) - set(OURS) <= {"tiny", "quickstart"}
 
 
 @pytest.mark.parametrize(("name", "stage"), SECTIONS)

@@ -8,6 +8,7 @@ import pytest
 
 from instructgpt.data.embedded import (
     demonstrations_path,
+    heldout_prose_path,
     prompts_path,
     prose_documents,
     prose_path,
@@ -216,10 +217,21 @@ def test_count_items(answer, items):
 
 def test_prose_size_and_documents():
     documents = prose_documents()
-    assert 120_000 <= prose_path().stat().st_size <= 150_000
+    sizes = [path.stat().st_size for path in (prose_path(), heldout_prose_path())]
+    assert 110_000 <= sizes[0] <= 140_000
+    assert 12_000 <= sizes[1] <= 20_000
     assert len(documents) >= 300
     assert len(set(documents)) == len(documents)
     assert all(len(document) >= 60 and "%%" not in document for document in documents)
+
+
+def test_heldout_prose_shares_nothing_with_the_prose_that_is_trained_on():
+    trained, held = (
+        runs(path.read_text("utf-8").replace("%%", ""), 6)
+        for path in (prose_path(), heldout_prose_path())
+    )
+    assert len(held) > 2000
+    assert not trained & held
 
 
 def test_prose_shares_no_document_with_the_prompts():
@@ -239,7 +251,9 @@ def test_prose_knows_the_words_of_the_prompts():
 
 
 @pytest.mark.parametrize(
-    "path", [prompts_path(), demonstrations_path(), prose_path()], ids=lambda path: path.name
+    "path",
+    [prompts_path(), demonstrations_path(), prose_path(), heldout_prose_path()],
+    ids=lambda path: path.name,
 )
 def test_files_are_plain_ascii(path):
     text = path.read_text("utf-8")

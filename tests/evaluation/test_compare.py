@@ -79,3 +79,30 @@ def test_win_rate_of_two_policies():
     opposite = win_rate(b, a, prompts, judge, samples=2, **settings)
     assert opposite.estimate == pytest.approx(1 - interval.estimate)
     assert win_rate(a, a, prompts, judge, samples=2, **settings).estimate == 0.5
+
+
+class Majority(Length):
+    """Three labelers: two prefer the longer answer, one always prefers b."""
+
+    def prefer(self, prompts, a, b, *, finished_a, finished_b):
+        self.asked = (list(prompts), list(finished_a), list(finished_b))
+        return [(2 * (len(x) > len(y))) / 3 for x, y in zip(a, b, strict=True)]
+
+
+def test_a_panel_is_asked_which_it_prefers():
+    judge = Majority()
+    result = compare(
+        ["p", "q"], completions("aaa", "b", "cc.", "d"), completions("a", "bb", "c", ""), judge
+    )
+    assert result.wins == [2 / 3, 0, 2 / 3, 2 / 3]
+    assert result.win_rate.estimate == pytest.approx(0.5)
+    assert judge.asked == (["p", "p", "q", "q"], [False, False, True, False], [False] * 4)
+    assert result.a.scores == [3.0, 1.0, 3.0, 1.0]
+
+
+def test_win_rates_by_group_of_prompts():
+    a, b = completions("aa", "a", "aa", "a", "a", "a"), completions("b", "bb", "b", "b", "bb", "bb")
+    groups = compare(["p", "q", "r"], a, b, Length()).by_group(["x", "y", "x"])
+    assert list(groups) == ["x", "y"]
+    assert (groups["x"].estimate, groups["x"].n) == ((1 + 0 + 0 + 0) / 4, 4)
+    assert (groups["y"].estimate, groups["y"].n) == ((1 + 0.5) / 2, 2)

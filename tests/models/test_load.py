@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from instructgpt.errors import UserError
+from instructgpt.models.forward import hidden_states, last_token_scores, pad_rows
 from instructgpt.models.load import (
     context_length,
     is_scorer,
@@ -163,6 +164,30 @@ def test_a_new_head_sits_on_a_copy_of_the_trunk(arch):
     scorer.config.num_labels = 3
     assert policy.config.num_labels == 2
     assert all(torch.equal(weight, before[name]) for name, weight in policy.state_dict().items())
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_smaller_scorer_has_the_first_layers(arch, tmp_path):
+    """What the policy has after its second layer of four, through its last norm."""
+    policy = tiny_model(arch, layers=4)
+    small = scorer_from_policy(policy, seed=0, layers=2)
+    rows = pad_rows([[5, 6, 7]], [[8, 9]])
+    whole = trunk(policy)
+    states = whole(input_ids=rows.tokens_BT, output_hidden_states=True).hidden_states[2]
+    names = ("norm", "ln_f", "final_layer_norm")
+    norm = next(getattr(whole, name) for name in names if hasattr(whole, name))
+    torch.testing.assert_close(hidden_states(small, rows), norm(states))
+    save_model(small, byte_tokenizer(), tmp_path / "small")
+    again = load_scorer(tmp_path / "small")
+    assert torch.equal(last_token_scores(again, rows), last_token_scores(small, rows))
+    assert len(list(policy.parameters())) > len(list(small.parameters()))
+
+
+@pytest.mark.parametrize("layers", [-1, 5])
+def test_more_layers_than_there_are_is_refused(layers):
+    with pytest.raises(UserError, match="the model has 4") as raised:
+        scorer_from_policy(tiny_model(layers=4), seed=0, layers=layers)
+    sentence(raised)
 
 
 def test_the_head_is_drawn_from_its_seed_with_variance_one_over_d_plus_one():

@@ -66,7 +66,7 @@ def yaml_file(tmp_path_factory):
             "warmup": 0,
             **small,
         },
-        "evaluate": {"data": data, "max_new_tokens": 4},
+        "evaluate": {"data": data, "max_new_tokens": 4, "judge": "rule"},
     }
     (folder / "mini.yaml").write_text(yaml.safe_dump(config))
     return folder / "mini.yaml"

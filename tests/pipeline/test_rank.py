@@ -1,10 +1,13 @@
 """The `rank` stage: by the written rule, or from what people wrote."""
 
 import json
+from functools import partial
 
 import pytest
 
 from instructgpt.errors import UserError
+from instructgpt.label.terminal import rank_in_terminal
+from instructgpt.pipeline import rank as module
 from instructgpt.pipeline.config import RankConfig
 from instructgpt.pipeline.rank import rank_candidates
 from instructgpt.run.directory import Run
@@ -75,3 +78,75 @@ def test_a_finished_ranking_is_left_alone(config):
     before = (run.dir / "run.json").read_bytes()
     rank_candidates(config(by="rule"))
     assert (run.dir / "run.json").read_bytes() == before
+
+
+SPLIT = [
+    {
+        "prompt_id": f"p{number}",
+        "prompt": f"Why do people like {thing}?",
+        "responses": [
+            {"text": f"People like {thing} because it is calm, and they enjoy the air there."},
+            {"text": "Because because because"},
+            {"text": f"{thing} {thing} {thing}", "sampling": {"finished": False}},
+            {"text": "It is good."},
+        ],
+        "split": split,
+    }
+    for number, (thing, split) in enumerate(
+        [("the sea", "train"), ("tea", "heldout"), ("rain", "train"), ("bread", "heldout")]
+    )
+]
+
+
+def test_simulated_labelers_rank_their_own_split(config, tmp_path):
+    data = write_rows(tmp_path / "split.jsonl", SPLIT)
+    run = rank_candidates(config(by="simulated", data=data, per_prompt=2, seed=4))
+    rows = read(run)
+    assert len(rows) == 8
+    for row in rows:
+        group = "simulated-heldout" if row["split"] == "heldout" else "simulated-train"
+        assert row["labeler_id"].startswith(group)
+    assert {row["prompt_id"] for row in rows if row["split"] == "heldout"} == {"p1", "p3"}
+    found = run.evaluation
+    assert found["by"] == "simulated"
+    assert {name: group["rankings"] for name, group in found["groups"].items()} == {
+        "training": 4,
+        "heldout": 4,
+    }
+    assert 0 <= found["groups"]["training"]["agreement"]["estimate"] <= 1
+    assert "words" in found["trivial_predictors"]
+    again = rank_candidates(
+        config(by="simulated", data=data, per_prompt=2, seed=4, out=f"{run.dir}-2")
+    )
+    assert read(again) == rows
+
+
+class Keyboard:
+    """Types the given lines, then ends the input."""
+
+    def __init__(self, monkeypatch, *lines):
+        self.lines = list(lines)
+        monkeypatch.setattr(module, "rank_in_terminal", partial(rank_in_terminal, ask=self))
+
+    def __call__(self, prompt=""):
+        if not self.lines:
+            raise EOFError
+        return self.lines.pop(0)
+
+
+def test_me_ranks_a_few_prompts_and_goes_on_later(config, tmp_path, monkeypatch):
+    data = write_rows(tmp_path / "split.jsonl", SPLIT)
+    asked = config(by="me", data=data, prompts=2)
+    with monkeypatch.context() as patch:
+        Keyboard(patch, "A > B = C > D")
+        with pytest.raises(KeyboardInterrupt):
+            rank_candidates(asked)
+    assert Run(tmp_path / "run").info["status"] != "done"
+    with monkeypatch.context() as patch:
+        Keyboard(patch, "D C B A")
+        run = rank_candidates(asked)
+    rows = read(run)
+    assert {row["prompt_id"] for row in rows} == {"p0", "p2"}  # the held-out ones are not asked
+    assert {row["labeler_id"] for row in rows} == {"you"}
+    assert sorted(tuple(sorted(row["ranks"])) for row in rows) == [(1, 2, 2, 4), (1, 2, 3, 4)]
+    assert run.evaluation["groups"]["you"]["rankings"] == 2

@@ -87,6 +87,32 @@ class Killed(BaseException):
     pass
 
 
+def test_k_is_drawn_between_k_and_k_max(config):
+    counts = [len(row["responses"]) for row in read(sample(config(k=2, k_max=4)))]
+    assert set(counts) == {2, 3, 4}
+    assert counts == [2 + derive(0, "sample/k", place) % 3 for place in range(len(PROMPTS))]
+    other = [len(row["responses"]) for row in read(sample(config("other", k=2, k_max=4, seed=1)))]
+    assert other != counts
+
+
+def test_a_second_round_draws_anew(config):
+    """The same policy and seed; only the stage's name differs."""
+    first, second = read(sample(config())), read(sample(config("again"), stage="sample-2"))
+    texts = [[r["text"] for row in rows for r in row["responses"]] for rows in (first, second)]
+    assert texts[0] != texts[1]
+
+
+def test_split_use_case_and_checks_go_with_the_answers(config, tmp_path):
+    prompts = [{**PROMPTS[0], "use_case": "chat", "checks": {"items": 2}}, {"prompt": "ab"}]
+    rows = read(sample(config(data=write_rows(tmp_path / "few.jsonl", prompts))))
+    assert [rows[0][key] for key in ("use_case", "split", "checks")] == [
+        "chat",
+        "test",
+        {"items": 2},
+    ]
+    assert not {"use_case", "split", "checks"} & set(rows[1])
+
+
 @pytest.mark.parametrize("lines", range(13))
 def test_interrupted_after_any_line_the_file_is_the_same(lines, config, monkeypatch, capsys):
     straight = (sample(config("straight")).dir / "candidates.jsonl").read_bytes()
@@ -118,9 +144,9 @@ def chunks(monkeypatch):
     begun = []
     answers = module._answers
 
-    def remember(config, policy, prompts, first):
+    def remember(config, policy, prompts, first, stage):
         begun.append(first)
-        return answers(config, policy, prompts, first)
+        return answers(config, policy, prompts, first, stage)
 
     monkeypatch.setattr(module, "_answers", remember)
     return begun

@@ -89,6 +89,19 @@ def make_sft(path: Path, steps: int = 240, seed: int = 0, **files: Any) -> Path:
     return make_run(path, "sft", rows, **files)
 
 
+def reward_evaluation() -> Row:
+    """What a reward model's run says of it on held-out rankings."""
+    counts = {0.55: 300, 0.65: 240, 0.75: 180, 0.85: 90, 0.95: 30}
+    bins = [{"predicted": p, "observed": 0.94 * p + 0.01, "count": n} for p, n in counts.items()]
+    return {
+        "accuracy": interval(0.712, 0.03, 864),
+        "by_k": {"9": interval(0.73), "10": interval(0.74, 0.09, 40), "4": interval(0.68)},
+        "by_margin": {"1": interval(0.61), "2": interval(0.72), "3": interval(0.83, 0.06, 144)},
+        "by_labeler": {"ana": interval(0.7), "ben": interval(0.66)},
+        "calibration": {"ece": 0.041, "bins": bins},
+    }
+
+
 def make_reward(path: Path, steps: int = 90, **files: Any) -> Path:
     rng = np.random.default_rng(1)
     rows = []
@@ -102,20 +115,18 @@ def make_reward(path: Path, steps: int = 90, **files: Any) -> Path:
         if step % 10 == 0:
             row["reward/validation_accuracy"] = 0.5 + 0.2 * gain
         rows.append(row)
-    counts = {0.55: 300, 0.65: 240, 0.75: 180, 0.85: 90, 0.95: 30}
-    bins = [{"predicted": p, "observed": 0.94 * p + 0.01, "count": n} for p, n in counts.items()]
-    evaluation = {
-        "accuracy": interval(0.712, 0.03, 864),
-        "by_k": {"9": interval(0.73), "10": interval(0.74, 0.09, 40), "4": interval(0.68)},
-        "by_margin": {"1": interval(0.61), "2": interval(0.72), "3": interval(0.83, 0.06, 144)},
-        "by_labeler": {"ana": interval(0.7), "ben": interval(0.66)},
-        "calibration": {"ece": 0.041, "bins": bins},
-    }
-    return make_run(path, "reward", rows, **{"evaluation": evaluation, **files})
+    return make_run(path, "reward", rows, **{"evaluation": reward_evaluation(), **files})
 
 
-def make_ppo(path: Path, iterations: int = 80, minibatches: int = 4, **files: Any) -> Path:
-    rng = np.random.default_rng(2)
+def make_ppo(
+    path: Path,
+    iterations: int = 80,
+    minibatches: int = 4,
+    seed: int = 2,
+    mix: bool = True,
+    **files: Any,
+) -> Path:
+    rng = np.random.default_rng(seed)
     last = iterations * minibatches
     rows = []
     for step in range(1, last + 1):
@@ -140,8 +151,8 @@ def make_ppo(path: Path, iterations: int = 80, minibatches: int = 4, **files: An
         if step % (10 * minibatches) == 0:
             row |= {"validation/scores": 1.5 * done, "validation/kl": 8.0 * done}
             row |= {"validation/length": 38 + 10 * done, "validation/eos_rate": 0.9}
-        rows.append(row)
-    reading = {"timing/rollout": 4.2, "timing/experience": 2.0, "timing/train": 6.5}
+        rows.append({k: v for k, v in row.items() if mix or not k.startswith("ptx")})
+    reading = {"timing/collect": 4.2, "timing/train": 6.5, "memory/peak_bytes": 5 * 2**30}
     files = {
         "samples": ppo_samples(last),
         "timings": [{"step": step, **reading} for step in range(1, iterations + 1)],

@@ -1,4 +1,5 @@
 import doctest
+import re
 import sys
 from xml.etree import ElementTree
 
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 
 from instructgpt.errors import UserError
-from instructgpt.report import figures, words
-from instructgpt.report.figures import Bin, Line
+from instructgpt.report import figures, verdict, words
+from instructgpt.report.drawing import look
+from instructgpt.report.figures import Bar, Bin, Line, Row
 from instructgpt.report.load import Interval
 
 HOSTILE = "--><script>alert('$x$')</script>\n\ud800\x00&\""
@@ -20,17 +22,22 @@ def parsed(svg: str) -> ElementTree.Element:
 
 def every_figure(label: str) -> list[str]:
     x = np.arange(100.0)
-    rows = [(label, Interval(0.6, 0.5, 0.7, 12)), ("other", Interval(1.0, 1.0, 1.0, None))]
+    rows = [
+        Row(label, Interval(0.6, 0.5, 0.7, 12), strong=True),
+        Row("other", Interval(1.0, 1.0, 1.0, None), hollow=True),
+    ]
     return [
         figures.curves([Line(label, x, np.sin(x)), Line("_hidden", x[:5], x[:5])], "loss", 0.5),
         figures.trade_off([Line(label, x, x), Line("b", x, -x)], "KL", "score"),
-        figures.intervals(rows, "win rate (%)"),
+        figures.intervals(rows, f"win rate (%) {label}", mark=label),
+        figures.bars([Bar(label, 3.0, label), Bar("none", 0.0, "0 s")], "time (s)"),
         figures.calibration([Bin(0.55, 0.5, 10), Bin(0.9, 0.8, 0)]),
+        figures.histogram([-1.0, 0.0, 0.0, 2.0], label, "pairs"),
     ]
 
 
 def test_labels_are_text_and_never_markup():
-    for svg in every_figure(HOSTILE)[:3]:
+    for svg in every_figure(HOSTILE)[:4]:
         assert "<script" not in svg
         assert any("<script>alert('$x$')" in (text or "") for text in parsed(svg).itertext())
 
@@ -50,7 +57,7 @@ def test_ids_are_unique_to_a_drawing_and_all_references_hold():
         ids = {node.get("id") for node in root.iter() if node.get("id")}
         assert not seen & ids
         seen |= ids
-        links = {node.get("href", "")[1:] for node in root.iter() if node.get("href")}
+        links = {link[1:] for node in root.iter() if (link := node.get("href"))}
         assert links <= ids
 
 
@@ -69,6 +76,50 @@ def test_numbers_and_units_stand_in_the_drawing():
     assert "ppo" in text
     assert "over sft" in text
     assert "win rate (%)" in text
+
+
+def test_equal_numbers_of_observations_stand_once_at_the_axis():
+    rows = [Row(name, Interval(0.6, 0.5, 0.7, 1200)) for name in "abc"]
+    text = " ".join(parsed(figures.intervals(rows, "win rate (%)")).itertext())
+    assert text.count("1,200") == 1
+    assert "win rate (%), n = 1,200" in text
+
+
+def test_scores_are_drawn_as_they_are_and_shares_in_per_cent():
+    rows = [Row("a", Interval(-0.25, -0.5, 0.0, None)), Row("b", Interval(0.5, 0.4, 0.6, None))]
+    text = " ".join(parsed(figures.intervals(rows, "score", (), share=False)).itertext())
+    assert "−0.25" in text
+    assert "0.50" in text
+    assert "%" not in text
+
+
+def test_bars_are_as_long_as_what_they_stand_for():
+    bars = [Bar("long", 4.0, "4 s"), Bar("short", 1.0, "1 s")]
+    drawn = figures.bars(bars, "time (s)")
+    fill = f"fill: {figures.PALETTE[0].lower()}"
+    boxes = re.findall(rf'd="M ([\d.]+) [\d.]+ L ([\d.]+) [^"]*"[^>]*{fill}', drawn)
+    long, short = (float(right) - float(left) for left, right in boxes)
+    assert long == pytest.approx(4 * short, rel=0.01)
+
+
+def test_a_histogram_counts_below_at_and_above_zero():
+    drawn = figures.histogram([-1.0, 0.0, 0.0, 2.0], "gain", "pairs")
+    colors = [figures.PALETTE[1], "#8c959f", figures.PALETTE[0]]
+    heights = dict.fromkeys(colors, 0.0)
+    for path, color in re.findall(r'<path d="([^"]*z ?)"[^>]*style="fill: (#\w{6})', drawn):
+        if color.upper() in map(str.upper, colors):
+            ys = [float(y) for y in re.findall(r"[ML] [\d.]+ ([\d.]+)", path)]
+            key = next(c for c in colors if c.upper() == color.upper())
+            heights[key] += max(ys) - min(ys)
+    below, at, above = heights.values()
+    assert below > 0
+    assert at == pytest.approx(2 * below, rel=0.02)
+    assert above == pytest.approx(below, rel=0.02)
+
+
+def test_lines_differ_without_their_colour():
+    looks = [look(index)[1:] for index in range(5)]
+    assert len(set(looks)) == 5
 
 
 def test_values_that_are_nan_leave_a_gap():
@@ -103,7 +154,7 @@ def test_without_matplotlib_the_remedy_is_named(monkeypatch):
         every_figure("a")
 
 
-@pytest.mark.parametrize("module", [figures, words])
+@pytest.mark.parametrize("module", [figures, verdict, words])
 def test_docstring_examples_hold(module):
     result = doctest.testmod(module, extraglobs={"np": np})
     assert result.attempted > 0

@@ -42,6 +42,19 @@ def test_a_ranking_in_tokens():
     assert encoded(ranking(["a", "b"], [2, 2]))[0].labelers == ["unknown"]
 
 
+def test_a_cut_answer_gets_no_end_token():
+    """The same text cut and ended are two answers."""
+    responses = [{"text": "so", "sampling": {"finished": False}}, {"text": "so"}]
+    both = [
+        Ranking(prompt="p?", responses=order, ranks=ranks)
+        for order, ranks in ((responses, [2, 1]), (responses[::-1], [1, 2]))
+    ]
+    (comparison,) = encoded(*both)
+    assert comparison.responses == [CODEC.response("so")[:-1], CODEC.response("so")]
+    assert comparison.responses[1][-1] == CODEC.eos
+    assert comparison.ranks == [[2, 1], [2, 1]]
+
+
 def test_labelers_of_the_same_answers_share_a_comparison_in_its_order():
     (comparison,) = encoded(
         ranking(["x", "y", "z"], [1, 2, 3], "ann"),

@@ -218,6 +218,26 @@ def test_the_held_out_file_is_not_trained_on(config, files):
     assert given.metrics == alone.metrics
 
 
+def test_rankings_of_a_split_are_held_out(config, tmp_path):
+    rows = [
+        row | {"split": "heldout" if i in {1, 2, 5} else "train"} for i, row in enumerate(RANKINGS)
+    ]
+    held = train(config(data=write_rows(tmp_path / "split.jsonl", rows), eval_split="heldout"))
+    train_only = write_rows(tmp_path / "train.jsonl", [RANKINGS[i] for i in (0, 3, 4)])
+    rest = write_rows(tmp_path / "rest.jsonl", [RANKINGS[i] for i in (1, 2, 5)])
+    apart = train(config(out="apart", data=train_only, eval_data=rest))
+    assert held.metrics == apart.metrics
+    assert held.evaluation == apart.evaluation
+
+
+@pytest.mark.parametrize(("split", "how"), [("heldout", "no rankings"), ("train", "all rankings")])
+def test_a_split_that_leaves_one_side_empty_is_refused(split, how, config, tmp_path):
+    data = write_rows(tmp_path / "split.jsonl", [row | {"split": "train"} for row in RANKINGS])
+    with pytest.raises(UserError, match=how) as raised:
+        train(config(data=data, eval_split=split))
+    assert "--eval_fraction" in sentence(raised)
+
+
 def test_prompts_with_nothing_but_ties_are_left_out_or_count_half(config, files, capsys):
     mixed = (files["data"], files["tied"])
     dropped = train(config(data=mixed, out="drop"))

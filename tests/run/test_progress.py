@@ -3,7 +3,7 @@
 import pytest
 
 from instructgpt.run import progress
-from instructgpt.run.progress import StageProgress, say, say_skipped
+from instructgpt.run.progress import StageProgress, Whole, say, say_skipped
 
 
 def test_a_message_is_one_line_as_it_is(capsys):
@@ -56,6 +56,43 @@ def test_a_long_time_left_is_in_minutes(clock, capsys):
         clock(60)
         bar.advance(1, {})
     assert "60 min left" in capsys.readouterr().err
+
+
+def test_the_time_left_for_the_whole(clock, capsys):
+    """Shares 1 : 3 : 6. The first took 10 s; a third of the second took 10 s more: 20 s for 2 of
+    10, so 80 s are left.
+    """
+    with Whole([1.0, 3.0, 6.0]) as whole:
+        whole.begin(0)
+        clock(10)
+        whole.begin(1)
+        with StageProgress("ppo", 6) as bar:
+            clock(10)
+            bar.advance(2, {})
+    assert "ppo: 2/6, 20 s left (80 s for the whole)" in capsys.readouterr().err
+
+
+def test_what_was_done_before_does_not_count_as_fast(clock, capsys):
+    """The first stage had been done; of the second 2 of 6 steps had, 2 more took 30 s: what is
+    left is 2 such steps and the 6 shares of the last stage, 1 share for 30 s.
+    """
+    with Whole([1.0, 3.0, 6.0]) as whole:
+        whole.begin(0)
+        whole.begin(1)
+        with StageProgress("ppo", 6, done=2) as bar:
+            clock(30)
+            bar.advance(4, {})
+    assert "30 s left (4 min for the whole)" in capsys.readouterr().err
+
+
+def test_without_shares_nothing_is_said_of_the_whole(clock, capsys):
+    with Whole([0.0, 0.0]) as whole:
+        whole.begin(0)
+        clock(60)
+        with StageProgress("ppo", 6) as bar:
+            clock(30)
+            bar.advance(1, {})
+    assert "whole" not in capsys.readouterr().err
 
 
 def test_a_terminal_gets_a_bar(monkeypatch):

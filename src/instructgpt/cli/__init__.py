@@ -20,6 +20,7 @@ _label = App(name="label", help="Labels for what was sampled.")
 _evaluate = App(name="eval", help="Compare policies.")
 
 COMMANDS = {
+    "quickstart": "instructgpt.cli.stages:quickstart",
     "init": "instructgpt.cli.stages:init",
     "sft": "instructgpt.cli.stages:sft",
     "reward": "instructgpt.cli.stages:reward",
@@ -32,6 +33,7 @@ COMMANDS = {
     "report": "instructgpt.cli.use:report",
 }
 HELP = {
+    "quickstart": "The whole loop on a real language model, in minutes, on a laptop CPU.",
     "init": "Make a GPT-3-architecture model from scratch.",
     "sft": "Stage 1: fine-tune a model on demonstrations.",
     "reward": "Stage 2: train a reward model on rankings.",

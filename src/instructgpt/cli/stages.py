@@ -1,7 +1,7 @@
 """The commands that write a run directory: the stages, sampling, comparison, the pipeline."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -15,6 +15,12 @@ from instructgpt.reward.config import RewardConfig
 from instructgpt.run.config import resolve
 from instructgpt.sft.config import SFTConfig
 
+Rounds = Annotated[
+    int, Parameter(help="how often to sample from the newest policy, rank, and train on all labels")
+]
+Arms = Annotated[
+    Literal["ptx", "all"], Parameter(help="all: also train a policy without pretraining mix")
+]
 Files = Annotated[Path, Parameter(help="YAML files, later ones winning; flags win over all")]
 InitFlags, SFTFlags = flags_of(InitConfig), flags_of(SFTConfig)
 RewardFlags, PPOFlags = flags_of(RewardConfig), flags_of(PPOConfig)
@@ -90,9 +96,9 @@ def compare(
     both = {key: value for key, value in (("a", a), ("b", b)) if value is not None}
     flags = CompareFlags(**{**given(flags), **both})
     if resolved := load(CompareConfig, "evaluate", configs, layers, flags):
-        from instructgpt.evaluation.stage import compare_policies
+        from instructgpt.pipeline.evaluate import evaluate
 
-        run = compare_policies(resolved)
+        run = evaluate(resolved)
         if json:
             print_json({key: value for key, value in run.evaluation.items() if key != "pairs"})
 
@@ -105,6 +111,8 @@ def pipeline(
     preset: Annotated[
         list[str] | None, Parameter(negative="", help="start from a preset, such as tiny")
     ] = None,
+    rounds: Rounds = 1,
+    arms: Arms = "ptx",
 ) -> None:
     """Run all stages, from a base model to a report; an interrupted pipeline goes on."""
     from instructgpt.pipeline.pipeline import run_pipeline
@@ -112,7 +120,53 @@ def pipeline(
     if not out:
         raise UserError("pipeline needs 'out': give --out DIR")
     files, flags = _sectioned(list(tokens))
-    run_pipeline(out, presets=preset or (), files=files, flags=flags)
+    run_pipeline(
+        out,
+        presets=preset or (),
+        files=files,
+        flags=flags,
+        rounds=rounds,
+        plain_arm=arms == "all",
+    )
+
+
+def quickstart(
+    *tokens: Annotated[str, Parameter(allow_leading_hyphen=True, help="--section.key value")],
+    out: Annotated[str, Parameter(help="directory of the whole run")] = "",
+    tiny: Annotated[
+        bool, Parameter(negative="", help="a random model of 1 million parameters instead")
+    ] = False,
+    model: Annotated[str, Parameter(help="another model: a directory or a Hub id")] = "",
+    prompts: Annotated[str, Parameter(help="your own prompts")] = "",
+    demonstrations: Annotated[str, Parameter(help="your own demonstrations")] = "",
+    prose: Annotated[str, Parameter(help="your own pretraining text (.txt or .jsonl)")] = "",
+    label_by: Annotated[
+        Literal["simulated", "me"],
+        Parameter(help="simulated labelers rank, or you do, in this terminal"),
+    ] = "simulated",
+    arms: Arms = "ptx",
+    rounds: Rounds = 1,
+    seed: Annotated[int, Parameter(help="decides every random choice")] = 0,
+) -> None:
+    """The whole InstructGPT loop on a real language model, in minutes, on a laptop CPU."""
+    from instructgpt.pipeline.quickstart import quickstart as run
+
+    files, flags = _sectioned(list(tokens))
+    if files:
+        raise UserError(f"quickstart takes no file ({files[0]}); use instructgpt pipeline for one")
+    run(
+        out or ("runs/tiny" if tiny else "runs/quickstart"),
+        tiny=tiny,
+        model=model,
+        prompts=prompts,
+        demonstrations=demonstrations,
+        prose=prose,
+        label_by=label_by,
+        arms=arms,
+        rounds=rounds,
+        seed=seed,
+        flags=flags,
+    )
 
 
 def _sectioned(tokens: list[str]) -> tuple[list[str], dict[str, str | bool]]:
@@ -127,8 +181,7 @@ def _sectioned(tokens: list[str]) -> tuple[list[str], dict[str, str | bool]]:
         key, equals, value = token[2:].partition("=")
         if "." not in key:
             raise UserError(
-                f"{token}: the pipeline's own flags are --out and --preset; a stage's are "
-                f"--STAGE.KEY value"
+                f"{token}: no such flag (see -h); a stage's own flags are --STAGE.KEY value"
             )
         if not equals:
             value = tokens.pop(0) if tokens and not tokens[0].startswith("--") else "true"

@@ -4,7 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from instructgpt.data.embedded import demonstrations_path, prompts_path, prose_path
+from instructgpt.data.embedded import (
+    demonstrations_path,
+    heldout_prose_path,
+    prompts_path,
+    prose_path,
+)
 from instructgpt.data.formats import read_documents, read_records
 from instructgpt.data.records import Record
 from instructgpt.errors import UserError
@@ -12,7 +17,12 @@ from instructgpt.run.config import nearest
 from instructgpt.run.directory import file_hash
 from instructgpt.run.progress import say_skipped
 
-SHIPPED = {"prompts": prompts_path, "demonstrations": demonstrations_path, "prose": prose_path}
+SHIPPED = {
+    "prompts": prompts_path,
+    "demonstrations": demonstrations_path,
+    "prose": prose_path,
+    "heldout_prose": heldout_prose_path,
+}
 
 R = TypeVar("R", bound=Record)
 
@@ -64,7 +74,7 @@ def data_hashes(paths: Iterable[str]) -> dict[str, str]:
 
 
 def locate(path: str) -> Path:
-    """A path; `shipped:prompts`, `:demonstrations` and `:prose` are in the package."""
+    """A path; `shipped:prompts` and the others of `SHIPPED` are in the package."""
     if not path.startswith("shipped:"):
         return Path(path)
     name = path.removeprefix("shipped:")

@@ -86,6 +86,11 @@ class Response(Record):
     model: str | None = None
     sampling: dict[str, Any] | None = None
 
+    @property
+    def finished(self) -> bool:
+        """Whether the model ended the answer; one that does not say counts as ended."""
+        return bool((self.sampling or {}).get("finished", True))
+
 
 class Candidates(Record):
     """K answers to one prompt, waiting to be ranked."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from instructgpt.data.records import PromptText
 from instructgpt.data.text import plain_text
@@ -12,6 +12,20 @@ if TYPE_CHECKING:
     from instructgpt.sft.model import Completion, SFTModel
 
 
+class Answer(Protocol):
+    """An answer's text, and whether it ended by itself; a `Completion` is one."""
+
+    @property
+    def text(self) -> str:
+        """What the policy wrote."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """False for an answer that was cut."""
+        ...
+
+
 class Judge(Protocol):
     """Scores answers; a `RewardModel` is one."""
 
@@ -19,6 +33,23 @@ class Judge(Protocol):
         self, prompts: Sequence[PromptText], responses: Sequence[str], *, finished: Sequence[bool]
     ) -> Any:
         """One number per answer, higher is better."""
+        ...
+
+
+@runtime_checkable
+class Panel(Judge, Protocol):
+    """Several labelers who say which of two answers they prefer, beside a score of each."""
+
+    def prefer(
+        self,
+        prompts: Sequence[PromptText],
+        a: Sequence[str],
+        b: Sequence[str],
+        *,
+        finished_a: Sequence[bool],
+        finished_b: Sequence[bool],
+    ) -> Sequence[float]:
+        """The share of the labelers who prefer the i-th of a to the i-th of b; ties are half."""
         ...
 
 
@@ -33,11 +64,30 @@ class JudgedAnswers:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How often a's answer beats b's (a tie is half), and the answers behind it."""
+    """How often a's answer beats b's (a tie is half), and the answers behind it.
+
+    Attributes:
+        win_rate: the mean of `wins`, its interval clustered by prompt.
+        a: a's answers, those to one prompt side by side.
+        b: b's.
+        wins: for each pair 1, ½ or 0, or the share of a panel that prefers a's answer.
+    """
 
     win_rate: Interval
     a: JudgedAnswers
     b: JudgedAnswers
+    wins: list[float]
+
+    def by_group(self, groups: Sequence[str]) -> dict[str, Interval]:
+        """Win rates of groups of prompts; `groups` names each prompt's."""
+        samples = len(self.wins) // len(groups)
+        members: dict[str, list[int]] = {}
+        for index in range(len(self.wins)):
+            members.setdefault(groups[index // samples], []).append(index)
+        return {
+            group: clustered_share([self.wins[i] for i in own], [i // samples for i in own])
+            for group, own in sorted(members.items())
+        }
 
     def pairs(self, prompts: Sequence[PromptText]) -> list[dict[str, Any]]:
         """JSON-ready rows for a report; `prompts` as given to `compare`."""
@@ -88,8 +138,8 @@ def answer(
 
 def compare(
     prompts: Sequence[PromptText],
-    a: "Sequence[Completion]",
-    b: "Sequence[Completion]",
+    a: Sequence[Answer],
+    b: Sequence[Answer],
     judge: Judge,
 ) -> Comparison:
     """Hold answers against each other, the i-th of a against the i-th of b.
@@ -101,17 +151,27 @@ def compare(
         judge: scores texts.
     """
     judged_a, judged_b = (judged(prompts, completions, judge) for completions in (a, b))
-    wins = [
-        1.0 if score_a > score_b else 0.5 if score_a == score_b else 0.0
-        for score_a, score_b in zip(judged_a.scores, judged_b.scores, strict=True)
-    ]
     samples = len(a) // len(prompts)
+    if isinstance(judge, Panel):
+        repeated = [prompt for prompt in prompts for _ in range(samples)]
+        wins = judge.prefer(
+            repeated,
+            judged_a.texts,
+            judged_b.texts,
+            finished_a=judged_a.finished,
+            finished_b=judged_b.finished,
+        )
+    else:
+        wins = [
+            1.0 if score_a > score_b else 0.5 if score_a == score_b else 0.0
+            for score_a, score_b in zip(judged_a.scores, judged_b.scores, strict=True)
+        ]
     clusters = [index // samples for index in range(len(wins))]
-    return Comparison(clustered_share(wins, clusters), judged_a, judged_b)
+    return Comparison(clustered_share(wins, clusters), judged_a, judged_b, list(wins))
 
 
 def judged(
-    prompts: Sequence[PromptText], completions: "Sequence[Completion]", judge: Judge
+    prompts: Sequence[PromptText], completions: Sequence[Answer], judge: Judge
 ) -> JudgedAnswers:
     """Score some answers, S to each prompt side by side."""
     samples = len(completions) // len(prompts)

@@ -12,8 +12,17 @@ class CompareConfig(Config):
 
     a: str = Field(description="policy that is measured")
     b: str = Field(description="policy it is measured against")
+    base: str = Field("", description="model that training began with, to measure against b too")
+    others: Paths = Field((), description="further policies to measure against b")
     data: Paths = Field(description="prompts (several files: repeat the flag)")
-    judge: str = Field("", description="reward model that judges the answers")
+    judge: str = Field(
+        "",
+        description="who judges: a reward model's directory; simulated (held-out simulated "
+        "labelers); rule (the written rule of the tiny pipeline)",
+    )
+    prose: Paths = Field(
+        (), description="text on which each policy's language-model loss is measured"
+    )
     out: str = Field(description="run directory; the figures go to OUT/evaluation.json")
     format: str = Field("auto", description="format of the prompts: auto, native, trl")
     split: str = Field(
@@ -31,6 +40,14 @@ class CompareConfig(Config):
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="precision of the forward pass"
     )
+    rollout_slots: int = Field(
+        64, ge=1, description="answers that grow at a time; a hardware setting"
+    )
     resume: Literal["auto", "never"] = Field(
         "auto", description="auto: keep a finished comparison; never: refuse"
     )
+
+    @property
+    def further(self) -> list[str]:
+        """All that is measured besides a and b, in the order of training."""
+        return [*([self.base] if self.base else []), *self.others]

@@ -1,24 +1,31 @@
-"""`eval compare`: two policies answer the same prompts and a judge decides."""
+"""`eval compare`: policies answer the same prompts, and a judge decides."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from instructgpt.data.reading import data_hashes, load_records
+from instructgpt.data.reading import data_hashes, load_documents, load_records
 from instructgpt.data.records import Prompt, PromptText
 from instructgpt.errors import UserError
-from instructgpt.evaluation.compare import Judge, answer, compare
+from instructgpt.evaluation.compare import Comparison, Judge, answer, compare
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.evaluation.stats import clustered_bootstrap
+from instructgpt.evaluation.language import language_model_loss
+from instructgpt.evaluation.stats import Interval, clustered_bootstrap
 from instructgpt.models.load import pick_device
 from instructgpt.reward.model import RewardModel
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory, write_atomically
-from instructgpt.run.progress import say
-from instructgpt.sft.model import Completion, SFTModel
+from instructgpt.run.progress import StageProgress, say
+from instructgpt.sft.model import SFTModel
+
+Audit = Callable[[Sequence[PromptText], Sequence[str]], dict[str, float]]
+"""Figures of a policy's answers (prompts, texts) that no judge sees."""
+
+GREEDY = "greedy decoding of {}"
 
 
 def compare_policies(
@@ -26,13 +33,15 @@ def compare_policies(
     judge: Judge | None = None,
     *,
     judge_name: str = "",
+    audit: Audit = lambda _prompts, _texts: {},
 ) -> Run:
-    """Compare two policies and write `OUT/evaluation.json`.
+    """Compare policies and write `OUT/evaluation.json`; answers sampled before a stop are kept.
 
     Args:
         config: the settings.
         judge: decides instead of the reward model that `config.judge` names.
         judge_name: what the report calls it.
+        audit: further figures of each policy's answers.
 
     Raises:
         UserError: a model or the prompts cannot be used, or nobody judges.
@@ -42,91 +51,178 @@ def compare_policies(
     if judge is None and not config.judge:
         raise UserError("judge: nobody judges; give --judge REWARD_MODEL")
     with RunDirectory(config.out, "evaluate", resolved) as directory:
-        if not directory.is_done:
-            facts = {"seed": config.seed, "data": data_hashes(config.data)}
-            directory.start({**facts, "parents": [config.a, config.b]})
-            evaluation = _evaluate(config, judge, judge_name or config.judge)
+        if directory.is_done:
+            say(f"evaluate: {directory.path} is already finished; nothing to do")
+        else:
+            facts = {"seed": config.seed, "data": data_hashes(config.data + config.prose)}
+            directory.start({**facts, "parents": [config.a, config.b, *config.further]})
+            records = _prompts(config)
+            answered = _all_answers(config, [r.prompt for r in records], directory.path)
+            device = pick_device(config.device)
+            judge = judge or RewardModel(config.judge, template=config.template, device=device)
+            evaluation = _evaluation(config, records, answered, judge, audit)
+            evaluation = {"judge": judge_name or config.judge, **evaluation}
             text = json.dumps(evaluation, indent=1) + "\n"
             write_atomically(directory.path / "evaluation.json", text)
             directory.finish()
         return Run(directory.path)
 
 
-def _evaluate(config: CompareConfig, judge: Judge | None, judge_name: str) -> dict[str, Any]:
-    device = pick_device(config.device)
-    judge = judge or RewardModel(config.judge, template=config.template, device=device)
-    prompts = _prompts(config)
-    a, b, greedy = _answers(config, prompts, device)
-    result = compare(prompts, a, b, judge)
-    control = compare(prompts, greedy, b, judge)
-    say(
-        f"a preferred to b: {result.win_rate} (judge: {judge_name}; greedy b: "
-        f"{control.win_rate.estimate:.3f})"
-    )
-    return {
-        "a": _label(config.a),
-        "b": _label(config.b),
-        "judge": judge_name,
-        "win_rate": asdict(result.win_rate),
-        "controls": {"greedy decoding of b": asdict(control.win_rate)},
-        "scores": {"a": _mean_score(result.a.scores), "b": _mean_score(result.b.scores)},
-        "texts": {"a": _text_figures(a), "b": _text_figures(b)},
-        "pairs": result.pairs(prompts),
-    }
+@dataclass(frozen=True)
+class Answered:
+    """One answer of a policy."""
+
+    text: str
+    finished: bool
+    tokens: int
 
 
-def _prompts(config: CompareConfig) -> list[PromptText]:
+@dataclass(frozen=True)
+class Answers:
+    """All answers of one policy, those to one prompt side by side, and its loss on the prose."""
+
+    answers: list[Answered]
+    prose_loss: float | None = None
+
+
+def _prompts(config: CompareConfig) -> list[Prompt]:
     records = load_records(config.data, Prompt, format=config.format)
-    prompts = [
-        record.prompt for record in records if not config.split or record.split == config.split
-    ]
-    if not prompts:
+    records = [record for record in records if not config.split or record.split == config.split]
+    if not records:
         raise UserError(
             f"{', '.join(config.data)}: no prompt with split '{config.split}'; give other prompts"
         )
-    return prompts
+    return records
+
+
+def _all_answers(
+    config: CompareConfig, prompts: Sequence[PromptText], folder: Path
+) -> dict[str, Answers]:
+    """By policy, in the order: the others, b, b decoded greedily, a."""
+    a, b, *others = labels([config.a, config.b, *config.further])
+    policies = zip([*others, b], [*config.further, config.b], strict=True)
+    jobs = {label: (path, config.temperature) for label, path in policies}
+    # Part of a win may be mere sharpening, which greedy decoding gives for nothing.
+    jobs[GREEDY.format(b)] = (config.b, 0.0)
+    jobs[a] = (config.a, config.temperature)
+    answered: dict[str, Answers] = {}
+    with StageProgress("evaluate", len(jobs)) as progress:
+        for number, (label, (path, temperature)) in enumerate(jobs.items(), 1):
+            kept = folder / f"answers-{number}.json"
+            if not kept.exists():
+                answers = _answers(config, prompts, path, temperature)
+                write_atomically(kept, json.dumps(asdict(answers)))
+            content = json.loads(kept.read_text())
+            texts = [Answered(**row) for row in content["answers"]]
+            answered[label] = Answers(texts, content["prose_loss"])
+            progress.advance(number, {})
+    return answered
 
 
 def _answers(
-    config: CompareConfig, prompts: Sequence[PromptText], device: str
-) -> tuple[list[Completion], list[Completion], list[Completion]]:
-    """Of a, of b, and of b decoded greedily: part of a win may be mere sharpening."""
-    settings: dict[str, Any] = {"max_new_tokens": config.max_new_tokens, "dtype": config.dtype}
-    sampled = {
-        **settings,
-        "samples": config.samples,
-        "seed": config.seed,
-        "temperature": config.temperature,
-    }
-    policy_a = SFTModel(config.a, template=config.template, device=device)
-    answers_a = answer(policy_a, prompts, **sampled)
-    policy_b = SFTModel(config.b, template=config.template, device=device)
-    answers_b = answer(policy_b, prompts, **sampled)
-    greedy = answer(policy_b, prompts, temperature=0.0, **settings)
-    return (
-        answers_a,
-        answers_b,
-        [completion for completion in greedy for _ in range(config.samples)],
+    config: CompareConfig, prompts: Sequence[PromptText], path: str, temperature: float
+) -> Answers:
+    policy = SFTModel(path, template=config.template, device=pick_device(config.device))
+    count = config.samples if temperature else 1
+    completions = answer(
+        policy,
+        prompts,
+        samples=count,
+        seed=config.seed,
+        temperature=temperature,
+        max_new_tokens=config.max_new_tokens,
+        slots=config.rollout_slots,
+        dtype=config.dtype,
     )
+    answers = [Answered(c.text, c.finished, len(c.tokens)) for c in completions]
+    if not temperature or not config.prose:
+        return Answers([a for a in answers for _ in range(config.samples // count)])
+    prose = load_documents(config.prose)
+    return Answers(answers, language_model_loss(policy, prose, dtype=config.dtype))
 
 
-def _label(path: str) -> str:
-    """A policy's short name: the run's, for `RUN/model`."""
-    parts = Path(path).parts
-    return parts[-2] if len(parts) > 1 and parts[-1] in {"model", "model-ema"} else path
+def _evaluation(
+    config: CompareConfig,
+    records: Sequence[Prompt],
+    answered: dict[str, Answers],
+    judge: Judge,
+    audit: Audit,
+) -> dict[str, Any]:
+    prompts = [record.prompt for record in records]
+    a, b, *_ = labels([config.a, config.b, *config.further])
+    against: dict[str, Comparison] = {
+        label: compare(prompts, answers.answers, answered[b].answers, judge)
+        for label, answers in answered.items()
+        if label != b
+    }
+    result, greedy = against.pop(a), GREEDY.format(b)
+    control = against.pop(greedy)
+    say(
+        f"{a} preferred to {b}: {result.win_rate}; {greedy}: {control.win_rate.estimate:.3f}"
+        + "".join(f"; {label}: {c.win_rate.estimate:.3f}" for label, c in against.items())
+    )
+    scores = {label: c.a.scores for label, c in against.items()}
+    scores |= {b: result.b.scores, a: result.a.scores}
+    repeated = [prompt for prompt in prompts for _ in range(config.samples)]
+    evaluation: dict[str, Any] = {
+        "a": a,
+        "b": b,
+        "win_rate": asdict(result.win_rate),
+        "others": {label: asdict(c.win_rate) for label, c in against.items()},
+        "controls": {greedy: asdict(control.win_rate)},
+        "scores": {
+            label: asdict(_mean(values, config.samples)) for label, values in scores.items()
+        },
+        "texts": {
+            label: _text_figures(answers.answers)
+            | audit(repeated, [answer.text for answer in answers.answers])
+            for label, answers in answered.items()
+        },
+        "pairs": result.pairs(prompts),
+    }
+    if config.prose:
+        evaluation["prose_loss"] = {label: answered[label].prose_loss for label in scores}
+    if all(record.use_case for record in records):
+        groups = result.by_group([record.use_case or "" for record in records])
+        evaluation["by_use_case"] = {case: asdict(rate) for case, rate in groups.items()}
+    return evaluation
 
 
-def _mean_score(scores: Sequence[float]) -> dict[str, float]:
-    return asdict(clustered_bootstrap(scores, range(len(scores))))
+def labels(paths: Sequence[str]) -> list[str]:
+    """What each policy is called: its short name; its path, or a number, where two share one.
+
+    >>> labels(["out/07-ppo/model", "out/03-sft/model", "org/base"])
+    ['ppo', 'sft', 'base']
+    >>> labels(["x/sft/model", "y/sft/model", "y/sft/model"])
+    ['x/sft/model', 'y/sft/model', 'y/sft/model (3)']
+    """
+    short = [_short(path) for path in paths]
+    names: list[str] = []
+    for number, (path, name) in enumerate(zip(paths, short, strict=True), 1):
+        unique = name if short.count(name) == 1 else path
+        names.append(f"{unique} ({number})" if unique in names else unique)
+    return names
 
 
-def _text_figures(completions: Sequence[Completion]) -> dict[str, float]:
+def _short(path: str) -> str:
+    """The stage's or the run's name for `RUN/model`, else the folder's."""
+    folder = Path(path)
+    if folder.name in {"model", "model-ema"}:
+        folder = folder.parent
+    return re.sub(r"^\d\d-", "", folder.name) or path
+
+
+def _mean(scores: Sequence[float], samples: int) -> Interval:
+    return clustered_bootstrap(scores, [index // samples for index in range(len(scores))])
+
+
+def _text_figures(answers: Sequence[Answered]) -> dict[str, float]:
     """Length, ending and variety: what a judge may not see when a policy games it."""
-    words = [completion.text.split() for completion in completions]
+    words = [answer.text.split() for answer in answers]
     pairs = [pair for answer_words in words for pair in pairwise(answer_words)]
-    count = len(completions)
+    count = len(answers)
     return {
-        "tokens": sum(len(completion.tokens) for completion in completions) / count,
-        "eos_rate": sum(completion.finished for completion in completions) / count,
+        "tokens": sum(answer.tokens for answer in answers) / count,
+        "eos_rate": sum(answer.finished for answer in answers) / count,
         "distinct_bigrams": len(set(pairs)) / len(pairs) if pairs else 0.0,
     }

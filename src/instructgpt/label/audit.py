@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 from instructgpt.data.records import Candidates, PromptText, Response
 from instructgpt.data.text import plain_text
-from instructgpt.label.text import WARM_WORDS, ended, runs, sentences, words
+from instructgpt.label.text import WARM_WORDS, runs, sentences, words
 
 HUMAN_CLAIM = re.compile(
     r"\bi(?:'m| am) (?:a |an )?(?:human|person|man|woman|mother|father|girl|boy)\b|"
@@ -60,7 +60,7 @@ def _shared(prompts: Sequence[str], found: Sequence[list[str]]) -> int:
 TRIVIAL: dict[str, Callable[[Response], float]] = {
     "words": lambda response: len(words(response.text)),
     "characters": lambda response: len(response.text),
-    "ended": ended,
+    "ended": lambda response: response.finished,
     "ends_with_a_stop": lambda response: response.text.rstrip().endswith((".", "!", "?")),
     "punctuation": lambda response: len(re.findall(r"[^\w\s]", response.text)),
     "capitals": lambda response: sum(letter.isupper() for letter in response.text),

@@ -32,20 +32,20 @@ from instructgpt.label.text import (
 )
 
 WEIGHTS = {
-    "task": 3.0,
+    "task": 1.5,
     "complete": 1.5,
-    "clean": 1.5,
+    "clean": 2.0,
     "substance": 1.5,
-    "topic": 1.0,
-    "tone": 1.0,
-    "concise": 1.0,
+    "topic": 2.5,
+    "tone": 1.5,
+    "concise": 1.5,
     "direct": 1.0,
 }
 """How much each criterion counts; a labeler's taste multiplies these."""
 
 
 class Quality(NamedTuple):
-    """The criteria of the rubric, each 0 to 1, and their gated mean."""
+    """The criteria of the rubric, each 0 to 1, and their mean."""
 
     task: float
     complete: float
@@ -90,21 +90,15 @@ def quality(prompt: Prompt | Candidates | Task, answer: str, finished: bool = Tr
 
 
 def overall(criteria: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """The weighted mean, halved as far as the task was missed or refused.
-
-    (1 + min(task, direct)) / 2 · Σ w·c / Σ w: an answer that fails the task (0) stays below 0.5,
-    however warm and complete it is.
-    """
+    """The weighted mean, halved for a refusal: (1 + direct) / 2 · Σ w·c / Σ w."""
     mean = sum(weights[name] * criteria[name] for name in weights) / sum(weights.values())
-    return mean * (1 + min(criteria["task"], criteria["direct"])) / 2
+    return mean * (1 + criteria["direct"]) / 2
 
 
 def follows_task(task: Task, answer: str, found: list[str]) -> float:
     """Is it what was asked for? The product of the parts that the task has."""
     checks = task.checks
     parts: list[float] = []
-    if checks.keywords:  # a soft hint: the list lacks other good words
-        parts.append(0.5 + 0.25 * min(2, len(task.keywords_in(found))))
     if checks.items:
         parts.append(nearness(count_items(answer), checks.items, checks.items))
     if checks.addressee:

@@ -18,7 +18,6 @@ from instructgpt.errors import UserError
 from instructgpt.label.config import NOISE, TASTE
 from instructgpt.label.rubric import WEIGHTS, Quality, overall, quality
 from instructgpt.label.task import Task
-from instructgpt.label.text import ended
 from instructgpt.run.seeds import derive, permutation
 
 POINTS = 7
@@ -80,7 +79,7 @@ def simulate(
                 f"prompt {queued.prompt_id} has one answer; sample two or more per prompt"
             )
         task = Task.of(queued)
-        qualities = [quality(task, r.text, ended(r)) for r in queued.responses]
+        qualities = [quality(task, r.text, r.finished) for r in queued.responses]
         drawn = permutation(len(labelers), seed, f"labelers/{prompt_id(queued.prompt)}")[
             :per_prompt
         ]

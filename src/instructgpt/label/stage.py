@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
 from instructgpt.data.reading import data_hashes, load_records
@@ -13,11 +13,10 @@ from instructgpt.errors import UserError
 from instructgpt.evaluation.human import HumanEvaluator
 from instructgpt.evaluation.stats import Interval
 from instructgpt.label.audit import checks_outside_the_rubric, trivial_predictors
-from instructgpt.label.config import LabelConfig
+from instructgpt.label.config import LabelConfig, SimulatedLabelers
 from instructgpt.label.rubric import quality
 from instructgpt.label.simulate import held_out_labelers, simulate, training_labelers
 from instructgpt.label.task import Task
-from instructgpt.label.text import ended
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory, write_atomically
 from instructgpt.run.progress import say
@@ -31,29 +30,33 @@ def simulate_labels(config: LabelConfig | Resolved[LabelConfig]) -> Run:
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    if config.per_prompt > config.labelers:
-        raise UserError(
-            f"per_prompt: {config.per_prompt} of {config.labelers} labelers cannot rank a prompt; "
-            f"give more labelers"
-        )
     with RunDirectory(config.out, "label", resolved) as directory:
         if directory.is_done:
             say(f"label: {directory.path} is already finished; nothing to do")
         else:
             directory.start({"seed": config.seed, "data": data_hashes(config.data)})
             candidates = load_records(config.data, Candidates, on_error=config.on_error)
-            rankings = _rankings(config, candidates)
+            rankings = rank_by_group(config, candidates, config.group)
             write_records(directory.path / "rankings.jsonl", rankings)
-            evaluation = _evaluation(candidates, rankings)
+            evaluation = {
+                **description(rankings),
+                "trivial_predictors": trivial_predictors(candidates, noise_free),
+                "outside_the_rubric": _outside_the_rubric(candidates),
+            }
             text = json.dumps(evaluation, indent=1) + "\n"
             write_atomically(directory.path / "evaluation.json", text)
             directory.finish()
         return Run(directory.path)
 
 
-def _rankings(config: LabelConfig, candidates: Sequence[Candidates]) -> list[Ranking]:
-    group = training_labelers if config.group == "training" else held_out_labelers
-    labelers = group(config.labelers, noise=config.noise, taste=config.taste)
+def rank_by_group(
+    config: SimulatedLabelers,
+    candidates: Sequence[Candidates],
+    group: Literal["training", "heldout"],
+) -> list[Ranking]:
+    """Rankings by the training or by the held-out labelers; says how well these agree."""
+    make = training_labelers if group == "training" else held_out_labelers
+    labelers = make(config.labelers, noise=config.noise, taste=config.taste)
     rankings = simulate(
         candidates, labelers=labelers, per_prompt=config.per_prompt, seed=config.seed
     )
@@ -61,7 +64,7 @@ def _rankings(config: LabelConfig, candidates: Sequence[Candidates]) -> list[Ran
     said = f"agreement {agreement}" if agreement else "agreement unknown (one labeler a prompt)"
     say(
         f"label: {len(rankings)} rankings of {len(candidates)} prompts by {len(labelers)} "
-        f"simulated {config.group} labelers; {said}; {tied_share(rankings):.1%} of the pairs tied"
+        f"simulated {group} labelers; {said}; {tied_share(rankings):.1%} of the pairs tied"
     )
     return rankings
 
@@ -80,19 +83,23 @@ def tied_share(rankings: Sequence[Ranking]) -> float:
     return sum(tied) / len(tied)
 
 
-def _evaluation(candidates: Sequence[Candidates], rankings: Sequence[Ranking]) -> dict[str, Any]:
+def description(rankings: Sequence[Ranking]) -> dict[str, Any]:
+    """Who ranked, how much, how well they agree, how often they tie; JSON-ready."""
     agreement = agreement_of(rankings)
-    answers = [(queued.prompt, r.text) for queued in candidates for r in queued.responses]
     return {
         "labelers": sorted({ranking.labeler_id for ranking in rankings if ranking.labeler_id}),
+        "rankings": len(rankings),
         "agreement": asdict(agreement) if agreement else None,
         "tied_pairs": tied_share(rankings),
-        "trivial_predictors": trivial_predictors(candidates, noise_free),
-        "outside_the_rubric": checks_outside_the_rubric(*zip(*answers, strict=True)),
     }
+
+
+def _outside_the_rubric(candidates: Sequence[Candidates]) -> dict[str, float]:
+    answers = [(queued.prompt, r.text) for queued in candidates for r in queued.responses]
+    return checks_outside_the_rubric(*zip(*answers, strict=True))
 
 
 def noise_free(candidates: Candidates) -> list[float]:
     """The rubric's totals of the answers to one prompt."""
     task = Task.of(candidates)
-    return [quality(task, r.text, ended(r)).total for r in candidates.responses]
+    return [quality(task, r.text, r.finished).total for r in candidates.responses]

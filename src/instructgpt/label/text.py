@@ -8,7 +8,6 @@ from functools import cache
 
 from instructgpt.data.embedded import prompts_path, prose_documents
 from instructgpt.data.jsonl import read_jsonl
-from instructgpt.data.records import Response
 
 FUNCTION_WORDS = frozenset(
     """
@@ -168,11 +167,6 @@ def sentences(text: str) -> list[str]:
     """
     parts = re.split(r"(?<!\bMr\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bMrs\.)(?<=[.!?])[\"')]*\s+", text)
     return [part for part in parts if words(part)]
-
-
-def ended(response: Response) -> bool:
-    """Whether the model ended the answer; answers that do not say count as ended."""
-    return bool((response.sampling or {}).get("finished", True))
 
 
 def stem(word: str) -> str:

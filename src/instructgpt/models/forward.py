@@ -126,12 +126,16 @@ def response_values(scorer: PreTrainedModel, rows: Rows) -> Tensor:
 
 def last_token_scores(scorer: PreTrainedModel, rows: Rows) -> Tensor:
     """The scalar at each row's last token (raw, no shift): the response's score. Float32 (B,)."""
-    hidden_BTD = hidden_states(scorer, rows)
+    return scalar_head(scorer)(last_states(scorer, rows)).squeeze(-1).float()
+
+
+def last_states(model: PreTrainedModel, rows: Rows) -> Tensor:
+    """The trunk's last hidden state at each row's last token, (B, D)."""
+    hidden_BTD = hidden_states(model, rows)
     last_B = (
         rows.is_token_BT * torch.arange(rows.is_token_BT.shape[1], device=hidden_BTD.device)
     ).argmax(1)
-    states_BD = hidden_BTD[torch.arange(len(last_B), device=hidden_BTD.device), last_B]
-    return scalar_head(scorer)(states_BD).squeeze(-1).float()
+    return hidden_BTD[torch.arange(len(last_B), device=hidden_BTD.device), last_B]
 
 
 def budget_groups(

@@ -97,7 +97,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def scorer_from_policy(policy: PreTrainedModel, *, seed: int) -> PreTrainedModel:
+def scorer_from_policy(policy: PreTrainedModel, *, seed: int, layers: int = 0) -> PreTrainedModel:
     """A new scalar head on a copy of the policy's trunk.
 
     The head's weights are drawn from N(0, 1/(d+1)) without bias (Stiennon 2020, appendix B.1).
@@ -105,8 +105,14 @@ def scorer_from_policy(policy: PreTrainedModel, *, seed: int) -> PreTrainedModel
     Args:
         policy: a causal language model; it is not changed.
         seed: decides the head.
+        layers: copy only so many of the first layers (0: all), for a smaller model.
+
+    Raises:
+        UserError: the architecture has no scalar head, or fewer layers.
     """
     config = copy.deepcopy(policy.config)
+    if layers:
+        config.num_hidden_layers = _fewer_layers(config, layers)
     config.num_labels = 1
     _drop_end_as_padding(config)
     device = next(policy.parameters()).device
@@ -119,7 +125,9 @@ def scorer_from_policy(policy: PreTrainedModel, *, seed: int) -> PreTrainedModel
         ) from None
     model = model.float().to(device).eval()
     _keep_original_dropout(model, policy)
-    trunk(model).load_state_dict(trunk(policy).state_dict())
+    wanted = trunk(model).state_dict()
+    weights = {name: w for name, w in trunk(policy).state_dict().items() if name in wanted}
+    trunk(model).load_state_dict(weights)
     head = scalar_head(model)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(head.weight.shape, generator=generator) / math.sqrt(
@@ -130,6 +138,20 @@ def scorer_from_policy(policy: PreTrainedModel, *, seed: int) -> PreTrainedModel
         if head.bias is not None:
             head.bias.zero_()
     return model
+
+
+def _fewer_layers(config: PreTrainedConfig, layers: int) -> int:
+    if not 1 <= layers <= config.num_hidden_layers:
+        raise UserError(
+            f"layers: {layers} given, but the model has {config.num_hidden_layers}; give at most "
+            "that many, or 0 for all"
+        )
+    if kinds := getattr(config, "layer_types", None):
+        config.layer_types = kinds[:layers]
+    if kinds := getattr(config, "attention_layers", None):  # GPT-Neo, which keeps them twice
+        config.attention_layers = kinds[:layers]
+        config.attention_types = [[[kind], 1] for kind in kinds[:layers]]
+    return layers
 
 
 def trunk(model: PreTrainedModel) -> nn.Module:

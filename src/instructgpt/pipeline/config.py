@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from instructgpt.label.config import SimulatedLabelers
 from instructgpt.run.config import Config, Paths
 
 
@@ -18,6 +19,9 @@ class SampleConfig(Config):
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
     k: int = Field(4, ge=1, description="answers per prompt (the paper's labelers ranked 4 to 9)")
+    k_max: int = Field(
+        0, ge=0, description="draw each prompt's number from k to this (0: always k)"
+    )
     max_new_tokens: int = Field(128, ge=1, description="longest answer in tokens")
     temperature: float = Field(1.0, ge=0, description="0 takes the likeliest token")
     top_p: float = Field(1.0, gt=0, le=1, description="keep the likeliest tokens up to this mass")
@@ -44,7 +48,11 @@ class SampleConfig(Config):
     )
 
 
-class RankConfig(Config):
+HELD_OUT = "heldout"
+"""The split whose answers only the held-out labelers rank; nothing is trained on them."""
+
+
+class RankConfig(SimulatedLabelers):
     """Configuration of the `rank` stage."""
 
     data: Paths = Field(
@@ -53,9 +61,10 @@ class RankConfig(Config):
     rankings: Paths = Field(
         (), description="rankings that people made; then nothing is ranked here"
     )
-    by: Literal["rule", "people"] = Field(
+    by: Literal["people", "me", "simulated", "rule"] = Field(
         "people",
-        description="people: wait for `rankings`; rule: the written rule of "
-        "instructgpt.pipeline.rule",
+        description="people: wait for `rankings`; me: ask in this terminal; simulated: the "
+        "simulated labelers; rule: the written rule of instructgpt.pipeline.rule",
     )
+    prompts: int = Field(12, ge=1, description="by me: how many prompts to ask about")
     out: str = Field(description="run directory; the rankings go to OUT/rankings.jsonl")

@@ -1,18 +1,27 @@
-"""The `rank` stage of a pipeline: rankings from people, or from the written rule."""
+"""The `rank` stage of a pipeline: rankings from people, from simulated labelers, or from a rule."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
 from instructgpt.data.reading import data_hashes, load_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
-from instructgpt.pipeline.config import RankConfig
+from instructgpt.label.audit import trivial_predictors
+from instructgpt.label.stage import description, noise_free, rank_by_group
+from instructgpt.label.terminal import rank_in_terminal
+from instructgpt.pipeline.config import HELD_OUT, RankConfig
 from instructgpt.pipeline.rule import rank
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory
+from instructgpt.run.directory import Run, RunDirectory, write_atomically
 from instructgpt.run.progress import say
+from instructgpt.run.seeds import permutation
 
 
-def rank_candidates(config: RankConfig | Resolved[RankConfig]) -> Run:
-    """Write `OUT/rankings.jsonl`.
+def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "rank") -> Run:
+    """Write `OUT/rankings.jsonl`, and what is known of the labelers to `OUT/evaluation.json`.
 
     Raises:
         UserError: people have not ranked yet, or the answers or the rankings cannot be read.
@@ -22,21 +31,66 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig]) -> Run:
     if config.by == "people" and not config.rankings:
         raise UserError(
             f"rank: people have to rank the answers in {', '.join(config.data)}; give their file "
-            "as rank.rankings and run again, or set rank.by to rule"
+            "as rank.rankings and run again, or set rank.by to me or simulated"
         )
-    with RunDirectory(config.out, "rank", resolved) as directory:
+    with RunDirectory(config.out, stage, resolved) as directory:
         run = Run(directory.path)
         if directory.is_done:
+            say(f"{stage}: {directory.path} is already finished; nothing to do")
             return run
-        directory.start({"data": data_hashes(config.data + config.rankings)})
-        if config.by == "rule":
-            rankings = [rank(candidates) for candidates in load_records(config.data, Candidates)]
-        else:
-            rankings = load_records(config.rankings, Ranking)
+        directory.start({"seed": config.seed, "data": data_hashes(config.data + config.rankings)})
+        rankings, evaluation = _rank(config, directory.path)
         write_records(directory.path / "rankings.jsonl", rankings)
-        say(
-            f"rank: {len(rankings)} prompts ranked by "
-            f"{'the written rule' if config.by == 'rule' else 'people'}"
-        )
+        text = json.dumps({"by": config.by, **evaluation}, indent=1) + "\n"
+        write_atomically(directory.path / "evaluation.json", text)
         directory.finish()
         return run
+
+
+def _rank(config: RankConfig, folder: Path) -> tuple[list[Ranking], dict[str, Any]]:
+    """The rankings, and what the report says of those who made them."""
+    if config.by == "people":
+        rankings = load_records(config.rankings, Ranking)
+        say(f"rank: {len(rankings)} rankings by people")
+        return rankings, {"groups": {"people": description(rankings)}}
+    candidates = load_records(config.data, Candidates)
+    if config.by == "rule":
+        say(f"rank: {len(candidates)} prompts ranked by the written rule")
+        return [rank(queued) for queued in candidates], {}
+    if config.by == "me":
+        rankings = _ask(config, candidates, folder)
+        return rankings, {"groups": {"you": description(rankings)}}
+    return _simulate(config, candidates)
+
+
+def _simulate(
+    config: RankConfig, candidates: Sequence[Candidates]
+) -> tuple[list[Ranking], dict[str, Any]]:
+    """Training labelers rank what is trained on, held-out labelers the held-out split."""
+    by_group: dict[Literal["training", "heldout"], list[Candidates]] = {
+        "training": [queued for queued in candidates if not _is_held_out(queued)],
+        "heldout": [queued for queued in candidates if _is_held_out(queued)],
+    }
+    ranked = {group: rank_by_group(config, own, group) for group, own in by_group.items() if own}
+    return [ranking for group in ranked.values() for ranking in group], {
+        "groups": {group: description(rankings) for group, rankings in ranked.items()},
+        "trivial_predictors": trivial_predictors(candidates, noise_free),
+    }
+
+
+def _ask(config: RankConfig, candidates: Sequence[Candidates], folder: Path) -> list[Ranking]:
+    """The user's own rankings, of prompts drawn from those that are not held out."""
+    usable = [queued for queued in candidates if not _is_held_out(queued)]
+    order = permutation(len(usable), config.seed, "rank/asked")
+    asked = [usable[i] for i in order[: config.prompts]]
+    session = rank_in_terminal(asked, folder / "own.jsonl", labeler_id="you", seed=config.seed)
+    if not session.finished:
+        say(f"rank: {len(session.rankings)} of {len(asked)} prompts ranked; run again to go on")
+        raise KeyboardInterrupt
+    if not session.rankings:
+        raise UserError("rank: every prompt was skipped; rank some, or set rank.by to simulated")
+    return session.rankings
+
+
+def _is_held_out(candidates: Candidates) -> bool:
+    return getattr(candidates, "split", None) == HELD_OUT

@@ -1,6 +1,7 @@
 """The `sample` stage: K answers to each prompt, queued for the labelers (section 3.2, step 2)."""
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from instructgpt.run.seeds import derive
 from instructgpt.sft.model import SFTModel
 
 PROMPTS_AT_A_TIME = 32
+CARRIED = ("use_case", "split", "checks")
+"""What a prompt's record hands on to its answers, and they to their rankings."""
 PARTIAL, FINAL = "candidates.partial.jsonl", "candidates.jsonl"
 
 
@@ -51,10 +54,11 @@ def _sample_all(config: SampleConfig, directory: RunDirectory, stage: str) -> No
     done = _done_before(directory.path / PARTIAL)
     with StageProgress(stage, len(prompts), len(done)) as progress:
         for start in range(len(done), len(prompts), PROMPTS_AT_A_TIME):
-            chunk = _answers(config, policy, prompts[start : start + PROMPTS_AT_A_TIME], start)
-            for candidates in chunk:
+            chunk = prompts[start : start + PROMPTS_AT_A_TIME]
+            answered = _answers(config, policy, chunk, start, stage)
+            for candidates in answered:
                 directory.append(PARTIAL, candidates.model_dump(mode="json"))
-            done += chunk
+            done += answered
             progress.advance(len(done), {})
     write_records(directory.path / FINAL, done)
     (directory.path / PARTIAL).unlink(missing_ok=True)
@@ -71,32 +75,42 @@ def _done_before(path: Path) -> list[Candidates]:
 
 
 def _answers(
-    config: SampleConfig, policy: SFTModel, prompts: list[Prompt], first: int
+    config: SampleConfig, policy: SFTModel, prompts: list[Prompt], first: int, stage: str
 ) -> list[Candidates]:
-    tokens = [policy.text.prompt(prompt.prompt) for prompt in prompts for _ in range(config.k)]
+    counts = [_count(config, first + i) for i in range(len(prompts))]
+    tokens = [
+        policy.text.prompt(prompt.prompt)
+        for prompt, count in zip(prompts, counts, strict=True)
+        for _ in range(count)
+    ]
     seeds = [
-        derive(config.seed, "sample", first + i, k)
-        for i in range(len(prompts))
-        for k in range(config.k)
+        derive(config.seed, stage, first + i, k)
+        for i, count in enumerate(counts)
+        for k in range(count)
     ]
     sampling = Sampling(
         config.max_new_tokens, config.temperature, config.top_p, config.top_k, (policy.text.eos,)
     )
     samples = policy.sample(tokens, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype)
     settings = {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
-    responses = [
+    responses = (
         Response(
             text=policy.text.decode(sample.tokens),
             model=config.model,
             sampling={**settings, "seed": seed, "finished": sample.finished},
         )
         for sample, seed in zip(samples, seeds, strict=True)
-    ]
+    )
     candidates = []
-    for i, prompt in enumerate(prompts):
+    for prompt, count in zip(prompts, counts, strict=True):
         fields: dict[str, Any] = {"prompt_id": prompt.id, "prompt": prompt.prompt}
-        if checks := getattr(prompt, "checks", None):
-            fields["checks"] = checks
-        own = tuple(responses[i * config.k : (i + 1) * config.k])
+        fields |= {key: value for key in CARRIED if (value := getattr(prompt, key, None))}
+        own = tuple(islice(responses, count))
         candidates.append(Candidates(responses=own, **fields))
     return candidates
+
+
+def _count(config: SampleConfig, place: int) -> int:
+    """How many answers the prompt at this place gets."""
+    spread = max(config.k, config.k_max) - config.k + 1
+    return config.k + derive(config.seed, "sample/k", place) % spread

@@ -1,5 +1,6 @@
 """One self-contained HTML page for a run, a pipeline, or several runs side by side."""
 
-from instructgpt.report.page import compare_report, write_report
+from instructgpt.report.comparison import compare_report
+from instructgpt.report.page import write_report
 
 __all__ = ["compare_report", "write_report"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Curve:
     """A figure of metrics over steps, drawn if any of them was recorded.
 
-    `metrics` maps each metric to its name in the legend; `reading` says what to look for.
+    `metrics` maps each metric to its name in the legend; `reading` says what to look for. Curves
+    that are not `key` are folded away.
     """
 
     title: str
@@ -15,6 +16,7 @@ class Curve:
     metrics: dict[str, str]
     reading: str
     reference: float | None = None
+    key: bool = False
 
 
 UNDRAWN = frozenset({"pretrain/tokens", "sft/tokens"})
@@ -27,6 +29,7 @@ CURVES = (
         "loss (nats per token)",
         {"pretrain/loss": "training", "pretrain/validation_loss": "validation"},
         "Next-token loss on plain text.",
+        key=True,
     ),
     Curve(
         "SFT loss",
@@ -38,12 +41,14 @@ CURVES = (
         },
         "Over the answer's tokens only. A validation curve that turns up means overfitting; "
         "the paper's SFT model does so after one epoch.",
+        key=True,
     ),
     Curve(
         "Reward of SFT answers",
         "score",
         {"sft/reward_score": "validation prompts"},
         "The paper picks its SFT checkpoint by this score, not by the loss.",
+        key=True,
     ),
     Curve(
         "Ranking loss",
@@ -51,6 +56,7 @@ CURVES = (
         {"reward/loss": "training"},
         "A model that cannot tell the answers apart stands at the dashed line, ln 2.",
         0.6931,
+        key=True,
     ),
     Curve(
         "Agreement with the rankings",
@@ -58,46 +64,53 @@ CURVES = (
         {"reward/accuracy": "training", "reward/validation_accuracy": "validation"},
         "Share of pairs in which the preferred answer scores higher; the dashed line is chance.",
         0.5,
+        key=True,
     ),
     Curve(
         "Score and reward",
         "score",
         {"objective/scores": "score", "objective/rlhf_reward": "score − β·KL"},
         "The reward model's score of the sampled answers, and what the KL penalty leaves of it.",
+        key=True,
     ),
     Curve(
-        "KL from the SFT model",
+        "KL from the starting model",
         "KL (nats per answer)",
         {
             "objective/kl": "training",
             "objective/kl_k3": "training, k3 estimate",
             "validation/kl": "validation",
         },
-        "How far the policy has moved from where it started.",
+        "How far the policy has moved from the model it started from; in the paper, the SFT model.",
+        key=True,
     ),
     Curve(
         "Score on validation prompts",
         "score",
         {"validation/scores": "validation"},
         "A fixed set of prompts which the policy is not trained on.",
+        key=True,
     ),
     Curve(
         "Answer length",
         "tokens",
         {"objective/length": "training", "validation/length": "validation"},
         "Growing answers can mean that length is being rewarded.",
+        key=True,
     ),
     Curve(
         "Finished answers",
         "share",
         {"objective/eos_rate": "training", "validation/eos_rate": "validation"},
         "Share of answers that end by themselves instead of being cut off.",
+        key=True,
     ),
     Curve(
         "Entropy",
         "entropy (nats per answer)",
         {"objective/entropy": "policy"},
         "A collapse to zero means that the policy has stopped exploring.",
+        key=True,
     ),
     Curve(
         "Policy step size",
@@ -142,6 +155,7 @@ CURVES = (
         "loss (nats per token)",
         {"ptx/loss": "pretraining text"},
         "Next-token loss on the text mixed in (PPO-ptx); a rise means that the policy forgets.",
+        key=True,
     ),
     Curve(
         "Weight of the pretraining gradient",

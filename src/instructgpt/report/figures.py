@@ -1,57 +1,19 @@
-"""The drawings: numbers in, an inline SVG string out.
+"""The drawings: numbers in, an inline SVG string out."""
 
-Matplotlib (`instructgpt[report]`) is imported on first use. Text stays text (selectable, in the
-page's own font), ids are functions of the drawing, nothing is dated: the same numbers give the
-same bytes.
-"""
-
-import hashlib
-import io
 import math
-import re
-import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from instructgpt.errors import UserError
+from instructgpt.report.drawing import INK, MUTED, PALETTE, look, short, svg
 from instructgpt.report.load import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which readers with any colour vision can tell apart, without its yellow
-# (too pale on white).
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", ":", "-.")
-INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"
 MAX_POINTS = 400
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "instructgpt",
-    "text.parse_math": False,
-    "font.size": 10,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.formatter.limits": (-3, 5),
-    "axes.formatter.useoffset": False,
-    "grid.color": "#eaeef2",
-    "grid.linewidth": 0.8,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-    "legend.handlelength": 1.4,
-    "lines.linewidth": 1.6,
-}
 
 
 class Line(NamedTuple):
@@ -60,6 +22,23 @@ class Line(NamedTuple):
     label: str
     x: np.ndarray
     y: np.ndarray
+
+
+class Row(NamedTuple):
+    """One row of an interval plot; hollow ones are there to compare with, the strong one counts."""
+
+    label: str
+    interval: Interval
+    hollow: bool = False
+    strong: bool = False
+
+
+class Bar(NamedTuple):
+    """One bar: its label, its length, and what stands at its end."""
+
+    label: str
+    length: float
+    text: str
 
 
 class Bin(NamedTuple):
@@ -85,7 +64,7 @@ def curves(lines: Sequence[Line], unit: str, reference: float | None = None) -> 
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         _legend(figure, lines)
 
-    return _svg(draw, _height(lines))
+    return svg(draw, _height(lines))
 
 
 def trade_off(lines: Sequence[Line], xlabel: str, ylabel: str) -> str:
@@ -94,50 +73,114 @@ def trade_off(lines: Sequence[Line], xlabel: str, ylabel: str) -> str:
     def draw(figure: "Figure", axes: "Axes") -> None:
         for index, line in enumerate(lines):
             x, y = smooth(line.x), smooth(line.y)
-            color = PALETTE[index % len(PALETTE)]
+            color, dash, marker = look(index)
             axes.plot(*thin(line.x, line.y), "o", color=color, alpha=0.25, ms=3, mew=0)
-            axes.plot(x, y, color=color)
-            axes.plot(x[:1], y[:1], "o", color=color, ms=6, mfc="white", mew=1.5, clip_on=False)
-            axes.plot(x[-1:], y[-1:], "o", color=color, ms=6, clip_on=False)
+            axes.plot(x, y, color=color, linestyle=dash)
+            axes.plot(x[:1], y[:1], marker, color=color, ms=6, mfc="white", mew=1.5, clip_on=False)
+            axes.plot(x[-1:], y[-1:], marker, color=color, ms=6, clip_on=False)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         _legend(figure, lines)
 
-    return _svg(draw, _height(lines))
+    return svg(draw, _height(lines))
 
 
-def intervals(rows: Sequence[tuple[str, Interval]], xlabel: str, reference: float = 50) -> str:
-    """Shares in per cent with their intervals, one row each, against a dashed reference line."""
+def intervals(
+    rows: Sequence[Row],
+    xlabel: str,
+    references: Sequence[float] = (50,),
+    share: bool = True,
+    mark: str = "",
+) -> str:
+    """Estimates with their intervals, one row each, against dashed reference lines.
+
+    Shares are drawn in per cent. The numbers of observations go to the axis where they are equal;
+    `mark` names the reference line.
+    """
+    scale, unit = (100, " %") if share else (1, "")
+    counts = {row.interval.n for row in rows}
+    common = counts.pop() if len(counts) == 1 else None
 
     def draw(figure: "Figure", axes: "Axes") -> None:
         del figure
-        axes.axvline(reference, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        for y, (_, row) in enumerate(rows):
-            axes.plot([100 * row.low, 100 * row.high], [y, y], color=PALETTE[0], linewidth=2)
-            axes.plot([100 * row.estimate], [y], "o", color=PALETTE[0], ms=6)
+        for reference in references:
+            axes.axvline(reference, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
-                f"{100 * row.estimate:.0f} %" + (f", n = {row.n:,}" if row.n is not None else ""),
-                (100 * row.estimate, y),
-                xytext=(0, 7),
+                short(mark, 16),
+                (reference, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
                 textcoords="offset points",
                 ha="center",
-                color=INK,
+                color=MUTED,
                 fontsize=9,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
-        low = min(reference, *(100 * row.low for _, row in rows))
-        high = max(reference, *(100 * row.high for _, row in rows))
-        axes.set_xlim(max(min(low - 12, 30), -8), min(max(high + 12, 80), 108))
+        for y, row in enumerate(rows):
+            _interval(axes, row, y, scale, unit, with_count=common is None)
+        ends = [scale * end for row in rows for end in (row.interval.low, row.interval.high)]
+        low, high = min(*references, *ends), max(*references, *ends)
+        if share:
+            axes.set_xlim(max(min(low - 12, 30), -8), min(max(high + 12, 80), 108))
+        else:
+            margin = 0.15 * (high - low) or 1
+            axes.set_xlim(low - margin, high + margin)
         axes.set_ylim(len(rows) - 0.4, -0.8)
-        axes.set_yticks(
-            range(len(rows)), ["\n".join(map(short, label.split("\n"))) for label, _ in rows]
-        )
+        labels = ["\n".join(map(short, row.label.split("\n"))) for row in rows]
+        axes.set_yticks(range(len(rows)), labels)
+        for text, row in zip(axes.get_yticklabels(), rows, strict=True):
+            text.set_fontweight("bold" if row.strong else "normal")
         axes.tick_params(axis="y", labelcolor=INK)
         axes.spines["left"].set_visible(False)
         axes.grid(visible=False, axis="y")
+        axes.set_xlabel(short(xlabel, 60) + (f", n = {common:,}" if common is not None else ""))
+
+    return svg(draw, height=max(2.7, 0.9 + 0.36 * len(rows)))
+
+
+def histogram(values: Sequence[float], xlabel: str, ylabel: str) -> str:
+    """How often each size of a change occurs, those below, at and above zero told apart."""
+    bins = 21
+
+    def draw(figure: "Figure", axes: "Axes") -> None:
+        del figure
+        widest = max(map(abs, values)) or 1.0
+        counts, edges = np.histogram(values, bins=bins, range=(-widest, widest))
+        middles = (edges[:-1] + edges[1:]) / 2
+        colors = [PALETTE[1]] * (bins // 2) + ["#8c959f"] + [PALETTE[0]] * (bins // 2)
+        axes.bar(middles, counts, width=0.86 * (edges[1] - edges[0]), color=colors)
+        axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_xlabel(short(xlabel, 60))
+        axes.set_ylabel(ylabel)
+        axes.grid(visible=False, axis="x")
+
+    return svg(draw)
+
+
+def bars(rows: Sequence[Bar], xlabel: str) -> str:
+    """Lengths, one row each, with what they say in words beside them."""
+
+    def draw(figure: "Figure", axes: "Axes") -> None:
+        del figure
+        longest = max(row.length for row in rows) or 1.0
+        for y, row in enumerate(rows):
+            axes.barh(y, row.length, height=0.62, color=PALETTE[0])
+            axes.annotate(
+                short(row.text),
+                (row.length, y),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
+                fontsize=9,
+            )
+        axes.set_xlim(0, 1.3 * longest)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_yticks(range(len(rows)), [short(row.label) for row in rows])
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.grid(visible=False, axis="y")
         axes.set_xlabel(xlabel)
 
-    return _svg(draw, height=max(2.7, 0.9 + 0.36 * len(rows)))
+    return svg(draw, height=max(1.4, 0.7 + 0.27 * len(rows)))
 
 
 def calibration(bins: Sequence[Bin]) -> str:
@@ -152,10 +195,10 @@ def calibration(bins: Sequence[Bin]) -> str:
         sizes = [12 + 90 * max(bin_.count, 0) / largest for bin_ in bins]
         axes.scatter(x, y, s=sizes, color=PALETTE[0], edgecolors="white", zorder=3)
         axes.set(xlim=(min([50, *x]) - 3, 103), ylim=(min([40, *y]) - 3, 103))
-        axes.set_xlabel("predicted probability of the preferred answer (%)")
-        axes.set_ylabel("observed (%)")
+        axes.set_xlabel("predicted probability of being preferred (%)")
+        axes.set_ylabel("observed share (%)")
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
@@ -200,20 +243,34 @@ def thin(x: np.ndarray, y: np.ndarray, limit: int = MAX_POINTS) -> tuple[np.ndar
     return x[index], y[index]
 
 
-def short(text: str, limit: int = 26) -> str:
-    """A label that fits and prints: one line, no control characters, at most `limit` characters."""
-    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
-
-
 def _curve(axes: "Axes", line: Line, index: int) -> None:
-    color = PALETTE[index % len(PALETTE)]
-    dash = DASHES[index // len(PALETTE) % len(DASHES)]
+    color, dash, marker = look(index)
     if len(line.x) < 40:
-        axes.plot(line.x, line.y, "o", ls=dash, color=color, ms=3.5)
+        axes.plot(line.x, line.y, marker, ls=dash, color=color, ms=3.5)
         return
     axes.plot(*thin(line.x, line.y), color=color, alpha=0.25, linewidth=0.9)
     axes.plot(*thin(line.x, smooth(line.y)), color=color, linestyle=dash)
+
+
+def _interval(axes: "Axes", row: Row, y: int, scale: int, unit: str, *, with_count: bool) -> None:
+    estimate, low, high = (
+        scale * end for end in (row.interval.estimate, row.interval.low, row.interval.high)
+    )
+    color = MUTED if row.hollow else PALETTE[0]
+    axes.plot([low, high], [y, y], color=color, linewidth=1.4 if row.hollow else 2)
+    axes.plot([estimate], [y], "o", color=color, mfc="white" if row.hollow else color, ms=6)
+    count = row.interval.n if with_count else None
+    text = f"{estimate:.0f}{unit}" if scale == 100 else f"{estimate:.2f}".replace("-", "−")
+    axes.annotate(
+        text + (f", n = {count:,}" if count is not None else ""),
+        (estimate, y),
+        xytext=(0, 7),
+        textcoords="offset points",
+        ha="center",
+        color=INK,
+        fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+    )
 
 
 def _columns(lines: Sequence[Line]) -> int:
@@ -229,54 +286,9 @@ def _legend(figure: "Figure", lines: Sequence[Line]) -> None:
         return
     from matplotlib.lines import Line2D
 
+    looks = [look(index) for index in range(len(lines))]
     handles = [
-        Line2D([], [], color=PALETTE[i % len(PALETTE)], ls=DASHES[i // len(PALETTE) % len(DASHES)])
-        for i in range(len(lines))
+        Line2D([], [], color=color, ls=dash, marker=marker, ms=3.5) for color, dash, marker in looks
     ]
     labels = [short(line.label) for line in lines]
     figure.legend(handles, labels, loc="outside upper left", ncols=_columns(lines), borderaxespad=0)
-
-
-def _svg(draw: "Callable[[Figure, Axes], None]", height: float = 2.7) -> str:
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError(
-            "the report draws with matplotlib, which is missing: pip install 'instructgpt[report]'"
-        ) from None
-    out = io.StringIO()
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a glyph the measuring font lacks: the browser has its own
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        figure = Figure(figsize=(4.4, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure, figure.add_subplot())
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(out, format="svg", metadata=nothing, transparent=True)
-    return _inline(out.getvalue())
-
-
-def _inline(svg: str) -> str:
-    """Matplotlib's SVG made fit for a page: no prolog, no fixed size or font, ids of its own."""
-    body = svg[svg.index("<svg") :].strip()
-    viewbox = re.search(r'viewBox="([^"]+)"', body)
-    assert viewbox is not None
-    body = f'<svg viewBox="{viewbox[1]}" aria-hidden="true">' + body[body.index(">") + 1 :]
-    body = re.sub(r"<style.*?</style>|<metadata.*?</metadata>", "", body, flags=re.DOTALL)
-    prefix = "f" + hashlib.sha256(body.encode("utf-8", "replace")).hexdigest()[:10]
-    used = set(re.findall(r'(?:href="|url\()#([^")]+)', body))
-
-    def tidy(tag: re.Match[str]) -> str:
-        text = re.sub(r"font-family: [^;\"]*;? ?", "", tag[0])
-        text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
-        text = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text)
-        text = re.sub(
-            r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text
-        )
-        return re.sub(r'(href="|url\()#', rf"\1#{prefix}-", " ".join(text.split()))
-
-    # Only inside the tags: what stands between them may be anybody's text.
-    return re.sub(r">\s+<", "><", re.sub(r"<[^>]*>", tidy, body))

@@ -17,6 +17,8 @@ import yaml
 from instructgpt.errors import UserError
 
 Json = dict[str, Any]
+KINDS = frozenset("init pretrain sft sample rank label reward ppo evaluate".split())
+"""What a stage can be; one that runs again carries a suffix: `ppo-2`, `ppo-plain`."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Run:
     @property
     def stage(self) -> str:
         """The kind of the run: sft, reward, ppo, evaluate, ..."""
-        return str(self.info.get("stage") or "run")
+        name = str(self.info.get("stage") or "run")
+        kind = name.partition("-")[0]
+        return kind if kind in KINDS else name
 
     def series(self, name: str) -> Series | None:
         """The metric called `name`, or None if no finite value of it was recorded."""
@@ -109,6 +113,8 @@ class Stage:
     status: str
     seconds: float | None
     run: Run | None
+    round: int | None = None
+    path: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class Work:
     name: str
     stages: tuple[Stage, ...]
     is_pipeline: bool
+    path: Path = Path()
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -130,18 +137,36 @@ def is_finite(value: object) -> TypeGuard[float]:
     return is_number(value) and abs(value) <= sys.float_info.max
 
 
+def as_dict(value: object) -> Json:
+    """The JSON object, or an empty one where something else stands."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_texts(value: object) -> list[str]:
+    """The texts of a JSON array; a text alone is an array of one."""
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, str) and item]
+
+
+def intervals(raw: object) -> dict[str, Interval]:
+    """The entries of a JSON object that are intervals, by name."""
+    parsed = {str(name): Interval.parse(value) for name, value in as_dict(raw).items()}
+    return {name: interval for name, interval in parsed.items() if interval}
+
+
 def load(path: Path) -> Work:
     """Read a run directory or a pipeline directory."""
     if not (path / "pipeline.json").is_file():
         run = load_run(path)
         status = str(run.info.get("status") or "unknown")
-        stage = Stage(run.name, run.stage, status, run_seconds(run), run)
-        return Work(run.name, (stage,), is_pipeline=False)
+        stage = Stage(run.name, run.stage, status, run_seconds(run), run, path=run.path)
+        return Work(run.name, (stage,), is_pipeline=False, path=run.path)
     plan = _read_object(path / "pipeline.json")
     rows = plan.get("stages")
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     stages = tuple(_load_stage(path, row) for row in rows)
-    return Work(str(plan.get("name") or path.resolve().name), stages, is_pipeline=True)
+    name = str(plan.get("name") or path.resolve().name)
+    return Work(name, stages, is_pipeline=True, path=path.resolve())
 
 
 def load_run(path: Path) -> Run:
@@ -152,9 +177,12 @@ def load_run(path: Path) -> Run:
     metrics, timings, samples = (
         _read_lines(path / f"{name}.jsonl", notes) for name in ("metrics", "timings", "samples")
     )
+    info = _read_object(path / "run.json")
+    if info.get("stage") == "pretrain":  # the trainer of SFT does it, and names its metrics so
+        metrics = [{_renamed(name): value for name, value in line.items()} for line in metrics]
     return Run(
         name=path.resolve().name,
-        info=_read_object(path / "run.json"),
+        info=info,
         path=path.resolve(),
         config=_read_config(path / "config.yaml", notes),
         metrics=metrics,
@@ -185,7 +213,13 @@ def _load_stage(root: Path, row: Json) -> Stage:
         status=str(row.get("status") or "unknown"),
         seconds=None if seconds is None else float(seconds),
         run=run,
+        round=int(row["round"]) if is_finite(row.get("round")) else None,
+        path=directory.resolve(),
     )
+
+
+def _renamed(metric: str) -> str:
+    return f"pretrain/{metric[4:]}" if metric.startswith("sft/") else metric
 
 
 def _clock(value: object) -> float | None:

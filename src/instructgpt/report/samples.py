@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from instructgpt.report.load import Json, Run, is_finite
+from instructgpt.report.verdict import policy_name
 from instructgpt.report.words import clip
 
 RANDOM_SHOWN = 4
+ENDS_SHOWN = 2
 
 
 class Answer(NamedTuple):
@@ -41,6 +43,7 @@ class SampleTable(NamedTuple):
     before: str
     after: str
     rows: list[Sample]
+    note: str = ""
 
 
 def sample_table(run: Run, seed: int = 0) -> SampleTable | None:
@@ -48,33 +51,47 @@ def sample_table(run: Run, seed: int = 0) -> SampleTable | None:
     pairs = run.evaluation.get("pairs")
     if isinstance(pairs, list) and pairs:
         everything = [_from_pair(pair) for pair in pairs if isinstance(pair, dict)]
-        title, names = "Side by side", [str(run.evaluation.get(side) or side) for side in "ba"]
+        names = [policy_name(str(run.evaluation.get(side) or side)) for side in "ba"]
+        title = "Side by side"
     else:
         everything = _from_steps(run.samples)
         paired = any(row.before for row in everything)
         title = "Before and after" if paired else "Samples"
         names = ["Before", "After"] if paired else ["", "Answer"]
     rows = pick(everything, seed)
-    return SampleTable(title, names[0], names[1], rows) if rows else None
+    note = (
+        f"{len(rows)} of {len(everything):,}: the ends of the scale, then some drawn blindly with "
+        "a fixed seed. In parentheses: the gain in score."
+    )
+    return SampleTable(title, names[0], names[1], rows, note) if rows else None
 
 
 def pick(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """The best gain, the worst loss (or best and worst score), and `RANDOM_SHOWN` others."""
+    """`ENDS_SHOWN` best gains and worst losses (or scores) on different prompts, and some others.
+
+    The others are `RANDOM_SHOWN` drawn blindly.
+    """
     values = [_value(sample) for sample in samples]
-    ranked = sorted(
-        (i for i, value in enumerate(values) if value is not None), key=lambda i: values[i] or 0.0
-    )
-    chosen: dict[int, str] = {}
+    known = [i for i, value in enumerate(values) if value is not None]
+    ranked = _first_of_each_prompt(samples, sorted(known, key=lambda i: -(values[i] or 0.0)))
+    reverse = _first_of_each_prompt(samples, sorted(known, key=lambda i: values[i] or 0.0))
+    ends = min(ENDS_SHOWN, len(ranked) // 2)
     paired = any(sample.gain is not None for sample in samples)
-    if len(ranked) > 1:
-        best, worst = ranked[-1], ranked[0]
-        chosen[best] = "best gain" if paired else "best score"
-        lost = (values[worst] or 0.0) < 0
-        chosen[worst] = ("worst loss" if lost else "smallest gain") if paired else "worst score"
+    chosen = dict.fromkeys(ranked[:ends], "best gain" if paired else "best score")
+    for index in [i for i in reverse if i not in chosen][:ends]:
+        lost = (values[index] or 0.0) < 0
+        chosen[index] = ("worst loss" if lost else "smallest gain") if paired else "worst score"
     others = [i for i in range(len(samples)) if i not in chosen]
     drawn = random.Random(seed).sample(others, min(RANDOM_SHOWN, len(others)))
     chosen |= dict.fromkeys(sorted(drawn), "random")
     return [samples[i]._replace(why=why) for i, why in chosen.items()]
+
+
+def _first_of_each_prompt(samples: Sequence[Sample], order: Sequence[int]) -> list[int]:
+    first: dict[str, int] = {}
+    for index in order:
+        first.setdefault(samples[index].prompt, index)
+    return list(first.values())
 
 
 def prompt_text(prompt: object) -> str:

@@ -1,22 +1,25 @@
-"""The tables at the end of a report: stages, clock readings, environment, configuration."""
+"""The tables of a report: rankings, stages, clock readings, environment, data, configuration."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from instructgpt.report.load import Run, Stage, Work, is_finite
+from instructgpt.report.load import Run, Stage, Work, as_dict, is_finite
+from instructgpt.report.preference import groups
 from instructgpt.report.story import headline, steps, title
-from instructgpt.report.words import clip, duration, number, plain, plural
+from instructgpt.report.words import clip, duration, number, percent, plain, plural, span
 
-RUN_FACTS = (
-    "command",
-    "git_commit",
-    "seed",
-    "started",
-    "finished",
-    "parents",
-    "machine",
-    "versions",
-    "data",
+RUN_FACTS = ("command", "git_commit", "seed", "machine", "tuning", "versions")
+READINGS = {
+    "timing/train": "training steps",
+    "timing/collect": "collecting answers",
+    "throughput/tokens_per_second": "tokens per second",
+    "throughput/episodes_per_second": "answers per second",
+    "memory/peak_bytes": "peak memory",
+}
+MEMORY = "memory/peak_bytes"
+STAGES_NOTE = (
+    "Peak memory is the most that the process had held so far. The stages of a pipeline share one "
+    "process, so it never falls: ≤ marks a stage that set no new peak, and may have needed less."
 )
 
 
@@ -28,25 +31,40 @@ class Table(NamedTuple):
     rows: list[tuple[str, ...]]
     numeric: tuple[int, ...] = ()
     strong: frozenset[int] = frozenset()
+    note: str = ""
 
 
 def stages_table(work: Work) -> Table:
-    """One line a stage: what, how it ended, how long."""
-    rows = [
-        (
-            stage.name,
-            title(stage.kind),
-            stage.status,
-            f"{steps(stage.run):,}" if stage.run and stage.run.metrics else "",
-            duration(stage.seconds) if stage.seconds is not None else "",
+    """One line a stage: what, how it ended, when it began, how long and how large it was."""
+    rows: list[tuple[str, ...]] = []
+    before = 0.0
+    for stage in work.stages:
+        run = stage.run
+        peak = peak_memory(run) if run else None
+        same = peak is not None and abs(peak - before) <= 0.001 * before
+        rows.append(
+            (
+                stage.name,
+                title(stage.kind),
+                stage.status,
+                plain(run.info.get("started") or "") if run else "",
+                f"{steps(run):,}" if run and run.metrics else "",
+                duration(stage.seconds) if stage.seconds is not None else "",
+                "" if peak is None else ("≤ " if same else "") + _gib(peak),
+            )
         )
-        for stage in work.stages
-    ]
+        before = before if peak is None else peak
     if len(rows) > 1:
         total = sum(stage.seconds or 0 for stage in work.stages)
-        rows.append(("total", "", "", "", duration(total)))
+        rows.append(("total", "", "", "", "", duration(total), ""))
     strong = frozenset({len(rows) - 1} if len(rows) > 1 else ())
-    return Table("Stages", ("stage", "what", "status", "steps", "time"), rows, (3, 4), strong)
+    head = ("stage", "what", "status", "started", "steps", "time", "peak memory")
+    return Table("Stages", head, rows, (4, 5, 6), strong, STAGES_NOTE if work.is_pipeline else "")
+
+
+def peak_memory(run: Run) -> float | None:
+    """The highest reading of the process's peak memory, in bytes."""
+    return max((line[MEMORY] for line in run.timings if is_finite(line.get(MEMORY))), default=None)
 
 
 def timings_table(work: Work) -> Table | None:
@@ -56,15 +74,40 @@ def timings_table(work: Work) -> Table | None:
         readings: dict[str, list[float]] = {}
         for line in stage.run.timings if stage.run else []:
             for key, value in line.items():
-                if key != "step" and is_finite(value):
+                if key not in ("step", MEMORY) and is_finite(value):
                     readings.setdefault(key, []).append(value)
-        rows += [(stage.name, key, *_reading(key, values)) for key, values in readings.items()]
+        rows += [
+            (stage.name, READINGS.get(key, key), *_reading(key, values))
+            for key, values in readings.items()
+        ]
     head = ("stage", "reading", "mean", "total", "peak")
-    return Table("Time and memory", head, rows, (2, 3, 4)) if rows else None
+    return Table("Readings of the clock", head, rows, (2, 3, 4)) if rows else None
+
+
+def rankings_table(stages: Sequence[Stage]) -> Table | None:
+    """One line a group of labelers: who ranked how much, agreement, ties."""
+    rows = [
+        (
+            stage.name,
+            group.label,
+            _few(group.labelers),
+            "" if group.rankings is None else f"{group.rankings:,}",
+            f"{percent(group.agreement.estimate)} [{span(group.agreement)}]"
+            if group.agreement
+            else "not measured",
+            "" if group.tied is None else percent(group.tied),
+        )
+        for stage in stages
+        if stage.run
+        for group in groups(stage.run)
+    ]
+    head = ("stage", "group", "labelers", "rankings", "agreement", "tied pairs")
+    note = "Agreement: the share of pairs that two labelers order alike, with its 95 % interval."
+    return Table("Who ranked", head, rows, (3, 4, 5), note=note) if rows else None
 
 
 def environment_table(work: Work) -> Table | None:
-    """What `run.json` says of machine, versions, data, lineage; what all share stands once."""
+    """What `run.json` says of machine, versions and command; what all share stands once."""
     found: dict[str, dict[str, list[str]]] = {}
     runs = [(stage.name, stage.run) for stage in work.stages if stage.run]
     for name, run in runs:
@@ -81,12 +124,21 @@ def environment_table(work: Work) -> Table | None:
     return Table("Environment", ("what", "value", "stages"), rows) if rows else None
 
 
+def data_table(work: Work) -> Table | None:
+    """Every data file with its hash and the stages that read it."""
+    readers: dict[tuple[str, str], list[str]] = {}
+    for stage in work.stages:
+        for path, digest in as_dict(stage.run.info.get("data") if stage.run else None).items():
+            readers.setdefault((str(path), plain(digest)), []).append(stage.name)
+    rows = [(clip(path), clip(hash_), ", ".join(who)) for (path, hash_), who in readers.items()]
+    return Table("Data", ("file", "sha256", "read by"), rows) if rows else None
+
+
 def config_table(stage: Stage) -> Table | None:
     """Every value of a stage's configuration with its source; what is not a default is set bold."""
     if stage.run is None or not stage.run.config:
         return None
-    raw = stage.run.info.get("config_sources")
-    sources = raw if isinstance(raw, dict) else {}
+    sources = as_dict(stage.run.info.get("config_sources"))
     rows = [
         (key, clip(plain(value)), plain(sources.get(key, "")))
         for key, value in stage.run.config.items()
@@ -120,6 +172,10 @@ def results_table(runs: Sequence[Run], stages: Sequence[Stage]) -> Table:
     return Table("", ("run", "result", "steps", "time"), rows, (2, 3))
 
 
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < 4 else f"{len(names)}: {names[0]} … {names[-1]}"
+
+
 def _flat(key: str, value: object) -> list[tuple[str, str]]:
     if value is None or value == {} or value == []:
         return []
@@ -128,12 +184,12 @@ def _flat(key: str, value: object) -> list[tuple[str, str]]:
     return [(key.replace("_", " "), plain(value))]
 
 
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB"
+
+
 def _reading(key: str, values: list[float]) -> tuple[str, str, str]:
     mean, total, peak = sum(values) / len(values), sum(values), max(values)
     if key.startswith("timing/"):
         return duration(mean), duration(total), duration(peak)
-    if "memory" in key:
-        gib = 2**30 if key.endswith("bytes") else 1
-        unit = " GiB" if gib > 1 else ""
-        return number(mean / gib) + unit, "", number(peak / gib) + unit
     return number(mean), "", number(peak)

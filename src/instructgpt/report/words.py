@@ -3,6 +3,8 @@
 import json
 import math
 
+from instructgpt.report.load import Interval
+
 
 def number(value: float) -> str:
     """Three significant digits, thousands grouped, a true minus sign.
@@ -32,6 +34,11 @@ def percent(share: float) -> str:
     ('71\\xa0%', '3.1\\xa0%')
     """
     return f"{100 * share:.{0 if abs(share) >= 0.0995 else 1}f}\N{NO-BREAK SPACE}%"
+
+
+def span(interval: Interval) -> str:
+    """The bounds of a share in per cent: `65–77 %`."""
+    return f"{100 * interval.low:.0f}–{100 * interval.high:.0f}\N{NO-BREAK SPACE}%"
 
 
 def signed(value: float) -> str:

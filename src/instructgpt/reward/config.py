@@ -19,6 +19,9 @@ class RewardConfig(StageConfig):
     eval_fraction: float = Field(
         0.0, ge=0, lt=1, description="without eval_data: hold out this share of the prompts"
     )
+    eval_split: str = Field(
+        "", description="hold out the rankings in `data` whose `split` field says this"
+    )
     demonstrations: Paths = Field((), description="demonstrations whose mean score becomes 0")
     epochs: int = Field(1, ge=1, description="passes over the rankings (more overfit quickly)")
     max_steps: int = Field(
@@ -35,6 +38,16 @@ class RewardConfig(StageConfig):
         0.1, ge=0, le=1, description="the cosine ends at this share of the peak"
     )
     warmup: int = Field(0, ge=0, description="warm-up steps")
+    layers: int = Field(
+        0, ge=0, description="copy only so many of the policy's first layers (0: all)"
+    )
+    fit_head: bool = Field(
+        False,
+        description="first fit the scalar head to convergence on the frozen trunk (not in C.2)",
+    )
+    head_l2: float = Field(
+        0.1, ge=0, description="fit_head: L2 penalty, for states scaled to variance 1"
+    )
     ties: Literal["drop", "half"] = Field(
         "drop", description="tied pairs: dropped, or half a win each way"
     )
@@ -49,6 +62,6 @@ class RewardConfig(StageConfig):
     def _check(self) -> "RewardConfig":
         if not self.data:
             raise ValueError("'data' is needed: give rankings")
-        if self.eval_data and self.eval_fraction:
-            raise ValueError("eval_data and eval_fraction exclude each other: give one")
+        if sum(map(bool, (self.eval_data, self.eval_fraction, self.eval_split))) > 1:
+            raise ValueError("eval_data, eval_fraction and eval_split exclude each other: give one")
         return self

@@ -11,6 +11,9 @@ from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
 from instructgpt.run.seeds import derive
 
+Answer = tuple[str, bool]
+"""Its text, and whether it ended by itself: a cut one gets no end-of-text token."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -53,14 +56,14 @@ def encode_rankings(
         UserError: a row is too long and `on_long` is stop, or nothing is left.
     """
     groups: dict[tuple[object, ...], Comparison] = {}
-    texts: dict[tuple[object, ...], list[str]] = {}
+    texts: dict[tuple[object, ...], list[Answer]] = {}
     skipped = []
     for number, ranking in enumerate(rankings, 1):
-        answers = [response.text for response in ranking.responses]
+        answers = [(response.text, response.finished) for response in ranking.responses]
         key = (ranking.prompt_id, ranking.prompt, *sorted(answers))
         if key not in groups:
             prompt = text.prompt(ranking.prompt)
-            responses = [text.response(answer) for answer in answers]
+            responses = [text.response(answer, finished=ended) for answer, ended in answers]
             longest = len(prompt) + max(map(len, responses))
             if longest > max_length:
                 sentence = (
@@ -135,9 +138,11 @@ def ranked_scores(comparisons: Sequence[Comparison], device: torch.device) -> Ra
     return RankedScores(*(torch.tensor(rows, device=device) for rows in (index, ranks, present)))
 
 
-def _in_order(answers: Sequence[str], shown: Sequence[str], ranks: Sequence[int]) -> list[int]:
+def _in_order(
+    answers: Sequence[Answer], shown: Sequence[Answer], ranks: Sequence[int]
+) -> list[int]:
     """A labeler's ranks in the order of `answers`; the same text twice is matched in order."""
-    places: dict[str, list[int]] = {}
+    places: dict[Answer, list[int]] = {}
     for text, rank in zip(shown, ranks, strict=True):
         places.setdefault(text, []).append(rank)
     return [places[text].pop(0) for text in answers]

@@ -12,6 +12,7 @@ from instructgpt.evaluation.stats import Interval
 from instructgpt.models.load import context_length, is_scorer, pick_device
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
+from instructgpt.reward.head import fit_head
 from instructgpt.reward.model import RewardModel
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.reward.validation import evaluate, judge
@@ -59,6 +60,10 @@ def _train_loop(
     trainer.state.counters["position"] = 0
     run.restore(trainer.state)
     cursor.position = trainer.state.counters["position"]
+    if config.fit_head and not trainer.step:
+        with run.phase("head"):
+            loss = fit_head(reward, training, config)
+        say(f"reward: the head alone, fitted on the frozen trunk, reaches a loss of {loss:.3f}")
     run.expect(total, trainer.step)
     while trainer.step < total:
         with run.phase("train"):
@@ -81,16 +86,25 @@ def _open(config: RewardConfig) -> RewardModel:
     if is_scorer(config.model):
         return RewardModel(config.model, template=config.template, device=device)
     policy = SFTModel(config.model, template=config.template, device=device)
-    return RewardModel(policy, seed=config.seed)
+    return RewardModel(policy, seed=config.seed, layers=config.layers)
 
 
 def _comparisons(
     config: RewardConfig, reward: RewardModel
 ) -> tuple[list[Comparison], list[Comparison]]:
-    training = _read(config, reward, config.data)
-    if config.eval_data:
-        held_out = _read(config, reward, config.eval_data)
-    else:
+    rankings = _load(config, config.data)
+    held = _load(config, config.eval_data)
+    if split := config.eval_split:
+        held = [ranking for ranking in rankings if getattr(ranking, "split", None) == split]
+        rankings = [ranking for ranking in rankings if getattr(ranking, "split", None) != split]
+        if not (held and rankings):
+            raise UserError(
+                f"{', '.join(config.data)}: {'all' if held else 'no'} rankings have the split "
+                f"'{split}'; give others, or hold out a share with --eval_fraction"
+            )
+    training = _encode(config, reward, rankings)
+    held_out = _encode(config, reward, held) if held else []
+    if config.eval_fraction:
         training, held_out = split_by_prompt(training, config.eval_fraction, seed=config.seed)
     telling = [c for c in training if c.has_pair or config.ties == "half"]
     if not telling:
@@ -105,8 +119,13 @@ def _comparisons(
     return telling, held_out
 
 
-def _read(config: RewardConfig, reward: RewardModel, paths: Sequence[str]) -> list[Comparison]:
-    rankings = load_records(paths, Ranking, format=config.format, on_error=config.on_error)
+def _load(config: RewardConfig, paths: Sequence[str]) -> list[Ranking]:
+    return load_records(paths, Ranking, format=config.format, on_error=config.on_error)
+
+
+def _encode(
+    config: RewardConfig, reward: RewardModel, rankings: Sequence[Ranking]
+) -> list[Comparison]:
     comparisons, skipped = encode_rankings(
         rankings, reward.text, max_length=_longest(config, reward), on_long=config.on_long
     )

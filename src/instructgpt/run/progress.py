@@ -33,6 +33,52 @@ def say_skipped(sentences: Sequence[str], shown: int = 5) -> None:
         say(f"skipped: {len(sentences)} in all")
 
 
+class Whole:
+    """Several stages in a row, and how much time they leave.
+
+    What is left is judged by the share of the whole that is done and the time it took. Without
+    shares nothing is said.
+
+    Args:
+        shares: how long each stage takes compared with the others.
+    """
+
+    current: "Whole | None" = None
+
+    def __init__(self, shares: Sequence[float]) -> None:
+        self.shares, self.stage = shares, 0
+        self._done = 0.0  # the shares of the stages that ran here
+        self._started = self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        Whole.current = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        Whole.current = None
+
+    def begin(self, stage: int) -> None:
+        """The stage of this number begins; one that ended within a second had been done before."""
+        now = time.monotonic()
+        if stage and now - self._began > 1:
+            self._done += self.shares[stage - 1]
+        self.stage, self._began = stage, now
+
+    def seconds_left(self, here: float, left: float) -> float | None:
+        """For all stages, when of the current one the part `here` was done in this process and the
+        part `left` is to be done; None while unknown.
+        """
+        own, after = self.shares[self.stage], sum(self.shares[self.stage + 1 :])
+        done = self._done + here * own
+        elapsed = time.monotonic() - self._started
+        return elapsed / done * (left * own + after) if done > 0 and elapsed > 10 else None
+
+
 class StageProgress:
     """Progress of one stage: how many of its steps are done, and the latest figures.
 
@@ -80,7 +126,7 @@ class StageProgress:
         self.done = done
         text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
         if self._bar:
-            self._bar.update(self._task, completed=done, figures=text)
+            self._bar.update(self._task, completed=done, figures=text + self._whole_left())
         elif time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS or done == self.total:
             self._last_plain = time.monotonic()
             print(
@@ -94,4 +140,16 @@ class StageProgress:
         if since == 0 or self.done == self.total:
             return ""
         seconds = (time.monotonic() - self._started) / since * (self.total - self.done)
-        return f", {seconds / 60:.0f} min left" if seconds > 90 else f", {seconds:.0f} s left"
+        return f", {_time(seconds)} left{self._whole_left()}"
+
+    def _whole_left(self) -> str:
+        """Of the pipeline that this stage is part of."""
+        if Whole.current is None:
+            return ""
+        here, left = self.done - self._done_before, self.total - self.done
+        left = Whole.current.seconds_left(here / self.total, left / self.total)
+        return f" ({_time(left)} for the whole)" if left is not None else ""
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"

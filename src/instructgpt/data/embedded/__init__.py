@@ -26,7 +26,13 @@ def prose_path() -> Path:
     return _path("prose.txt")
 
 
+def heldout_prose_path() -> Path:
+    """36 documents of the same kind that nobody trains on; none shares six words with `prose`."""
+    return _path("heldout_prose.txt")
+
+
 def prose_documents() -> list[str]:
-    """The documents of the shipped prose, in the order of the file."""
-    text = prose_path().read_text(encoding="utf-8")
-    return [document.strip() for document in text.split(_SEPARATOR)]
+    """The documents of all the shipped prose, in the order of the files."""
+    paths = (prose_path(), heldout_prose_path())
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    return [document.strip() for text in texts for document in text.split(_SEPARATOR)]

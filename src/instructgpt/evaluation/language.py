@@ -1,0 +1,44 @@
+"""The language-model loss of a policy on plain text: does it forget what it read?"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from instructgpt.models.forward import autocast, budget_groups, pad_rows, response_logprobs
+
+if TYPE_CHECKING:
+    from instructgpt.sft.model import SFTModel
+
+
+@torch.no_grad()
+def language_model_loss(
+    policy: "SFTModel",
+    documents: Sequence[str],
+    *,
+    length: int = 512,
+    dtype: str = "float32",
+    micro_batch_tokens: int = 4096,
+) -> float:
+    """Mean −log p in nats per token, given what precedes it in its window.
+
+    Args:
+        policy: a language model.
+        documents: the texts; each ends with the end-of-text token.
+        length: longest window in tokens; a longer document is cut into several.
+        dtype: precision of the forward pass.
+        micro_batch_tokens: padded tokens per forward pass.
+    """
+    tokens = [policy.text.document(document) for document in documents]
+    windows = [ids[i : i + length] for ids in tokens for i in range(0, len(ids), length)]
+    windows = [window for window in windows if len(window) > 1]
+    total = 0.0
+    for group in budget_groups([len(window) for window in windows], micro_batch_tokens):
+        rows = pad_rows(
+            [windows[i][:1] for i in group],
+            [windows[i][1:] for i in group],
+            device=policy.device,
+        )
+        with autocast(dtype, policy.device):
+            total -= response_logprobs(policy.model, rows).sum().item()
+    return total / sum(len(window) - 1 for window in windows)

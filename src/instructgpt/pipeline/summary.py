@@ -1,0 +1,62 @@
+"""The table at the end of a pipeline in the terminal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from instructgpt.evaluation.stats import Interval
+from instructgpt.run.directory import Run, read_lines
+from instructgpt.run.progress import console
+
+
+def print_summary(out: Path) -> None:
+    """What came out, in a dozen lines; the report has the rest."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, value in summary(out):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def summary(out: Path) -> Iterator[tuple[str, str]]:
+    """Names and values, as far as the stages of the pipeline in `out` wrote them."""
+    runs = {path.parent.name[3:]: Run(path.parent) for path in sorted(out.glob("[0-9]*/run.json"))}
+    evaluation = {name: run.evaluation for name, run in runs.items()}
+    for name, found in evaluation.items():
+        for group, labelers in found.get("groups", {}).items():
+            if labelers.get("agreement"):
+                yield f"{name}: agreement of {group} labelers", _share(labelers["agreement"])
+    for name, found in evaluation.items():
+        if "accuracy" in found:
+            yield f"{name}: held-out pairs ordered rightly", _share(found["accuracy"])
+    for name, run in runs.items():
+        scored = [row for row in run.metrics if "objective/kl" in row]
+        if scored:
+            first, last = scored[0]["objective/scores"], scored[-1]["objective/scores"]
+            kl = scored[-1]["objective/kl"]
+            yield f"{name}: score, KL from SFT", f"{first:.2f} → {last:.2f}, {kl:.1f} nats"
+    yield from _win_rates(evaluation.get("evaluate", {}))
+    peaks = [
+        row["memory/peak_bytes"]
+        for run in runs.values()
+        for row in read_lines(run.dir / "timings.jsonl")
+        if "memory/peak_bytes" in row
+    ]
+    if peaks:
+        yield "peak memory", f"{max(peaks) / 1e9:.1f} GB"
+
+
+def _win_rates(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if "win_rate" not in found:
+        return
+    a, b = found["a"], found["b"]
+    yield f"{a} preferred to {b}", f"{_share(found['win_rate'])} by {found['judge']}"
+    for label, rate in {**found.get("others", {}), **found["controls"]}.items():
+        yield f"{label} preferred to {b}", _share(rate)
+    for label, loss in found.get("prose_loss", {}).items():
+        yield f"loss on held-out prose, {label}", f"{loss:.3f} nats per token"
+
+
+def _share(interval: dict[str, Any]) -> str:
+    return str(Interval(**interval))

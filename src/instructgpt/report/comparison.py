@@ -1,0 +1,102 @@
+"""Several runs of one stage, or several pipelines, on one page."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from instructgpt.errors import UserError
+from instructgpt.report import figures
+from instructgpt.report.figures import Row
+from instructgpt.report.load import Interval, Run, Stage, Work, load
+from instructgpt.report.page import render
+from instructgpt.report.panels import Panel, overlay_panels, trade_off
+from instructgpt.report.sections import ORDER, FirstScreen, Section
+from instructgpt.report.story import color, simulated, title
+from instructgpt.report.tables import differences_table, results_table
+
+
+def compare_report(directories: Sequence[Path], out: Path) -> Path:
+    """Write one page that lays several runs of one stage, or several pipelines, over each other.
+
+    Raises:
+        UserError: there are fewer than two, or they are not of one kind.
+    """
+    works = _distinct([load(Path(directory)) for directory in directories])
+    kinds = sorted({"pipeline" if w.is_pipeline else w.stages[0].kind for w in works})
+    if len(works) < 2 or len(kinds) != 1:
+        found = ", ".join(kinds) or "none"
+        raise UserError(
+            f"a comparison takes two or more runs of one stage, or two or more pipelines; "
+            f"found: {found}"
+        )
+    sections = [
+        section
+        for number, kind in enumerate(_kinds(works), 1)
+        for section in _sections(f"step-{number}", kind, works, alone=kinds != ["pipeline"])
+    ]
+    names = ", ".join(work.name for work in works)
+    is_pipeline = kinds == ["pipeline"]
+    return render(
+        Path(out),
+        title=f"{len(works)} {'pipelines' if is_pipeline else 'runs'} compared",
+        kicker="Pipelines" if is_pipeline else title(kinds[0]),
+        simulated=next(filter(None, map(simulated, works)), ""),
+        summary=f"The same figures of {names}, laid over each other.",
+        cards=[],
+        first=FirstScreen([], None, ""),
+        sections=sections,
+    )
+
+
+def _kinds(works: Sequence[Work]) -> list[str]:
+    """The kinds of stages that at least two of the works ran, in the order of a page."""
+    kinds = [{stage.kind for stage in work.stages if stage.run} for work in works]
+    shared = {kind for found in kinds for kind in found if sum(kind in k for k in kinds) > 1}
+    return [*(kind for kind in ORDER if kind in shared), *sorted(shared - set(ORDER))]
+
+
+def _sections(anchor: str, kind: str, works: Sequence[Work], *, alone: bool) -> list[Section]:
+    """Results, curves and differing settings of the last stage of a kind in each work."""
+    stages: list[Stage] = []
+    runs: list[Run] = []
+    for work in works:
+        for stage in [s for s in work.stages if s.kind == kind and s.run][-1:]:
+            if stage.run:
+                stages.append(stage)
+                runs.append(replace(stage.run, name=work.name))
+    panels = [
+        *_intervals(runs, "win_rate", "Win rate", "preferred to the baseline (%)"),
+        *_intervals(runs, "accuracy", "Accuracy", "held-out pairs ordered rightly (%)"),
+        *trade_off(runs, lambda run: run.name),
+        *overlay_panels(runs),
+    ]
+    results, settings = results_table(runs, stages), differences_table(runs)
+    if alone:
+        return [
+            Section("results", "Results", tables=[results]),
+            Section("curves", "Figures", panels=panels, color=color(kind)),
+            Section("configuration", "Configuration: what differs", tables=[settings]),
+        ]
+    tables = [results, settings._replace(title="Settings that differ")]
+    return [Section(anchor, title(kind), color=color(kind), panels=panels, tables=tables)]
+
+
+def _intervals(runs: Sequence[Run], key: str, name: str, xlabel: str) -> list[Panel]:
+    rows = [
+        Row(run.name, value) for run in runs if (value := Interval.parse(run.evaluation.get(key)))
+    ]
+    if not rows:
+        return []
+    svg = figures.intervals(rows, f"{xlabel}, 95 % interval")
+    return [Panel(name, svg, "Each by its own judge on its own prompts or pairs.")]
+
+
+def _distinct(works: list[Work]) -> list[Work]:
+    """The works, those of equal names told apart by the directory above."""
+    names = [work.name for work in works]
+    return [
+        replace(work, name=f"{work.path.parent.name}/{work.name}")
+        if names.count(work.name) > 1
+        else work
+        for work in works
+    ]

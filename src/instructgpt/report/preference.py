@@ -1,0 +1,204 @@
+"""Figures of rankings and of the reward model that learns them."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from instructgpt.report import figures
+from instructgpt.report.figures import Bin, Row
+from instructgpt.report.load import (
+    Interval,
+    Json,
+    Run,
+    as_dict,
+    as_texts,
+    intervals,
+    is_finite,
+)
+from instructgpt.report.panels import Panel
+from instructgpt.report.verdict import is_simulated
+from instructgpt.report.words import percent, plural, span
+
+TRIVIAL_LIMIT = 0.6
+"""Above it, one feature that needs no reading explains the rankings too well."""
+MAX_ROWS = 24
+
+
+class Group(NamedTuple):
+    """One group of labelers, and what can be said of their rankings."""
+
+    name: str
+    labelers: list[str]
+    rankings: int | None
+    agreement: Interval | None
+    tied: float | None
+
+    @property
+    def label(self) -> str:
+        """What the page calls it."""
+        return "held-out" if self.name == "heldout" else self.name
+
+
+def groups(run: Run) -> list[Group]:
+    """The groups of labelers that a `rank` or `label` stage recorded."""
+    found = as_dict(run.evaluation.get("groups"))
+    if not found and run.evaluation.get("labelers"):
+        found = {str(run.config.get("group") or "labelers"): run.evaluation}
+    return [
+        Group(
+            str(name),
+            as_texts(raw.get("labelers")),
+            int(raw["rankings"]) if is_finite(raw.get("rankings")) else None,
+            Interval.parse(raw.get("agreement")),
+            float(raw["tied_pairs"]) if is_finite(raw.get("tied_pairs")) else None,
+        )
+        for name, raw in found.items()
+        if isinstance(raw, dict)
+    ]
+
+
+def who(names: Iterable[str]) -> str:
+    """What to call these labelers: simulated where their names say so."""
+    known = sorted(set(names))
+    if known in (["written rule"], ["you"]):
+        return {"written rule": "the written rule", "you": "you"}[known[0]]
+    return "the simulated labelers" if is_simulated(known) else "the labelers"
+
+
+def labelers_of(run: Run) -> list[str]:
+    """Every labeler whom a `rank` stage or a reward model's evaluation names."""
+    named = [name for group in groups(run) for name in group.labelers]
+    return named or [str(name) for name in as_dict(run.evaluation.get("by_labeler"))]
+
+
+def ranking_panels(runs: Sequence[Run]) -> list[Panel]:
+    """How well the labelers agree, and what no reading would predict of their rankings."""
+    known = [run for run in runs if groups(run)]
+    many = len(known) > 1
+    rows = [
+        Row(f"{run.name}: {group.label}" if many else group.label, group.agreement)
+        for run in known
+        for group in groups(run)
+        if group.agreement
+    ]
+    panels: list[Panel] = []
+    if rows:
+        word = who([name for run in known for name in labelers_of(run)])
+        svg = figures.intervals(rows, "pairs that two order alike (%), 95 % interval")
+        caption = (
+            f"How often two of {word} prefer the same answer. A reward model can hardly agree with "
+            "them more than they do with each other."
+        )
+        panels.append(Panel("Agreement of the labelers", svg, caption, _read(rows)))
+    for run in runs:
+        name = f", {run.name}" if many else ""
+        panels += _trivial(run.evaluation.get("trivial_predictors"), name)
+    return panels
+
+
+def accuracy_panels(evaluation: Json, references: Sequence[Row] = ()) -> list[Panel]:
+    """A reward model on held-out rankings; `references` say how well labelers agree."""
+    panels: list[Panel] = []
+    accuracy = Interval.parse(evaluation.get("accuracy"))
+    word = who(map(str, as_dict(evaluation.get("by_labeler"))))
+    for key, title, what in (
+        ("by_k", "Accuracy by number of answers", "K = {}"),
+        ("by_margin", "Accuracy by rank difference", "{} apart"),
+        ("by_labeler", "Accuracy by labeler", "{}"),
+    ):
+        spread = _breakdown(evaluation.get(key), what)
+        if not spread:
+            continue
+        whole = [Row("all pairs", accuracy)] if accuracy else []
+        rows = [*whole, *spread, *references]
+        low, high = (end(spread, key=lambda row: row.interval.estimate) for end in (min, max))
+        caption = f"{percent(low.interval.estimate)} ({low.label})"
+        if low != high:
+            caption = f"From {caption} to {percent(high.interval.estimate)} ({high.label})"
+        caption += f" of held-out pairs ordered as {word} did; the dashed line is chance."
+        if references:
+            caption += f" Hollow: {word} among themselves, in practice the ceiling."
+        svg = figures.intervals(rows, "pairs ordered as the labelers did (%)")
+        panels.append(Panel(title, svg, caption, _read(rows)))
+    return [*panels, *_calibration(evaluation.get("calibration"))]
+
+
+def accuracy_of_all(runs: Sequence[Run], references: Sequence[Row]) -> list[Panel]:
+    """The accuracies of several reward models in one figure."""
+    found = [(run.name, Interval.parse(run.evaluation.get("accuracy"))) for run in runs]
+    models = [Row(name, accuracy) for name, accuracy in found if accuracy]
+    if len(models) < 2:
+        return []
+    rows = [*models, *references]
+    svg = figures.intervals(rows, "pairs ordered as the labelers did (%)")
+    caption = "Each on its own held-out pairs, which differ from model to model."
+    caption += " Hollow: labelers among themselves." if references else ""
+    return [Panel("Accuracy of each reward model", svg, caption, _read(rows))]
+
+
+def _trivial(raw: object, name: str) -> Iterable[Panel]:
+    found = [(str(k), float(v)) for k, v in as_dict(raw).items() if is_finite(v)][:MAX_ROWS]
+    if not found:
+        return
+    found.sort(key=lambda item: -item[1])
+    rows = [Row(name.replace("_", " "), Interval(v, v, v, None), True) for name, v in found]
+    above = [row.label for row in rows if row.interval.estimate >= TRIVIAL_LIMIT]
+    limit = percent(TRIVIAL_LIMIT)
+    verdict = f"all below {limit}: none alone explains the rankings"
+    if above:
+        verdict = f"at or above {limit}, which is too much: {', '.join(above)}"
+    svg = figures.intervals(rows, "pairs ordered rightly (%)", (50, 100 * TRIVIAL_LIMIT))
+    caption = (
+        f"Features that need no reading, each as the only judge; {verdict}. "
+        "Dashed: chance and this limit."
+    )
+    yield Panel(f"Trivial predictors{name}", svg, caption, _read(rows))
+
+
+def _calibration(raw: object) -> Iterable[Panel]:
+    bins = as_dict(raw).get("bins")
+    good = [
+        Bin(float(row["predicted"]), float(row["observed"]), float(row.get("count", 1)))
+        for row in (bins if isinstance(bins, list) else [])
+        if isinstance(row, dict)
+        and all(is_finite(row.get(key)) for key in ("predicted", "observed"))
+        and is_finite(row.get("count", 1))
+    ]
+    if not good:
+        return
+    ece = as_dict(raw).get("ece")
+    off = (
+        f"On average the two differ by {percent(ece)} (expected calibration error). "
+        if is_finite(ece)
+        else ""
+    )
+    yield Panel(
+        "Calibration",
+        figures.calibration(good),
+        f"{off}On the dashed diagonal the reward model is right as often as it is sure; "
+        "a flatter line is too sure. Larger dots hold more pairs.",
+        "; ".join(f"{percent(b.predicted)} predicted, {percent(b.observed)} seen" for b in good),
+    )
+
+
+def _breakdown(raw: object, what: str) -> list[Row]:
+    found = list(intervals(raw).items())
+    if all(key.isdigit() for key, _ in found):
+        found.sort(key=lambda item: int(item[0]))
+    return [Row(what.format(key), row) for key, row in found[:MAX_ROWS]]
+
+
+def _read(rows: Sequence[Row]) -> str:
+    return "; ".join(
+        f"{label} {percent(row.estimate)}" + (f" ({span(row)})" if row.low < row.high else "")
+        for label, row, *_ in rows
+    )
+
+
+def rankings_said(found: Sequence[Group]) -> str:
+    """The rankings for training in words: `2,010 rankings by 6 simulated labelers`."""
+    training = [group for group in found if group.name != "heldout"] or list(found)
+    count = sum(group.rankings or 0 for group in training)
+    names = {name for group in training for name in group.labelers}
+    kind = "simulated labeler" if is_simulated(names) else "labeler"
+    by = f" by {plural(len(names), kind)}" if names else ""
+    return plural(count, "ranking") + by if count else ""
