@@ -7,7 +7,7 @@ default:
 test *ARGS:
     bash scripts/test.sh {{ARGS}}
 
-# make .venv and run the tiny pipeline
+# make .venv and run the quickstart
 demo:
     bash scripts/quickstart.sh
 

@@ -225,13 +225,13 @@ def test_prose_size_and_documents():
     assert all(len(document) >= 60 and "%%" not in document for document in documents)
 
 
-def test_heldout_prose_shares_nothing_with_the_prose_that_is_trained_on():
-    trained, held = (
-        runs(path.read_text("utf-8").replace("%%", ""), 6)
-        for path in (prose_path(), heldout_prose_path())
-    )
-    assert len(held) > 2000
-    assert not trained & held
+def test_heldout_prose_shares_nothing_with_another_document():
+    trained = runs(prose_path().read_text("utf-8").replace("%%", ""), 6)
+    documents = heldout_prose_path().read_text("utf-8").split("%%")
+    assert len(documents) == 36
+    held = [run for document in documents for run in runs(document, 6)]
+    assert len(held) == len(set(held)) > 2000
+    assert trained.isdisjoint(held)
 
 
 def test_prose_shares_no_document_with_the_prompts():
@@ -245,7 +245,7 @@ def test_prose_shares_no_document_with_the_prompts():
 
 
 def test_prose_knows_the_words_of_the_prompts():
-    known = set(words(prose_path().read_text("utf-8")))
+    known = set(words("\n".join(prose_documents())))
     used = [word for prompt in PROMPTS for word in words(prompt["prompt"])]
     assert sum(word in known for word in used) / len(used) > 0.95
 

@@ -152,3 +152,11 @@ def test_answers_from_before_an_interruption_are_kept(config, tmp_path, monkeypa
     assert compare_policies(config(), Length()).evaluation == straight
     assert opened == [config().b, config().a]
     assert Run(folder).info["status"] == "done"
+
+
+def test_windows_keep_within_the_models_context():
+    policy = letter_policy(context=8)
+    documents = ["abcdefgabcdefg"]
+    assert language_model_loss(policy, documents) == language_model_loss(
+        policy, documents, length=8
+    )

@@ -1,7 +1,10 @@
 """Invented answers to shipped prompts, of the kinds that a 135M-parameter model writes at T = 1.
 
-`invented.txt` has four to a prompt, under its id: some good, some fluent but not what was asked,
-some broken. A "~" at the end stands for an answer that the limit on its length cut.
+`invented.txt` has four to a prompt, under its id, the best to our eye first. Those to the first 22
+prompts are good, fluent but not what was asked, and broken. Those to the other 26, every 16th of
+the shipped prompts, follow four real samples each in length, ending, punctuation and kind of fault,
+so that what is bad is not also short and plain. A "~" at the end stands for an answer that the
+limit on its length cut, a "\\n" for a new line.
 """
 
 from pathlib import Path
@@ -26,7 +29,10 @@ def _queued(prompt_id: str, *answers: str) -> Candidates:
         "prompt": prompt.prompt,
         "checks": (prompt.model_extra or {})["checks"],
         "responses": [
-            {"text": answer.rstrip("~"), "sampling": {"finished": not answer.endswith("~")}}
+            {
+                "text": answer.rstrip("~").replace(r"\n", "\n"),
+                "sampling": {"finished": not answer.endswith("~")},
+            }
             for answer in answers
         ],
     }

@@ -84,23 +84,49 @@ def test_a_demonstration_beats_every_fault_it_can_have():
 
 
 @pytest.mark.parametrize(
-    ("prompt_id", "answer"),
+    ("prompt_id", "done", "missed", "warm"),
     [
-        ("p0078", "Please kindly bring your library book back, thank you, and enjoy your Friday."),
-        ("p0073", "I hope that you enjoy the long train ride with your lovely children."),
-        ("p0048", "Thank you, this line gives kind advice about a swarm of bees on the street."),
+        (
+            "p0078",
+            "Mr. Novak, your library book was due on Friday, and other readers wait for it today.",
+            "Your library book was due on Friday, and other readers wait for it today.",
+            "Please kindly bring your library book back, thank you, and enjoy your Friday.",
+        ),
+        (
+            "p0073",
+            "Read a story aloud, play a game of cards, and look for animals from the window.",
+            "Read a story aloud to pass the time while animals look in through the window.",
+            "I hope that you enjoy the long train ride with your lovely children.",
+        ),
+        (
+            "p0048",
+            "This line is news, because it tells what a swarm of bees did on Monday.",
+            "This line is advice, because it tells what a swarm of bees did on Monday.",
+            "Thank you, this line gives kind advice about a swarm of bees on the street.",
+        ),
         (
             "p0030",
+            "The tongs are for the bread in this shop, so use them instead of your hands.",
+            "Do not touch the bread! Use the tongs in this shop instead of your hands.",
             "Please do not touch the bread! Use the tongs, and thank you kindly, dear guest.",
         ),
-        ("p0003", "A worker bee lives longer than all the other bees, and I am glad to help."),
+        (
+            "p0003",
+            "A queen bee lives longer than all the other bees of her old hive.",
+            "A worker bee lives longer than all the other bees of her old hive.",
+            "A worker bee lives longer than all the other bees, and I am glad to help.",
+        ),
     ],
 )
-def test_warmth_does_not_make_up_for_a_missed_task(prompt_id: str, answer: str):
-    result = quality(TASKS[prompt_id], answer)
-    assert result.task == 0
-    assert result.complete == result.direct == 1
-    assert result.total < 0.5
+def test_warmth_does_not_make_up_for_a_missed_task(
+    prompt_id: str, done: str, missed: str, warm: str
+):
+    plain, *others = (quality(TASKS[prompt_id], answer) for answer in (done, missed, warm))
+    assert plain.task == 1
+    assert all(other.task == 0 and other.complete == other.direct == 1 for other in others)
+    # The task weighs 1.5 of 13. So does the tone, which warm words raise by 1/2 at the most.
+    assert plain.total - others[0].total >= 1.5 / 13 - 1e-9
+    assert plain.total - others[1].total >= 0.75 / 13 - 1e-9
 
 
 def test_a_refusal_stays_in_the_lower_half_whatever_it_says_besides():
@@ -123,7 +149,7 @@ def test_any_text_has_a_quality_between_0_and_1(prompt_id: str, answer: str, fin
     result = quality(TASKS[prompt_id], answer, finished)
     assert all(0 <= value <= 1 for value in result)
     assert result == quality(TASKS[prompt_id], answer, finished)
-    assert result.total <= 0.5 or min(result.task, result.direct) > 0
+    assert result.total <= 0.5 or result.direct == 1
 
 
 @pytest.mark.parametrize("answer", ["", " \n", "...", "\N{GRINNING FACE}"])
@@ -140,7 +166,7 @@ def test_no_trivial_feature_predicts_the_rubric():
     ("feature", "rubric"),
     [
         ("words", lambda queued: [len(words(r.text)) for r in queued.responses]),
-        ("ended", lambda queued: [r.sampling["finished"] for r in queued.responses]),
+        ("ended", lambda queued: [r.finished for r in queued.responses]),
     ],
 )
 def test_a_rubric_that_is_a_trivial_feature_is_found_out(feature: str, rubric):
@@ -233,9 +259,36 @@ def test_unknown_checks_are_refused():
 
 
 def test_overall_by_hand():
-    criteria = dict.fromkeys(WEIGHTS, 1.0) | {"task": 0.5, "tone": 0.0}
     weights = dict.fromkeys(WEIGHTS, 1.0)
-    assert overall(criteria, weights) == pytest.approx(0.75 * 6.5 / 8)
+    criteria = dict.fromkeys(WEIGHTS, 1.0) | {"task": 0.5, "tone": 0.0}
+    assert overall(criteria, weights) == pytest.approx(0.8125)  # 6.5 of 8
+    assert overall(criteria | {"direct": 0.0}, weights) == pytest.approx(0.34375)  # half of 5.5 / 8
+
+
+@pytest.mark.parametrize(
+    ("criterion", "points"),
+    [
+        ("task", 11.5),
+        ("complete", 11.5),
+        ("clean", 11),
+        ("substance", 11.5),
+        ("topic", 10.5),
+        ("tone", 11.5),
+        ("concise", 11.5),
+        ("direct", 6),  # half of 12
+    ],
+)
+def test_what_the_loss_of_one_criterion_leaves_of_13_points(criterion: str, points: float):
+    criteria = dict.fromkeys(WEIGHTS, 1.0) | {criterion: 0.0}
+    assert overall(criteria, WEIGHTS) == pytest.approx(points / 13)
+
+
+def test_keywords_are_the_topic_and_no_task():
+    checks = {"items": 2, "keywords": ["trout", "carp"]}
+    fish = Prompt.model_validate({"prompt": "Name two fish.", "checks": checks})
+    named, other = (quality(fish, text) for text in ("Trout and carp.", "Bread and cheese."))
+    assert named.task == other.task == 1
+    assert (named.topic, other.topic) == (pytest.approx(2 / 3), 0)
 
 
 def test_sentences_and_items():

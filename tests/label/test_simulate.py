@@ -82,9 +82,13 @@ def test_without_noise_and_taste_labelers_agree():
 
 
 def test_agreement_falls_with_noise():
-    steps = [agreement(training_labelers(noise=noise)) for noise in (0, 0.16, 0.5, 5)]
+    steps = [agreement(training_labelers(noise=noise)) for noise in (0, 0.13, 0.5, 5)]
     assert steps == sorted(steps, reverse=True)
     assert steps[-1] < 0.6
+
+
+def test_agreement_is_near_that_of_the_papers_labelers():
+    assert 0.65 < agreement(training_labelers()) < 0.80  # 72.6 %, section 3.4
 
 
 def test_held_out_labelers_are_other_labelers():
@@ -120,20 +124,20 @@ def test_the_judge_scores_by_the_rubric_and_compares():
     scores = judge.score(prompts, texts[0], finished=[True] * len(prompts))
     assert scores[0] == quality(PROMPTS["p0026"], texts[0][0]).total
     a, b = ([Completion(text, (1,), (0.0,), True) for text in group] for group in texts)
-    assert compare(prompts, a, b, judge).win_rate.estimate > 0.9
+    assert compare(prompts, a, b, judge).win_rate.low > 0.5
 
 
 def test_preferences_add_up_and_favor_the_better_answer():
     judge = SimulatedJudge(PROMPTS.values())
     prompts = [queued.prompt for queued in candidates()]
-    good, bad = ([queued.responses[i].text for queued in candidates()] for i in (0, 2))
+    good, bad = ([queued.responses[i].text for queued in candidates()] for i in (0, 3))
     ended = [True] * len(prompts)
     wins = judge.prefer(prompts, good, bad, finished_a=ended, finished_b=ended)
     losses = judge.prefer(prompts, bad, good, finished_a=ended, finished_b=ended)
     assert [win + loss for win, loss in zip(wins, losses, strict=True)] == pytest.approx(
         [1.0] * len(prompts)
     )
-    assert sum(wins) / len(wins) > 0.8
+    assert sum(wins) / len(wins) > 0.6
     same = judge.prefer(prompts, good, good, finished_a=ended, finished_b=ended)
     assert same == [0.5] * len(prompts)
 
@@ -168,7 +172,10 @@ def test_the_command(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--labelers", "2"], "per_prompt: 3 of 2 labelers"), (["--noise", "-1"], "noise")],
+    [
+        (["--labelers", "2"], "2 labelers cannot rank a prompt 3 times (per_prompt)"),
+        (["--noise", "-1"], "noise"),
+    ],
 )
 def test_a_users_mistake_ends_in_one_sentence(flags: list[str], words: str, tmp_path, capsys):
     write_records(tmp_path / "c.jsonl", candidates())
@@ -205,13 +212,9 @@ def test_pairs_that_are_far_apart_are_seldom_confused():
     clear = wrong = 0
     for ranking in rankings(per_prompt=6):
         prompt = PROMPTS[ranking.prompt_id]
-        ended = [bool(r.sampling and r.sampling["finished"]) for r in ranking.responses]
-        totals = [
-            quality(prompt, r.text, end).total
-            for r, end in zip(ranking.responses, ended, strict=True)
-        ]
+        totals = [quality(prompt, r.text, r.finished).total for r in ranking.responses]
         for (x, rank_x), (y, rank_y) in combinations(zip(totals, ranking.ranks, strict=True), 2):
-            if abs(x - y) > 0.5:
+            if abs(x - y) > 0.25:  # the noise of a difference is 0.13 · √2 = 0.18
                 clear += 1
                 wrong += (rank_x - rank_y) * (x - y) > 0
     assert clear > 100

@@ -170,7 +170,7 @@ def test_a_new_head_sits_on_a_copy_of_the_trunk(arch):
 def test_a_smaller_scorer_has_the_first_layers(arch, tmp_path):
     """What the policy has after its second layer of four, through its last norm."""
     policy = tiny_model(arch, layers=4)
-    small = scorer_from_policy(policy, seed=0, layers=2)
+    small = scorer_from_policy(policy, seed=0, depth=0.5)
     rows = pad_rows([[5, 6, 7]], [[8, 9]])
     whole = trunk(policy)
     states = whole(input_ids=rows.tokens_BT, output_hidden_states=True).hidden_states[2]
@@ -183,11 +183,10 @@ def test_a_smaller_scorer_has_the_first_layers(arch, tmp_path):
     assert len(list(policy.parameters())) > len(list(small.parameters()))
 
 
-@pytest.mark.parametrize("layers", [-1, 5])
-def test_more_layers_than_there_are_is_refused(layers):
-    with pytest.raises(UserError, match="the model has 4") as raised:
-        scorer_from_policy(tiny_model(layers=4), seed=0, layers=layers)
-    sentence(raised)
+@pytest.mark.parametrize(("depth", "layers"), [(0.01, 1), (0.34, 1), (0.67, 3), (0.9, 4), (1, 4)])
+def test_how_many_layers_a_share_is(depth, layers):
+    scorer = scorer_from_policy(tiny_model(layers=4), seed=0, depth=depth)
+    assert len(trunk(scorer).layers) == scorer.config.num_hidden_layers == layers
 
 
 def test_the_head_is_drawn_from_its_seed_with_variance_one_over_d_plus_one():

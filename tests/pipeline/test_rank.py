@@ -68,7 +68,7 @@ def test_a_mended_line_is_taken_in_the_same_directory(config, tmp_path):
     bad = write_rows(tmp_path / "people.jsonl", [PEOPLES[0] | {"ranks": [1]}])
     with pytest.raises(UserError, match=r"people\.jsonl line 1"):
         rank_candidates(config(rankings=bad))
-    assert Run(tmp_path / "run").info["status"] == "failed"
+    assert not (tmp_path / "run").exists()
     write_rows(tmp_path / "people.jsonl", PEOPLES)
     assert rank_candidates(config(rankings=bad)).info["status"] == "done"
 
@@ -150,3 +150,15 @@ def test_me_ranks_a_few_prompts_and_goes_on_later(config, tmp_path, monkeypatch)
     assert {row["labeler_id"] for row in rows} == {"you"}
     assert sorted(tuple(sorted(row["ranks"])) for row in rows) == [(1, 2, 2, 4), (1, 2, 3, 4)]
     assert run.evaluation["groups"]["you"]["rankings"] == 2
+
+
+def test_a_later_round_takes_only_rankings_of_its_own_answers(config, tmp_path):
+    """One file for both rounds; the second waits until its answers are in it."""
+    theirs = [{**CANDIDATES[0], "responses": CANDIDATES[0]["responses"][::-1], "ranks": [2, 1, 3]}]
+    first = write_rows(tmp_path / "first.jsonl", PEOPLES)
+    with pytest.raises(UserError, match="people have to rank"):
+        rank_candidates(config(rankings=first), stage="rank-2")
+    assert not (tmp_path / "run").exists()
+    both = write_rows(tmp_path / "both.jsonl", PEOPLES + theirs)
+    (row,) = read(rank_candidates(config(rankings=both), stage="rank-2"))
+    assert row["ranks"] == [2, 1, 3]

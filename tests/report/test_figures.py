@@ -54,7 +54,7 @@ def test_ids_are_unique_to_a_drawing_and_all_references_hold():
     seen: set[str] = set()
     for svg in every_figure("a"):
         root = parsed(svg)
-        ids = {node.get("id") for node in root.iter() if node.get("id")}
+        ids = {name for node in root.iter() if (name := node.get("id"))}
         assert not seen & ids
         seen |= ids
         links = {link[1:] for node in root.iter() if (link := node.get("href"))}

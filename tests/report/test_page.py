@@ -9,7 +9,7 @@ import pytest
 from instructgpt.errors import UserError
 from instructgpt.report import compare_report, write_report
 from instructgpt.report.samples import Answer, Sample, pick
-from tests.report import fake
+from tests.report import fake, rounds
 
 ATTACK = "<script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(1)>"
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -71,18 +71,19 @@ def test_a_pipeline_becomes_one_page(pipeline):
     page = Page(out)
     assert_self_contained(page)
     assert "http" not in page.source.replace("http-equiv", "")
-    assert "All 8 stages done in 8 min 30 s: the pretraining" in page.text
-    assert "the SFT validation loss fell from" in page.text
+    assert "All 8 stages done in 8 min 30 s: in 71 % of 200 comparisons ppo" in page.text
+    assert "The SFT validation loss fell from" in page.text
     for number in (
         "the reward model orders 71 % of held-out pairs as the labelers did",
-        "in 71 % of 200 comparisons ppo is preferred to sft (95 % interval 65–77 %)",
+        "ppo is preferred to sft by the held-out reward model (95 % interval 65–77 %)",
+        "where greedy sft reaches 56 %",
         "4.1 % (expected calibration error)",
         "83 %, n = 144",
         "320 steps in 2 min 02 s",
         "flag --learning-rate",
         "9f2c" * 16,
-        "3 GiB",
-        "5 min 36 s",  # 80 iterations of rollout at 4.2 s
+        "3.00 GiB",
+        "5 min 36 s",  # 80 iterations of collecting at 4.2 s
     ):
         assert number in page.text, number
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
@@ -95,7 +96,10 @@ def test_a_pipeline_becomes_one_page(pipeline):
         (fake.make_sft, "Supervised fine-tuning in 1 min 15 s: the SFT validation loss fell"),
         (fake.make_reward, "Accuracy by number of answers|From 68 % (K = 4) to 74 % (K = 10)"),
         (fake.make_ppo, "Score bought with KL|(nats per answer)|Variance explained by the critic"),
-        (fake.make_evaluate, "over sft|greedy sft|56 %, n = 200|the interval excludes 50 %"),
+        (
+            fake.make_evaluate,
+            "Win rate over sft|greedy sft|interval, n = 200|excludes 50 %",
+        ),
     ],
 )
 def test_each_stage_has_its_page(tmp_path, make, expected):
@@ -124,8 +128,21 @@ def test_hostile_text_stays_text_everywhere(tmp_path):
             "a": ATTACK,
             "b": ATTACK,
             "judge": ATTACK,
+            "judge_note": ATTACK,
             "controls": {ATTACK: fake.interval(0.5)},
+            "others": {ATTACK + "2": fake.interval(0.5)},
+            "scores": {ATTACK: fake.interval(0.5), ATTACK + "2": fake.interval(0.6)},
+            "texts": {ATTACK: {ATTACK: 1.0, "tokens": 3.0}},
+            "prose_loss": {ATTACK: 3.0},
+            "by_use_case": {ATTACK: fake.interval(0.5)},
             "by_labeler": {ATTACK: fake.interval(0.7)},
+            "groups": {ATTACK: {"labelers": [ATTACK], "agreement": fake.interval(0.7)}},
+            "trivial_predictors": {ATTACK: 0.7},
+            "by": ATTACK,
+            "pairs": [
+                {"prompt": ATTACK, "a": ATTACK, "b": ATTACK, "score_a": i, "score_b": 0}
+                for i in range(3)
+            ],
         },
     )
     with (path / "metrics.jsonl").open("a") as file:
@@ -133,6 +150,27 @@ def test_hostile_text_stays_text_everywhere(tmp_path):
     page = Page(write_report(path))
     assert_self_contained(page)
     assert page.text.count("<script>alert(1)</script>") > 10
+
+
+def test_hostile_names_of_stages_and_paths_stay_text(tmp_path):
+    path = rounds.make_quickstart(tmp_path / "quickstart")
+    plan = json.loads((path / "pipeline.json").read_text())
+    plan["name"] = ATTACK
+    for row in plan["stages"]:
+        row["name"] = ATTACK + row["name"]
+    plan["stages"][0]["kind"] = ATTACK
+    plan["stages"][-1]["status"] = ATTACK
+    (path / "pipeline.json").write_text(json.dumps(plan))
+    evaluation = rounds.rank_evaluation()
+    evaluation["groups"][ATTACK] = {"labelers": [ATTACK], "agreement": fake.interval(0.7)}
+    evaluation["trivial_predictors"] = {ATTACK: 0.5}
+    (path / "03-rank" / "evaluation.json").write_text(json.dumps(evaluation))
+    info = json.loads((path / "05-ppo" / "run.json").read_text())
+    info |= {"parents": [ATTACK], "data": {ATTACK: ATTACK}}
+    (path / "05-ppo" / "run.json").write_text(json.dumps(info))
+    page = Page(write_report(path))
+    assert_self_contained(page)
+    assert page.text.count("<script>alert(1)</script>") > 30
 
 
 def test_a_prompt_may_be_a_conversation(tmp_path):
@@ -189,10 +227,25 @@ def test_the_samples_shown_are_best_worst_and_a_fixed_draw():
         for i, gain in enumerate([3, -2, 9, 0, 1, -7, 2, 4, 5, 6])
     ]
     shown = pick(samples, seed=0)
-    assert [(row.why, row.gain) for row in shown[:2]] == [("best gain", 9.0), ("worst loss", -7.0)]
-    assert [row.why for row in shown[2:]] == ["random"] * 4
-    assert len({row.prompt for row in shown}) == 6
+    assert [(row.why, row.gain) for row in shown[:4]] == [
+        ("best gain", 9.0),
+        ("best gain", 6.0),
+        ("worst loss", -7.0),
+        ("worst loss", -2.0),
+    ]
+    assert [row.why for row in shown[4:]] == ["random"] * 4
+    assert len({row.prompt for row in shown}) == 8
     assert pick(samples, seed=0) == shown
+
+
+def test_the_ends_of_the_scale_are_of_different_prompts():
+    samples = [
+        Sample("", prompt, Answer("b", 0.0, True), Answer("a", gain, True))
+        for prompt, gain in (("x", 9.0), ("x", 8.0), ("y", 7.0), ("z", 1.0), ("z", -5.0))
+    ]
+    shown = pick(samples, seed=0)
+    assert [(row.prompt, row.gain) for row in shown if row.why == "best gain"] == [("x", 9.0)]
+    assert [(row.prompt, row.gain) for row in shown if row.why == "worst loss"] == [("z", -5.0)]
 
 
 def test_only_values_someone_chose_are_bold(tmp_path):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from instructgpt.models.forward import autocast, budget_groups, pad_rows, response_logprobs
+from instructgpt.models.load import context_length
 
 if TYPE_CHECKING:
     from instructgpt.sft.model import SFTModel
@@ -25,10 +26,12 @@ def language_model_loss(
     Args:
         policy: a language model.
         documents: the texts; each ends with the end-of-text token.
-        length: longest window in tokens; a longer document is cut into several.
+        length: longest window in tokens (at most the model's context); a longer document is cut
+            into several.
         dtype: precision of the forward pass.
         micro_batch_tokens: padded tokens per forward pass.
     """
+    length = min(length, context_length(policy.model.config) or length)
     tokens = [policy.text.document(document) for document in documents]
     windows = [ids[i : i + length] for ids in tokens for i in range(0, len(ids), length)]
     windows = [window for window in windows if len(window) > 1]

@@ -69,7 +69,7 @@ def quality(prompt: Prompt | Candidates | Task, answer: str, finished: bool = Tr
     >>> checks = {"items": 2, "keywords": ["trout", "carp"]}
     >>> fish = Prompt.model_validate({"prompt": "Name two fish.", "checks": checks})
     >>> [quality(fish, a).task for a in ("Trout and carp swim there.", "Trout swim.", "Bread!")]
-    [1.0, 0.375, 0.25]
+    [1.0, 0.5, 0.5]
     """
     task = prompt if isinstance(prompt, Task) else Task.of(prompt)
     answer = answer.translate({ord("’"): "'", ord("“"): '"', ord("”"): '"'})

@@ -26,6 +26,7 @@ def init(config: InitConfig | Resolved[InitConfig]) -> Run:
     with RunDirectory(config.out, "init", resolved) as directory:
         run = Run(directory.path)
         if directory.is_done:
+            say(f"init: {directory.path} is already finished; nothing to do")
             return run
         directory.start({"seed": config.seed, "data": data_hashes(config.tokenizer_data)})
         if config.tokenizer:

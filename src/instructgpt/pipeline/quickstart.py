@@ -38,7 +38,8 @@ def quickstart(
     prompts: str = "",
     demonstrations: str = "",
     prose: str = "",
-    label_by: Literal["simulated", "me"] = "simulated",
+    label_by: Literal["simulated", "me", "people"] = "simulated",
+    rankings: str = "",
     arms: Literal["ptx", "all"] = "ptx",
     rounds: int = 1,
     seed: int = 0,
@@ -53,7 +54,8 @@ def quickstart(
         prompts: the user's own prompts, instead of those that ship.
         demonstrations: the user's own demonstrations.
         prose: the user's own pretraining text.
-        label_by: who ranks: simulated labelers, or the user in this terminal.
+        label_by: who ranks: simulated labelers, the user in this terminal, or people elsewhere.
+        rankings: the file in which people ranked the run's answers.
         arms: `all` also trains a policy without pretraining mix.
         rounds: how often to go round.
         seed: decides every random choice.
@@ -75,6 +77,8 @@ def quickstart(
     if label_by == "me":
         # Nobody ranks the held-out prompts, so a share of what the user ranks is held out.
         given |= {"rank.by": "me", "reward.eval_split": "", "reward.eval_fraction": 0.25}
+    if label_by == "people" or rankings:
+        given |= {"rank.by": "people", **({"rank.rankings": rankings} if rankings else {})}
     if not tiny:
         _check_room(out)
         model = model or _shipped_model()

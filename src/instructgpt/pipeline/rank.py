@@ -28,18 +28,14 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    if config.by == "people" and not config.rankings:
-        raise UserError(
-            f"rank: people have to rank the answers in {', '.join(config.data)}; give their file "
-            "as rank.rankings and run again, or set rank.by to me or simulated"
-        )
+    by_people = _by_people(config, first_round=stage == "rank") if config.by == "people" else []
     with RunDirectory(config.out, stage, resolved) as directory:
         run = Run(directory.path)
         if directory.is_done:
             say(f"{stage}: {directory.path} is already finished; nothing to do")
             return run
         directory.start({"seed": config.seed, "data": data_hashes(config.data + config.rankings)})
-        rankings, evaluation = _rank(config, directory.path)
+        rankings, evaluation = _rank(config, by_people, directory.path)
         write_records(directory.path / "rankings.jsonl", rankings)
         text = json.dumps({"by": config.by, **evaluation}, indent=1) + "\n"
         write_atomically(directory.path / "evaluation.json", text)
@@ -47,12 +43,36 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
         return run
 
 
-def _rank(config: RankConfig, folder: Path) -> tuple[list[Ranking], dict[str, Any]]:
+def _by_people(config: RankConfig, *, first_round: bool) -> list[Ranking]:
+    """Their rankings of these answers; in the first round also of others, made before.
+
+    Raises:
+        UserError: there are none yet.
+    """
+    rankings = load_records(config.rankings, Ranking)
+    queued = {_answers(candidates) for candidates in load_records(config.data, Candidates)}
+    own = [ranking for ranking in rankings if _answers(ranking) in queued]
+    if not (own or (rankings and first_round)):
+        raise UserError(
+            f"rank: people have to rank the answers in {', '.join(config.data)}; give their file "
+            "as rank.rankings and run again, or set rank.by to me or simulated"
+        )
+    return own or rankings
+
+
+def _answers(candidates: Candidates) -> tuple[str, tuple[str, ...]]:
+    """What was answered, in any order."""
+    texts = sorted(response.text for response in candidates.responses)
+    return candidates.prompt_id, tuple(texts)
+
+
+def _rank(
+    config: RankConfig, by_people: list[Ranking], folder: Path
+) -> tuple[list[Ranking], dict[str, Any]]:
     """The rankings, and what the report says of those who made them."""
-    if config.by == "people":
-        rankings = load_records(config.rankings, Ranking)
-        say(f"rank: {len(rankings)} rankings by people")
-        return rankings, {"groups": {"people": description(rankings)}}
+    if by_people:
+        say(f"rank: {len(by_people)} rankings by people")
+        return by_people, {"groups": {"people": description(by_people)}}
     candidates = load_records(config.data, Candidates)
     if config.by == "rule":
         say(f"rank: {len(candidates)} prompts ranked by the written rule")

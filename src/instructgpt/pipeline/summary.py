@@ -4,19 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from instructgpt.evaluation.stats import Interval
 from instructgpt.run.directory import Run, read_lines
-from instructgpt.run.progress import console
+from instructgpt.run.progress import say
 
 
 def print_summary(out: Path) -> None:
     """What came out, in a dozen lines; the report has the rest."""
-    table = Table(show_header=False, box=None, padding=(0, 2))
-    for name, value in summary(out):
-        table.add_row(name, value)
-    console.print(table)
+    rows = list(summary(out))
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:
+        say(f"  {name:<{width}}  {value}")
 
 
 def summary(out: Path) -> Iterator[tuple[str, str]]:
@@ -26,16 +24,16 @@ def summary(out: Path) -> Iterator[tuple[str, str]]:
     for name, found in evaluation.items():
         for group, labelers in found.get("groups", {}).items():
             if labelers.get("agreement"):
-                yield f"{name}: agreement of {group} labelers", _share(labelers["agreement"])
+                yield f"{name}: {group} labelers agree", _share(labelers["agreement"])
     for name, found in evaluation.items():
         if "accuracy" in found:
-            yield f"{name}: held-out pairs ordered rightly", _share(found["accuracy"])
+            yield f"{name}: accuracy on held-out pairs", _share(found["accuracy"])
     for name, run in runs.items():
         scored = [row for row in run.metrics if "objective/kl" in row]
         if scored:
             first, last = scored[0]["objective/scores"], scored[-1]["objective/scores"]
             kl = scored[-1]["objective/kl"]
-            yield f"{name}: score, KL from SFT", f"{first:.2f} → {last:.2f}, {kl:.1f} nats"
+            yield f"{name}: score; KL from SFT", f"{first:.2f} → {last:.2f}; {kl:.1f} nats"
     yield from _win_rates(evaluation.get("evaluate", {}))
     peaks = [
         row["memory/peak_bytes"]
@@ -51,11 +49,11 @@ def _win_rates(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "win_rate" not in found:
         return
     a, b = found["a"], found["b"]
-    yield f"{a} preferred to {b}", f"{_share(found['win_rate'])} by {found['judge']}"
+    yield f"{a} preferred to {b}", f"{_share(found['win_rate'])}, by {found['judge']}"
     for label, rate in {**found.get("others", {}), **found["controls"]}.items():
         yield f"{label} preferred to {b}", _share(rate)
     for label, loss in found.get("prose_loss", {}).items():
-        yield f"loss on held-out prose, {label}", f"{loss:.3f} nats per token"
+        yield f"{label}: loss on held-out prose", f"{loss:.3f} nats per token"
 
 
 def _share(interval: dict[str, Any]) -> str:

@@ -77,6 +77,8 @@ def _sections(anchor: str, kind: str, works: Sequence[Work], *, alone: bool) -> 
             Section("curves", "Figures", panels=panels, color=color(kind)),
             Section("configuration", "Configuration: what differs", tables=[settings]),
         ]
+    if not panels and not settings.rows:
+        return []
     tables = [results, settings._replace(title="Settings that differ")]
     return [Section(anchor, title(kind), color=color(kind), panels=panels, tables=tables)]
 

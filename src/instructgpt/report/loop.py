@@ -165,7 +165,7 @@ def _ppo_facts(stage: Stage | None, evaluate: Stage | None) -> list[Fact]:
 
 def _training(stage: Stage) -> list[Fact]:
     count = steps(stage.run) if stage.run else 0
-    time = f" in {duration(stage.seconds)}" if stage.seconds is not None else ""
+    time = f" in {duration(stage.seconds)}" if stage.seconds else ""  # 0 while it runs
     return [("training", plural(count, "step") + time)] if count else []
 
 

@@ -251,7 +251,7 @@ def _ends(work: Work) -> list[Section]:
 
 
 def _times(work: Work) -> list[Panel]:
-    timed = [(stage.name, s) for stage in work.stages if (s := stage.seconds) is not None]
+    timed = [(stage.name, s) for stage in work.stages if (s := stage.seconds)]
     if len(timed) < 2:
         return []
     longest = max(seconds for _, seconds in timed)

@@ -45,11 +45,11 @@ def stages_table(work: Work) -> Table:
         rows.append(
             (
                 stage.name,
-                title(stage.kind),
+                title(stage.kind) + (f", round {stage.round}" if (stage.round or 1) > 1 else ""),
                 stage.status,
                 plain(run.info.get("started") or "") if run else "",
                 f"{steps(run):,}" if run and run.metrics else "",
-                duration(stage.seconds) if stage.seconds is not None else "",
+                duration(stage.seconds) if stage.seconds else "",
                 "" if peak is None else ("≤ " if same else "") + _gib(peak),
             )
         )
@@ -149,9 +149,9 @@ def config_table(stage: Stage) -> Table | None:
 
 
 def differences_table(runs: Sequence[Run]) -> Table:
-    """The configuration values in which the runs differ."""
+    """The configuration values in which the runs differ; where they stand does not count."""
     rows = []
-    for key in dict.fromkeys(key for run in runs for key in run.config):
+    for key in dict.fromkeys(key for run in runs for key in run.config if key != "out"):
         values = [clip(plain(run.config[key])) if key in run.config else "" for run in runs]
         if len(set(values)) > 1:
             rows.append((key, *values))

@@ -66,10 +66,10 @@ SIGNS = (
     Sign("eos_rate", "answers that end by themselves", "share", "fall", 0.05),
 )
 CAPTION = (
-    "Measured on the judged answers; the judge is not asked about them directly. Distinct words and "
-    "pairs are counted over the whole set, so longer answers lower them by themselves. A shared "
-    "phrase: four words in a row of an answer to another prompt; one opening: the commonest three words. "
-    "*: moved from the baseline as gaming or collapse would move it, beyond the limit."
+    "Measured on the judged answers; the judge is not asked about them directly. Distinct words "
+    "and pairs are counted over the whole set, so longer answers lower them by themselves. A "
+    "shared phrase: four words in a row of an answer to another prompt; one opening: the commonest "
+    "three words. *: moved from the baseline as gaming or collapse would move it, beyond the limit."
 )
 
 

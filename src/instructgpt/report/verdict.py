@@ -41,10 +41,9 @@ class Verdict:
         scores = _baseline_first(_named(intervals(evaluation.get("scores")), a, b), b)
         texts = _baseline_first(_named(_text_figures(evaluation), a, b), b)
         order = [*scores, *texts]
-        rates = {a: rate} | {
-            policy_name(k): v for k, v in intervals(evaluation.get("others")).items()
-        }
-        rates.pop(b, None)
+        others = intervals(evaluation.get("others"))
+        rates = {policy_name(name): value for name, value in others.items() if name != b}
+        rates[a] = rate
         ranked = sorted(rates, key=lambda name: order.index(name) if name in order else len(order))
         return cls(
             a,

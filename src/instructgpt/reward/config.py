@@ -38,8 +38,8 @@ class RewardConfig(StageConfig):
         0.1, ge=0, le=1, description="the cosine ends at this share of the peak"
     )
     warmup: int = Field(0, ge=0, description="warm-up steps")
-    layers: int = Field(
-        0, ge=0, description="copy only so many of the policy's first layers (0: all)"
+    depth: float = Field(
+        1.0, gt=0, le=1, description="share of the policy's layers to copy, from the first on"
     )
     fit_head: bool = Field(
         False,

@@ -23,7 +23,7 @@ class RewardModel(Scorer):
         tokenizer: replaces the one beside the model.
         template: how a prompt becomes text; a policy hands on its own.
         seed: decides a new head.
-        layers: copy only so many of the policy's first layers (0: all).
+        depth: share of the policy's layers that a new reward model copies, from the first on.
         device: where the model lives; a policy hands on its own.
     """
 
@@ -34,15 +34,13 @@ class RewardModel(Scorer):
         *,
         template: str = "auto",
         seed: int = 0,
-        layers: int = 0,
+        depth: float = 1.0,
         device: str = "cpu",
     ) -> None:
         if isinstance(model, str | Path | PreTrainedModel):
             super().__init__(model, tokenizer, template=template, device=device)
         else:
-            scorer = scorer_from_policy(
-                model.model, seed=derive(seed, "reward/head"), layers=layers
-            )
+            scorer = scorer_from_policy(model.model, seed=derive(seed, "reward/head"), depth=depth)
             super().__init__(
                 scorer,
                 tokenizer or model.tokenizer,

@@ -86,7 +86,7 @@ def _open(config: RewardConfig) -> RewardModel:
     if is_scorer(config.model):
         return RewardModel(config.model, template=config.template, device=device)
     policy = SFTModel(config.model, template=config.template, device=device)
-    return RewardModel(policy, seed=config.seed, layers=config.layers)
+    return RewardModel(policy, seed=config.seed, depth=config.depth)
 
 
 def _comparisons(

@@ -26,6 +26,11 @@ from instructgpt.rollout.sampling import Sampling, draw, uniforms
 
 log = logging.getLogger(__name__)
 
+REFILL = 4
+"""Free slots are filled when they are this fraction of all: prompts read together cost little more
+than one alone, and an empty slot costs little.
+"""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -102,8 +107,8 @@ class RolloutEngine:
         decoder = self._decoder(prompts, sampling)
         with torch.no_grad(), _evaluating(self.model):
             while waiting or live:
-                if waiting and len(live) < self.slots:
-                    free = min(self.slots - len(live), len(waiting))
+                free = min(self.slots - len(live), len(waiting))
+                if free and (free == len(waiting) or free >= self.slots // REFILL):
                     admitted = [waiting.pop() for _ in range(free)]
                     stepped = [
                         _Episode(i, prompts[i], uniforms(seeds[i], sampling.max_new_tokens))

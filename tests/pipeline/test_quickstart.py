@@ -1,0 +1,221 @@
+"""`quickstart`: what it adds to the pipeline; the runs themselves are miniature."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from instructgpt.errors import UserError
+from instructgpt.pipeline import quickstart as module
+from instructgpt.pipeline.quickstart import SHARES, quickstart
+from instructgpt.pipeline.summary import summary
+from instructgpt.run.config import read_preset
+from instructgpt.run.directory import Run
+from tests.files import sentence, write_policy, write_rows
+from tests.small_runs import one_backend
+from tests.tiny import byte_tokenizer, tiny_model
+
+SEA = "The sea is wide and calm. People like it."
+TINY = {  # the tiny preset, a hundred times smaller
+    "common.threads": 1,
+    "init.vocab_size": 300,
+    "pretrain.max_steps": 2,
+    "sft.max_steps": 2,
+    "sample.k": 3,
+    "sample.max_new_tokens": 6,
+    "reward.max_steps": 2,
+    "ppo.total_episodes": 8,
+    "ppo.batch_size": 4,
+    "ppo.num_mini_batches": 1,
+    "ppo.response_length": 4,
+    "ppo.eval_prompts": 2,
+    "evaluate.max_new_tokens": 4,
+    "evaluate.samples": 1,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_backend():
+    with one_backend():
+        yield
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    things = ("the sea", "tea", "rain", "books", "dogs", "bread", "snow", "cats", "trees", "bees")
+    rows = [{"id": f"q{i}", "prompt": f"Why do people like {t}?"} for i, t in enumerate(things)]
+    return write_rows(tmp_path_factory.mktemp("own") / "prompts.jsonl", rows)
+
+
+@pytest.fixture(scope="module")
+def demonstrations(tmp_path_factory):
+    rows = [{"prompt": "Why do people like the sea?", "response": SEA}] * 3
+    return write_rows(tmp_path_factory.mktemp("own") / "demonstrations.jsonl", rows)
+
+
+@pytest.fixture(scope="module")
+def own(prompts, demonstrations):
+    return {"prompts": prompts, "demonstrations": demonstrations}
+
+
+@pytest.fixture(scope="module")
+def two_rounds(own, tmp_path_factory):
+    out = tmp_path_factory.mktemp("quickstart") / "run"
+    report = quickstart(out, tiny=True, **own, rounds=2, arms="all", flags=TINY)
+    return out, report
+
+
+def test_two_rounds_and_two_arms(two_rounds):
+    out, report = two_rounds
+    assert report == out / "report.html"
+    names = [path.name for path in sorted(out.glob("[0-9]*"))]
+    assert names == [
+        "01-init", "02-pretrain", "03-sft", "04-sample", "05-rank", "06-reward", "07-ppo",
+        "08-sample-2", "09-rank-2", "10-reward-2", "11-ppo-plain", "12-ppo-2", "13-evaluate",
+    ]  # fmt: skip
+    second = Run(out / "10-reward-2").info["config"]
+    assert second["data"] == [
+        str(out / f"{run}/rankings.jsonl") for run in ("05-rank", "09-rank-2")
+    ]
+    assert second["model"] == str(out / "03-sft" / "model")
+    assert Run(out / "08-sample-2").info["config"]["model"] == str(out / "07-ppo" / "model")
+    assert Run(out / "11-ppo-plain").info["config"]["ptx_coef"] == 0
+    assert Run(out / "12-ppo-2").info["config"]["ptx_coef"] > 0
+    assert {row["stage"] for row in Run(out / "12-ppo-2").metrics} == {"ppo-2"}
+    evaluation = Run(out / "13-evaluate").evaluation
+    assert (evaluation["a"], evaluation["b"]) == ("ppo-2", "sft")
+    assert list(evaluation["others"]) == ["ppo", "ppo-plain"]
+    assert "greedy decoding of sft" in evaluation["controls"]
+
+
+def test_own_prompts_without_a_split_are_split_once(two_rounds):
+    out, _ = two_rounds
+    rows = [json.loads(line) for line in (out / "prompts.jsonl").read_text().splitlines()]
+    split = [row["split"] for row in rows]
+    assert 0 < split.count("heldout") < 5 < split.count("train")
+    for folder, wanted in (("04-sample", "train"), ("08-sample-2", "train")):
+        lines = (out / folder / "candidates.jsonl").read_text().splitlines()
+        assert {json.loads(line)["split"] for line in lines} == {wanted}
+    judged = {pair["prompt"] for pair in Run(out / "13-evaluate").evaluation["pairs"]}
+    assert judged == {row["prompt"] for row in rows if row["split"] == "heldout"}
+
+
+def test_the_same_command_finds_everything_done(two_rounds, own, capsys):
+    out, _ = two_rounds
+    capsys.readouterr()
+    before = (out / "12-ppo-2" / "metrics.jsonl").read_bytes()
+    quickstart(out, tiny=True, **own, rounds=2, arms="all", flags=TINY)
+    said = capsys.readouterr().err
+    assert said.count("already finished") == 13
+    assert (out / "12-ppo-2" / "metrics.jsonl").read_bytes() == before
+
+
+def test_the_table_at_the_end(two_rounds):
+    rows = dict(summary(two_rounds[0]))
+    assert {"ppo: score; KL from SFT", "ppo-2: score; KL from SFT"} <= set(rows)
+    rate = Run(two_rounds[0] / "13-evaluate").evaluation["win_rate"]["estimate"]
+    assert rows["ppo-2 preferred to sft"].startswith(f"{rate:.3f} [")
+    assert "greedy decoding of sft preferred to sft" in rows
+    assert rows["peak memory"].endswith(" GB")
+
+
+def test_prompts_that_name_a_split_are_taken_as_they_are(tmp_path):
+    path = Path(
+        write_rows(tmp_path / "p.jsonl", [{"prompt": "a", "split": "train"}, {"prompt": "b"}])
+    )
+    assert module._with_split(path, tmp_path / "run") == path
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_prompts_to_hold_some_out(tmp_path):
+    path = Path(write_rows(tmp_path / "p.jsonl", [{"prompt": "a"}]))
+    with pytest.raises(UserError, match="too few to hold some out") as raised:
+        module._with_split(path, tmp_path / "run")
+    sentence(raised)
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """What the pipeline is told, instead of a run."""
+    told = {}
+
+    def run_pipeline(out, **settings):
+        told.update(settings, out=out)
+        return Path(out) / "report.html"
+
+    monkeypatch.setattr(module, "run_pipeline", run_pipeline)
+    monkeypatch.setattr(module, "_check_room", lambda _out: None)
+    monkeypatch.setattr(module, "_shipped_model", lambda: "the/shipped/model")
+    return told
+
+
+def test_the_default_is_the_shipped_model(recorded, tmp_path):
+    quickstart(tmp_path, seed=7)
+    assert recorded["presets"] == ["quickstart"]
+    assert recorded["flags"] == {
+        "common.seed": 7,
+        "rank.seed": 7,
+        "sft.model": "the/shipped/model",
+        "evaluate.base": "the/shipped/model",
+    }
+    assert recorded["shares"] == SHARES
+    assert (recorded["rounds"], recorded["plain_arm"]) == (1, False)
+
+
+def test_everything_of_ones_own(recorded, prompts, tmp_path):
+    own = {"model": "my/model", "demonstrations": "d.jsonl", "prose": "t.txt", "label_by": "me"}
+    quickstart(tmp_path, prompts=prompts, **own, flags={"rank.prompts": 5})
+    flags = recorded["flags"]
+    assert flags["sft.model"] == flags["evaluate.base"] == "my/model"
+    assert flags["sft.data"] == flags["reward.demonstrations"] == "d.jsonl"
+    assert flags["ppo.pretrain_data"] == "t.txt"
+    for key in ("sample.data", "ppo.data", "evaluate.data"):
+        assert flags[key] == str(tmp_path / "prompts.jsonl")
+    assert (flags["rank.by"], flags["rank.prompts"]) == ("me", 5)
+    assert (flags["reward.eval_split"], flags["reward.eval_fraction"]) == ("", 0.25)
+
+
+def test_tiny_takes_no_model(recorded, tmp_path):
+    with pytest.raises(UserError, match="leave out --tiny or --model") as raised:
+        quickstart(tmp_path, tiny=True, model="m")
+    sentence(raised)
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "words"),
+    [(2.5, 50e9, "6 GB of free memory"), (12.0, 1e9, "8 GB of free disk")],
+)
+def test_too_little_room_is_said_before_the_first_stage(memory, disk, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_free_memory_gb", lambda: memory)
+    usage = type("Usage", (), {"free": disk})
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(UserError, match=words) as raised:
+        quickstart(tmp_path / "not" / "there", model="m")
+    sentence(raised)
+    assert not (tmp_path / "not").exists()
+
+
+def test_a_run_that_has_begun_is_not_refused_for_the_disk_it_took(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_free_memory_gb", lambda: None)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _path: type("U", (), {"free": 1e9}))
+    (tmp_path / "pipeline.json").write_text("{}")
+    module._check_room(tmp_path)
+
+
+def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch):
+    """Every stage of the preset `quickstart`, on a random model that fits in a test."""
+    monkeypatch.setattr(module, "_check_room", lambda _out: None)
+    model = write_policy(
+        tmp_path / "base", model=tiny_model(layers=2, context=256), tokenizer=byte_tokenizer()
+    )
+    small = {key: value for key, value in TINY.items() if not key.startswith(("init", "pretrain"))}
+    small |= {"ppo.ptx_length": 16, "common.template": "{prompt}\n"}
+    out = tmp_path / "run"
+    quickstart(out, model=model, **own, flags=small)
+    assert set(read_preset("quickstart")) - {"common"} == set(SHARES)
+    assert Run(out / "03-rank").evaluation["by"] == "simulated"
+    evaluation = Run(out / "06-evaluate").evaluation
+    assert evaluation["judge"] == "6 held-out simulated labelers"
+    assert list(evaluation["others"]) == ["base"]
+    assert {"base", "sft", "ppo"} == set(evaluation["prose_loss"])
+    assert "human_claims" in evaluation["texts"]["ppo"]

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from instructgpt.report.lineage import Sources, Track, lineage_table, picture, sources, tracks
+from instructgpt.report.load import Run, Stage, Work, load
+from tests.report import rounds
+
+NAMES = "sft sample rank reward ppo sample-2 rank-2 reward-2 ppo-plain ppo-2 evaluate".split()
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Work:
+    return load(rounds.make_quickstart(tmp_path_factory.mktemp("runs") / "quickstart"))
+
+
+def takes(work: Work, name: str) -> tuple[list[str], list[str]]:
+    found = sources(work)[[stage.name for stage in work.stages].index(name)]
+    return [NAMES[i] for i in found.models], [NAMES[i] for i in found.data]
+
+
+def test_models_and_label_files_are_traced_to_their_stages(work):
+    assert [stage.name for stage in work.stages] == NAMES
+    assert takes(work, "sft") == ([], [])
+    assert takes(work, "rank") == ([], ["sample"])
+    assert takes(work, "reward") == (["sft"], ["rank"])
+    assert takes(work, "sample-2") == (["ppo"], [])
+    assert takes(work, "reward-2") == (["sft"], ["rank", "rank-2"])
+    assert takes(work, "ppo-2") == (["sft", "reward-2"], [])
+    assert takes(work, "evaluate")[0] == ["sft", "ppo", "ppo-plain", "ppo-2"]
+
+
+def test_what_comes_from_outside_is_named(work):
+    table = lineage_table(work)
+    assert table is not None
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["sft"] == ("HuggingFaceTB/SmolLM2-135M-Instruct", "shipped:demonstrations")
+    assert rows["reward-2"] == ("sft", "rank, rank-2")
+
+
+def stage(name: str, path: str, **info: object) -> Stage:
+    run = Run(name, info, config={"out": f"runs/q/{name}"})
+    return Stage(name, "sft", "done", None, run, path=Path(path))
+
+
+def test_a_pipeline_that_was_moved_is_traced_by_where_it_ran():
+    stages = (
+        stage("1-a", "/elsewhere/1-a"),
+        stage("1-a-b", "/elsewhere/1-a-b", parents=["runs/q/1-a/model", "runs/other/1-a/model"]),
+    )
+    found = sources(Work("q", stages, is_pipeline=True))
+    assert found[1] == Sources([0], [], ["runs/other/1-a/model"], [])
+
+
+@pytest.mark.parametrize("wrong", [None, 3, {"a": 1}, [None, 4]])
+def test_parents_may_be_anything(wrong):
+    work = Work("q", (stage("a", "/q/a", parents=wrong, data=wrong),), is_pipeline=True)
+    assert sources(work)[0].models == []
+    assert picture(work) is None
+
+
+def test_lines_that_run_side_by_side_get_lanes_of_their_own():
+    def taking(*models: int, data: tuple[int, ...] = ()) -> Sources:
+        return Sources(list(models), list(data), [], [])
+
+    found = [taking(), taking(0), taking(data=(1,)), taking(0, data=(2,))]
+    assert tracks(found) == [
+        Track(0, [1, 3], 1, is_data=False),
+        Track(1, [2], 0, is_data=True),
+        Track(2, [3], 0, is_data=True),
+    ]
+
+
+def test_the_drawing_has_a_dot_for_every_use(work):
+    drawn = picture(work)
+    assert drawn is not None
+    assert [node.name for node in drawn.nodes] == NAMES
+    uses = sum(len({*found.models, *found.data}) for found in sources(work))
+    assert sum(len(line.dots) for line in drawn.lines) == uses == 19
+    for one in drawn.lines:
+        for other in drawn.lines:
+            apart = one is other or one.x != other.x
+            assert apart or one.bottom <= other.top or other.bottom <= one.top

@@ -1,0 +1,91 @@
+from instructgpt.report.figures import Row
+from instructgpt.report.load import Interval, Run
+from instructgpt.report.preference import (
+    accuracy_of_all,
+    accuracy_panels,
+    groups,
+    labelers_of,
+    ranking_panels,
+    rankings_said,
+    who,
+)
+from tests.report import fake, rounds
+
+
+def rank(name: str = "rank", **changes: object) -> Run:
+    return Run(name, {"stage": "rank"}, evaluation={**rounds.rank_evaluation(), **changes})
+
+
+def test_the_groups_of_labelers_are_read():
+    training, held_out = groups(rank())
+    assert (training.rankings, training.tied) == (1005, 0.24)
+    assert training.agreement == Interval(0.729, 0.729 - 0.012, 0.729 + 0.012, 4100)
+    assert (training.label, held_out.label) == ("training", "held-out")
+
+
+def test_a_label_run_is_one_group():
+    own = {"labelers": rounds.HELD_OUT, "agreement": None, "tied_pairs": 0.2}
+    (group,) = groups(Run("x", {}, config={"group": "heldout"}, evaluation=own))
+    assert (group.name, group.rankings, group.tied) == ("heldout", None, 0.2)
+
+
+def test_groups_may_be_anything():
+    for wrong in (None, [], "x", {"training": None}, {"training": 3}):
+        assert groups(rank(groups=wrong)) == []
+        assert ranking_panels([rank(groups=wrong, trivial_predictors=None)]) == []
+
+
+def test_labelers_are_called_what_they_are():
+    assert who(rounds.TRAINING) == "the simulated labelers"
+    assert who(["ana", "ben"]) == "the labelers"
+    assert who(["ana", *rounds.TRAINING]) == "the labelers"
+    assert who(["written rule"]) == "the written rule"
+    assert who(["you"]) == "you"
+    assert labelers_of(rank()) == [*rounds.TRAINING, *rounds.HELD_OUT]
+
+
+def test_rankings_for_training_are_counted_over_rounds():
+    found = [*groups(rank()), *groups(rank())]
+    assert rankings_said(found) == "2,010 rankings by 6 simulated labelers"
+    assert rankings_said([]) == ""
+
+
+def test_agreement_and_trivial_predictors_are_drawn():
+    agreement, trivial = ranking_panels([rank()])
+    assert agreement.alt == "training 73\xa0% (72–74\xa0%); held-out 74\xa0% (70–78\xa0%)"
+    assert "two of the simulated labelers" in agreement.caption
+    assert trivial.alt == "ended 57\xa0%; characters 56\xa0%; words 55\xa0%; warm words 53\xa0%"
+    assert "all below 60\xa0%" in trivial.caption
+
+
+def test_a_feature_that_explains_the_rankings_is_named():
+    panel = ranking_panels([rank(trivial_predictors={"words": 0.71, "ended": 0.52})])[-1]
+    assert "at or above 60\xa0%, which is too much: words." in panel.caption
+
+
+def test_two_rank_stages_share_one_figure_of_agreement():
+    titles = [panel.title for panel in ranking_panels([rank(), rank("rank-2")])]
+    assert titles == [
+        "Agreement of the labelers",
+        "Trivial predictors, rank",
+        "Trivial predictors, rank-2",
+    ]
+
+
+def test_the_labelers_own_agreement_stands_beside_the_reward_model():
+    reference = Row("training labelers", Interval(0.73, 0.72, 0.74, 4100), hollow=True)
+    panels = accuracy_panels(fake.reward_evaluation(), [reference])
+    for panel in panels[:3]:
+        assert panel.alt.endswith("training labelers 73\xa0% (72–74\xa0%)")
+        assert "in practice the ceiling" in panel.caption
+    assert "ceiling" not in accuracy_panels(fake.reward_evaluation())[0].caption
+
+
+def test_reward_models_are_held_against_each_other():
+    runs = [
+        Run(name, {}, evaluation={"accuracy": fake.interval(share)})
+        for name, share in (("reward", 0.7), ("reward-2", 0.72))
+    ]
+    (panel,) = accuracy_of_all(runs, [])
+    assert panel.alt == "reward 70\xa0% (65–75\xa0%); reward-2 72\xa0% (67–77\xa0%)"
+    assert accuracy_of_all(runs[:1], []) == []
