@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from instructgpt.report.lineage import Sources, Track, lineage_table, picture, sources, tracks
+from instructgpt.report.lineage import (
+    Sources,
+    Track,
+    lineage_table,
+    originals,
+    picture,
+    sources,
+    tracks,
+)
 from instructgpt.report.load import Run, Stage, Work, load
 from tests.report import rounds
 
@@ -38,6 +46,11 @@ def test_what_comes_from_outside_is_named(work):
     assert rows["reward-2"] == ("sft", "rank, rank-2")
 
 
+def test_models_from_outside_are_called_as_an_evaluation_calls_them(work):
+    assert set(originals(work)) == {"SmolLM2-135M-Instruct"}
+    assert originals(load(work.path / "11-evaluate")) == []
+
+
 def stage(name: str, path: str, **info: object) -> Stage:
     run = Run(name, info, config={"out": f"runs/q/{name}"})
     return Stage(name, "sft", "done", None, run, path=Path(path))
@@ -69,6 +82,8 @@ def test_lines_that_run_side_by_side_get_lanes_of_their_own():
         Track(1, [2], 0, is_data=True),
         Track(2, [3], 0, is_data=True),
     ]
+    crossing = [taking(), taking(0), taking(0), taking(1)]
+    assert [track.lane for track in tracks(crossing)] == [0, 1]
 
 
 def test_the_drawing_has_a_dot_for_every_use(work):

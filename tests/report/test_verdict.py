@@ -34,6 +34,18 @@ def test_the_baseline_stands_before_what_was_made_from_it():
     assert list(verdict_of(scores=scores).scores) == ["base", "sft", "ppo", "ppo-2"]
 
 
+def test_a_model_from_outside_comes_first_and_is_not_accused():
+    texts = {"ppo": rounds.texts_of("ppo-plain"), "sft": rounds.texts_of("sft")}
+    texts["SmolLM2"] = texts["ppo"]
+    evaluation = {**rounds.evaluation("ppo"), "texts": texts, "prose_loss": {}, "scores": {}}
+    evaluation["others"] = {"SmolLM2": interval(0.3)}
+    verdict = Verdict.parse(evaluation, ["SmolLM2"])
+    assert verdict is not None
+    assert list(verdict.texts) == ["SmolLM2", "sft", "ppo"]
+    row = full_table(verdict).rows[0]
+    assert row[:4] == ("distinct word pairs", "61\xa0%", "74\xa0%", "61\xa0%*")
+
+
 def test_an_older_file_names_policies_by_path_and_side():
     verdict = Verdict.parse(
         {
@@ -64,6 +76,11 @@ def test_any_part_may_be_missing_or_wrong(key, value):
     judged.scores(verdict)
     judged.use_cases(verdict)
     full_table(verdict)
+
+
+def test_the_baseline_is_no_rival_of_itself():
+    others = {"sft": interval(0.5), "ppo": interval(0.6)}
+    assert set(verdict_of(others=others).rates) == {"ppo", "ppo-2"}
 
 
 def test_without_a_win_rate_there_is_no_verdict():

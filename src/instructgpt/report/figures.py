@@ -102,7 +102,6 @@ def intervals(
     common = counts.pop() if len(counts) == 1 else None
 
     def draw(figure: "Figure", axes: "Axes") -> None:
-        del figure
         for reference in references:
             axes.axvline(reference, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
@@ -132,7 +131,8 @@ def intervals(
         axes.tick_params(axis="y", labelcolor=INK)
         axes.spines["left"].set_visible(False)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(short(xlabel, 60) + (f", n = {common:,}" if common is not None else ""))
+        text = short(xlabel, 60) + (f", n = {common:,}" if common is not None else "")
+        figure.supxlabel(text, fontsize=10, color=MUTED)  # centred below the row labels too
 
     return svg(draw, height=max(2.7, 0.9 + 0.36 * len(rows)))
 

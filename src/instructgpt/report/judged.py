@@ -36,7 +36,7 @@ def scores(verdict: Verdict) -> list[Panel]:
         for name, score in verdict.scores.items()
     ]
     rows = rows[:MAX_ROWS]
-    unit = "mean score on the rubric, 0 to 1" if is_simulated([verdict.judge]) else "mean score"
+    unit = "mean score on the rubric (0 to 1)" if is_simulated([verdict.judge]) else "mean score"
     svg = figures.intervals(rows, f"{unit}, 95 % interval", (), share=False)
     noise = ", without the noise of single judgements" if is_simulated([verdict.judge]) else ""
     caption = f"By {verdict.judge}{noise}; hollow: the baseline."

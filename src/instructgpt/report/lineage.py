@@ -86,12 +86,19 @@ def lineage_table(work: Work) -> Table | None:
     rows: list[tuple[str, ...]] = []
     for stage, source in zip(work.stages, sources(work), strict=True):
         names = [[work.stages[i].name for i in inner] for inner in (source.models, source.data)]
-        models = [*names[0], *map(clip, source.outside_models)]
+        models = [*names[0], *map(_short_path, source.outside_models)]
         data = [*names[1], *(_short_path(path) for path in source.outside_data)]
         if models or data:
             rows.append((stage.name, ", ".join(models), ", ".join(data)))
     head = ("stage", "model from", "data from")
     return Table("What was made from what", head, rows, note=CAPTION) if rows else None
+
+
+def originals(work: Work) -> list[str]:
+    """Short names of the models that a pipeline took from outside, as an evaluation calls them."""
+    if not work.is_pipeline:
+        return []
+    return [PurePath(path).name for found in sources(work) for path in found.outside_models]
 
 
 def tracks(found: Iterable[Sources]) -> list[Track]:

@@ -79,7 +79,7 @@ class Run:
         """The kind of the run: sft, reward, ppo, evaluate, ..."""
         name = str(self.info.get("stage") or "run")
         kind = name.partition("-")[0]
-        return name
+        return kind if kind in KINDS else name
 
     def series(self, name: str) -> Series | None:
         """The metric called `name`, or None if no finite value of it was recorded."""

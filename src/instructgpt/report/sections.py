@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from instructgpt.report import figures, judged, unseen
 from instructgpt.report.figures import Bar, Row
-from instructgpt.report.lineage import Picture, lineage_table, picture, sources
+from instructgpt.report.lineage import Picture, lineage_table, originals, picture, sources
 from instructgpt.report.load import Run, Stage, Work
 from instructgpt.report.loop import feeding_ranks, reference_groups
 from instructgpt.report.panels import Panel, curve_panels, overlay_panels, trade_off
@@ -159,10 +159,10 @@ def stage_section(anchor: str, work: Work, stage: Stage) -> Section:
     key, more = curve_panels(run)
     tables: list[Table] = []
     panels = accuracy_panels(run.evaluation, references(work, stage))
-    if verdict := Verdict.parse(run.evaluation):
+    if verdict := Verdict.parse(run.evaluation, originals(work)):
         panels += [*judged.scores(verdict), *judged.use_cases(verdict)]
         panels += judged.gains(run.evaluation, verdict)
-        if verdict is not last_verdict(work) and run is not _judging(work):
+        if run is not _judging(work):  # that of the last one stands on the first screen
             panels.insert(0, judged.win_rates(verdict))
         if verdict.texts:
             tables.append(unseen.full_table(verdict))
@@ -201,7 +201,7 @@ def named_runs(work: Work, kind: str) -> list[Run]:
 def last_verdict(work: Work) -> Verdict | None:
     """What the last evaluation found."""
     run = _judging(work)
-    return Verdict.parse(run.evaluation) if run else None
+    return Verdict.parse(run.evaluation, originals(work)) if run else None
 
 
 def _judging(work: Work) -> Run | None:

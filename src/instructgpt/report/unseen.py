@@ -118,7 +118,7 @@ def full_table(verdict: Verdict) -> Table:
             strong.add(len(rows))
             move = f"flagged: {move}"
         cells = [
-            _cell(sign, before, value, star=name in verdict.rates and name != "base")
+            _cell(sign, before, value, star=name in verdict.rates and name not in verdict.originals)
             for name, value in zip(names, values, strict=True)
         ]
         rows.append((sign.label, *cells, move, sign.warning()))

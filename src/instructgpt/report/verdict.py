@@ -17,6 +17,7 @@ class Verdict:
         rates: every policy's win rate over `b`, `a` among them.
         controls: what chance or the decoding alone would give.
         scores: the judge's mean score of each policy.
+        originals: the policies that stand for what was there before; they come first.
         texts: figures of each policy's answers that the judge is not asked about.
     """
 
@@ -30,16 +31,21 @@ class Verdict:
     scores: dict[str, Interval]
     by_use_case: dict[str, Interval]
     texts: dict[str, dict[str, float]]
+    originals: frozenset[str] = frozenset()
 
     @classmethod
-    def parse(cls, evaluation: Json) -> "Verdict | None":
-        """Read `evaluation.json`; None where no win rate stands."""
+    def parse(cls, evaluation: Json, originals: Collection[str] = ()) -> "Verdict | None":
+        """Read `evaluation.json`; None where no win rate stands.
+
+        `originals` are the models that nothing here trained, besides one called "base".
+        """
         rate = Interval.parse(evaluation.get("win_rate"))
         if rate is None:
             return None
         a, b = (policy_name(str(evaluation.get(side) or side)) for side in "ab")
-        scores = _baseline_first(_named(intervals(evaluation.get("scores")), a, b), b)
-        texts = _baseline_first(_named(_text_figures(evaluation), a, b), b)
+        rank = dict.fromkeys((*originals, "base"), 0) | {b: 1}
+        scores = _sorted(_named(intervals(evaluation.get("scores")), a, b), rank)
+        texts = _sorted(_named(_text_figures(evaluation), a, b), rank)
         order = [*scores, *texts]
         others = intervals(evaluation.get("others"))
         rates = {policy_name(name): value for name, value in others.items() if name != b}
@@ -56,6 +62,7 @@ class Verdict:
             scores,
             intervals(evaluation.get("by_use_case")),
             texts,
+            frozenset({*originals, "base"} - {a, b}),
         )
 
     @property
@@ -111,9 +118,8 @@ def _named(values: Mapping[str, Any], a: str, b: str) -> dict[str, Any]:
     return {policy_name(name): value for name, value in values.items()}
 
 
-def _baseline_first(values: dict[str, Any], b: str) -> dict[str, Any]:
-    """In the order of the file, but the base model and the baseline before what they became."""
-    rank = {"base": 0, b: 1}
+def _sorted(values: dict[str, Any], rank: Mapping[str, int]) -> dict[str, Any]:
+    """In the order of the file, but what was there before comes before what it became."""
     return dict(sorted(values.items(), key=lambda item: rank.get(item[0], 2)))
 
 
