@@ -27,7 +27,7 @@ from instructgpt.models.forward import (
     response_logprobs,
     response_values,
 )
-from instructgpt.models.load import scorer_from_policy
+from instructgpt.models.load import scorer_from_policy, use_attention
 from instructgpt.sft.loss import completion_loss
 from tests.tiny import ARCHITECTURES, tiny_model
 
@@ -256,3 +256,22 @@ def test_groups_are_a_partition_within_the_budget(items, budget):
 @given(lengths=st.lists(st.integers(1, 50), max_size=30), budget=st.integers(1, 200))
 def test_one_row_each_is_the_default(lengths, budget):
     assert budget_groups(lengths, budget) == budget_groups(lengths, budget, [1] * len(lengths))
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_both_attention_kernels_give_the_same(arch):
+    """Log-probabilities, and gradients of their sum, of ragged rows."""
+    rows = pad_rows([[5, 6, 7], [8], [9] * 20], [[10, 11], [12, 13, 14, 15], [16]])
+    found = []
+    for kernels in ("sdpa", "eager"):
+        model = tiny_model(arch)
+        use_attention(model, kernels)
+        if arch != "gpt_neo":  # which has but one
+            assert model.config._attn_implementation == kernels
+        logprobs = response_logprobs(model, rows)
+        logprobs.sum().backward()
+        gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        found.append((logprobs.detach(), gradients))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
+    difference = (found[0][1] - found[1][1]).norm() / found[0][1].norm()
+    assert difference < 1e-4

@@ -1,6 +1,7 @@
 """`quickstart`: what it adds to the pipeline; the runs themselves are miniature."""
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.files import sentence, write_policy, write_rows
 from tests.small_runs import one_backend
 from tests.tiny import byte_tokenizer, tiny_model
 
+ROOT = Path(__file__).parents[2]
 SEA = "The sea is wide and calm. People like it."
 TINY = {  # the tiny preset, a hundred times smaller
     "common.threads": 1,
@@ -219,3 +221,11 @@ def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch):
     assert list(evaluation["others"]) == ["base"]
     assert {"base", "sft", "ppo"} == set(evaluation["prose_loss"])
     assert "human_claims" in evaluation["texts"]["ppo"]
+
+    measured = runpy.run_path(str(ROOT / "benchmarks" / "quickstart.py"))["figures"](out)
+    assert measured["win_rate"] == evaluation["win_rate"]
+    assert measured["greedy"] == evaluation["controls"]["greedy decoding of sft"]
+    assert set(measured["agreement"]) == {"training", "heldout"}
+    assert set(measured["seconds"]) == set(SHARES)
+    last = [row for row in Run(out / "05-ppo").metrics if "objective/kl" in row][-1]
+    assert measured["kl"] == last["objective/kl"]

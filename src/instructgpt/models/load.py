@@ -10,6 +10,7 @@ import copy
 import math
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,12 @@ def _keep_first_layers(config: PreTrainedConfig, layers: int) -> None:
     if kinds := getattr(config, "attention_layers", None):  # GPT-Neo, which keeps them twice
         config.attention_layers = kinds[:layers]
         config.attention_types = [[[kind], 1] for kind in kinds[:layers]]
+
+
+def use_attention(model: PreTrainedModel, kernels: str) -> None:
+    """Switch a model to `sdpa` or `eager`; one that has no such kernels keeps its own."""
+    with suppress(ValueError, AttributeError):
+        model.set_attn_implementation(kernels)
 
 
 def trunk(model: PreTrainedModel) -> nn.Module:

@@ -7,10 +7,11 @@ import torch
 from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.data.pretrain import PretrainingText
 from instructgpt.data.reading import data_hashes, load_documents, load_records
-from instructgpt.data.records import Prompt
+from instructgpt.data.records import Prompt, PromptText
+from instructgpt.data.text import plain_text
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
-from instructgpt.models.load import context_length, pick_device
+from instructgpt.models.load import context_length, pick_device, use_attention
 from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Experience
@@ -75,7 +76,7 @@ def _train_loop(
         if experience is None:
             batch = [prompts[i].prompt for i in cursor.take(config.batch_size)]
             experience = trainer.collect(batch)
-            _write_samples(run, trainer, experience, "training")
+            _write_samples(run, trainer, experience, batch, "training")
         with run.phase("train"):
             metrics = trainer.update(pretraining.take(config.ptx_per_update) if pretraining else [])
         episodes = tokens = 0
@@ -92,20 +93,25 @@ def _train_loop(
 def _validate(run: TrainingRun, trainer: PPOTrainer, prompts: Sequence[Prompt]) -> dict[str, float]:
     """Reward, KL, length and EOS rate on fixed prompts with fixed seeds."""
     seeds = [derive(trainer.config.seed, "ppo/validation", index) for index in range(len(prompts))]
-    experience = trainer.make_experience([prompt.prompt for prompt in prompts], seeds)
-    _write_samples(run, trainer, experience, "validation")
+    texts = [prompt.prompt for prompt in prompts]
+    experience = trainer.make_experience(texts, seeds)
+    _write_samples(run, trainer, experience, texts, "validation")
     metrics = experience.metrics(trainer.state.counters["kl_coef"])
     names = ("scores", "kl", "length", "eos_rate")
     return {f"validation/{name}": metrics[f"objective/{name}"] for name in names}
 
 
 def _write_samples(
-    run: TrainingRun, trainer: PPOTrainer, experience: Experience, kind: str
+    run: TrainingRun,
+    trainer: PPOTrainer,
+    experience: Experience,
+    prompts: Sequence[PromptText],
+    kind: str,
 ) -> None:
     shown = experience.select(range(min(SAMPLES_SHOWN, len(experience))))
     decode = trainer.ppo.policy.text.decode
     rows = zip(
-        shown.prompts,
+        prompts[: len(shown)],
         shown.responses,
         shown.scores_B.tolist(),
         shown.finished_B.tolist(),
@@ -114,7 +120,7 @@ def _write_samples(
     for prompt, response, score, finished in rows:
         row = {
             "kind": kind,
-            "prompt": decode(prompt),
+            "prompt": plain_text(prompt),
             "response": decode(response),
             "score": score,
             "finished": finished,
@@ -129,7 +135,10 @@ def _open(config: PPOConfig) -> PPOModel:
     critic = (
         Scorer(config.critic, template=config.template, device=device) if config.critic else None
     )
-    return PPOModel(policy, reward, critic=critic, seed=config.seed)
+    ppo = PPOModel(policy, reward, critic=critic, seed=config.seed)
+    for network in (ppo.policy, ppo.reference, ppo.reward_model, ppo.critic):
+        use_attention(network.model, config.attention)
+    return ppo
 
 
 def _prompts(config: PPOConfig, ppo: PPOModel, paths: Sequence[str]) -> list[Prompt]:

@@ -9,7 +9,7 @@ from instructgpt.data.records import Demonstration, Ranking
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval
-from instructgpt.models.load import context_length, is_scorer, pick_device
+from instructgpt.models.load import context_length, is_scorer, pick_device, use_attention
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
 from instructgpt.reward.head import fit_head
@@ -84,9 +84,12 @@ def _open(config: RewardConfig) -> RewardModel:
     """A reward model to train on, or a new head on a policy's trunk."""
     device = pick_device(config.device)
     if is_scorer(config.model):
-        return RewardModel(config.model, template=config.template, device=device)
-    policy = SFTModel(config.model, template=config.template, device=device)
-    return RewardModel(policy, seed=config.seed, depth=config.depth)
+        reward = RewardModel(config.model, template=config.template, device=device)
+    else:
+        policy = SFTModel(config.model, template=config.template, device=device)
+        reward = RewardModel(policy, seed=config.seed, depth=config.depth)
+    use_attention(reward.model, config.attention)
+    return reward
 
 
 def _comparisons(

@@ -58,6 +58,11 @@ class StageConfig(Config):
         description="padded tokens per forward pass; a hardware setting that changes no result "
         "(but dropout's masks)",
     )
+    attention: Literal["sdpa", "eager"] = Field(
+        "sdpa",
+        description="attention kernels; eager is faster on a CPU for rows of up to a few hundred "
+        "tokens, and its memory grows with their square; a hardware setting",
+    )
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="Adam's beta1")
     adam_beta2: float = Field(0.95, ge=0, lt=1, description="Adam's beta2")
     adam_epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")

@@ -9,7 +9,7 @@ from instructgpt.data.reading import data_hashes, load_documents, load_records
 from instructgpt.data.records import Demonstration
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.training import TrainingRun
-from instructgpt.models.load import context_length, pick_device
+from instructgpt.models.load import context_length, pick_device, use_attention
 from instructgpt.models.scorer import Scorer
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
@@ -40,6 +40,7 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
         if config.pretrain_data and not config.pretrain_fraction:
             say("pretrain_data has no effect while pretrain_fraction is 0 (C.3 has 0.1)")
         policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
+        use_attention(policy.model, config.attention)
         max_length = min(
             config.max_length, context_length(policy.model.config) or config.max_length
         )

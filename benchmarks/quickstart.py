@@ -1,0 +1,76 @@
+"""Runs `instructgpt quickstart` for several seeds and prints what each reached, a JSON line a seed.
+
+    python benchmarks/quickstart.py --out runs/seeds --seeds 0 1 2
+
+A seed that is already finished in `--out` is only read. Nothing else should keep the cores busy if
+the seconds are to mean something.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+FILES = {
+    "rank": "evaluation.json",
+    "reward": "evaluation.json",
+    "evaluate": "evaluation.json",
+    "ppo": "metrics.jsonl",
+}
+
+
+def main() -> None:
+    """Run, then print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("flags", nargs="*", help="more for the command, after --")
+    arguments = parser.parse_args()
+    for seed in arguments.seeds:
+        out = arguments.out / f"seed-{seed}"
+        command = [sys.executable, "-m", "instructgpt", "quickstart", "--out", str(out)]
+        subprocess.run([*command, "--seed", str(seed), *arguments.flags], check=True)
+        print(json.dumps({"seed": seed, **figures(out)}), flush=True)
+
+
+def figures(out: Path) -> dict[str, Any]:
+    """What a finished quickstart in `out` reached."""
+    stages = json.loads((out / "pipeline.json").read_text())["stages"]
+    folders = {stage["name"]: out / stage["dir"] for stage in stages}
+    rank, reward, evaluate = (
+        json.loads((folders[name] / FILES[name]).read_text())
+        for name in ("rank", "reward", "evaluate")
+    )
+    steps = _lines(folders["ppo"] / FILES["ppo"])
+    iterations = [step for step in steps if "objective/kl" in step]
+    peaks = [
+        row.get("memory/peak_bytes", 0)
+        for folder in folders.values()
+        if (folder / "timings.jsonl").exists()
+        for row in _lines(folder / "timings.jsonl")
+    ]
+    return {
+        "seconds": {stage["name"]: stage["seconds"] for stage in stages},
+        "total_seconds": sum(stage["seconds"] for stage in stages),
+        "peak_bytes": max(peaks),
+        "agreement": {name: group["agreement"] for name, group in rank["groups"].items()},
+        "reward_accuracy": reward["accuracy"],
+        "score": [iterations[0]["objective/scores"], iterations[-1]["objective/scores"]],
+        "kl": iterations[-1]["objective/kl"],
+        "win_rate": evaluate["win_rate"],
+        "greedy": next(iter(evaluate["controls"].values())),
+        "others": evaluate["others"],
+        "quality": evaluate["scores"],
+        "prose_loss": evaluate["prose_loss"],
+        "texts": evaluate["texts"],
+    }
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+if __name__ == "__main__":
+    main()
