@@ -6,12 +6,13 @@ import math
 import pytest
 import torch
 
+from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.evaluation.language import language_model_loss
 from instructgpt.evaluation.stage import compare_policies
 from instructgpt.run.directory import Run
 from instructgpt.sft.model import SFTModel
-from tests.files import write_rows
+from tests.files import sentence, write_rows
 from tests.ppo.letters import letter_policy
 
 PROMPTS = [
@@ -130,7 +131,9 @@ def test_an_audit_is_asked_of_every_policy(config):
 
     found = compare_policies(config(), Length(), audit=audit).evaluation["texts"]
     assert list(found) == ["base", "ppo-plain", "sft", "greedy decoding of sft", "ppo"]
-    assert {row["prompts"] for row in found.values()} == {6}
+    prompts = {label: row["prompts"] for label, row in found.items()}
+    assert prompts.pop("greedy decoding of sft") == 3  # one answer to each, not two alike
+    assert set(prompts.values()) == {6}
     assert {"tokens", "eos_rate", "distinct_bigrams", "first"} <= set(found["ppo"])
 
 
@@ -152,6 +155,12 @@ def test_answers_from_before_an_interruption_are_kept(config, tmp_path, monkeypa
     assert compare_policies(config(), Length()).evaluation == straight
     assert opened == [config().b, config().a]
     assert Run(folder).info["status"] == "done"
+
+
+def test_no_prose_is_refused():
+    with pytest.raises(UserError, match="no text") as raised:
+        language_model_loss(letter_policy(), [])
+    sentence(raised)
 
 
 def test_windows_keep_within_the_models_context():

@@ -185,7 +185,7 @@ def test_tiny_takes_no_model(recorded, tmp_path):
 
 @pytest.mark.parametrize(
     ("memory", "disk", "words"),
-    [(2.5, 50e9, "6 GB of free memory"), (12.0, 1e9, "8 GB of free disk")],
+    [(2.5, 50e9, "10 GB of free memory"), (12.0, 1e9, "8 GB of free disk")],
 )
 def test_too_little_room_is_said_before_the_first_stage(memory, disk, words, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_free_memory_gb", lambda: memory)

@@ -178,6 +178,12 @@ def test_what_is_written_is_what_was_trained(config):
     assert 1e-4 < moved < 0.01  # the head drawn from the run's seed, three steps on
 
 
+def test_both_attention_kernels_train_alike(config):
+    sdpa, eager = (train(config(out=kernels, attention=kernels)) for kernels in ("sdpa", "eager"))
+    losses = [[row["reward/loss"] for row in run.metrics] for run in (sdpa, eager)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_a_head_that_is_lost_in_writing_is_noticed(config, monkeypatch):
     save = RewardModel.save
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from instructgpt.errors import UserError
 from instructgpt.models.forward import autocast, budget_groups, pad_rows, response_logprobs
 from instructgpt.models.load import context_length
 
@@ -30,11 +31,16 @@ def language_model_loss(
             into several.
         dtype: precision of the forward pass.
         micro_batch_tokens: padded tokens per forward pass.
+
+    Raises:
+        UserError: there is no text.
     """
     length = min(length, context_length(policy.model.config) or length)
     tokens = [policy.text.document(document) for document in documents]
     windows = [ids[i : i + length] for ids in tokens for i in range(0, len(ids), length)]
     windows = [window for window in windows if len(window) > 1]
+    if not windows:
+        raise UserError("prose: no text in it; give documents to measure the loss on")
     total = 0.0
     for group in budget_groups([len(window) for window in windows], micro_batch_tokens):
         rows = pad_rows(

@@ -84,6 +84,10 @@ class Answers:
     answers: list[Answered]
     prose_loss: float | None = None
 
+    def repeated(self, count: int) -> list[Answered]:
+        """`count` answers in all; the same one several times where greedy decoding gave one."""
+        return [answer for answer in self.answers for _ in range(count // len(self.answers))]
+
 
 def _prompts(config: CompareConfig) -> list[Prompt]:
     records = load_records(config.data, Prompt, format=config.format)
@@ -136,7 +140,7 @@ def _answers(
     )
     answers = [Answered(c.text, c.finished, len(c.tokens)) for c in completions]
     if not temperature or not config.prose:
-        return Answers([a for a in answers for _ in range(config.samples // count)])
+        return Answers(answers)
     prose = load_documents(config.prose)
     return Answers(answers, language_model_loss(policy, prose, dtype=config.dtype))
 
@@ -150,8 +154,9 @@ def _evaluation(
 ) -> dict[str, Any]:
     prompts = [record.prompt for record in records]
     a, b, *_ = labels([config.a, config.b, *config.further])
+    count = len(prompts) * config.samples
     against: dict[str, Comparison] = {
-        label: compare(prompts, answers.answers, answered[b].answers, judge)
+        label: compare(prompts, answers.repeated(count), answered[b].repeated(count), judge)
         for label, answers in answered.items()
         if label != b
     }
@@ -163,7 +168,6 @@ def _evaluation(
     )
     scores = {label: c.a.scores for label, c in against.items()}
     scores |= {b: result.b.scores, a: result.a.scores}
-    repeated = [prompt for prompt in prompts for _ in range(config.samples)]
     evaluation: dict[str, Any] = {
         "a": a,
         "b": b,
@@ -174,8 +178,7 @@ def _evaluation(
             label: asdict(_mean(values, config.samples)) for label, values in scores.items()
         },
         "texts": {
-            label: _text_figures(answers.answers)
-            | audit(repeated, [answer.text for answer in answers.answers])
+            label: _text_figures(answers.answers) | _audited(audit, prompts, answers.answers)
             for label, answers in answered.items()
         },
         "pairs": result.pairs(prompts),
@@ -214,6 +217,14 @@ def _short(path: str) -> str:
 
 def _mean(scores: Sequence[float], samples: int) -> Interval:
     return clustered_bootstrap(scores, [index // samples for index in range(len(scores))])
+
+
+def _audited(
+    audit: Audit, prompts: Sequence[PromptText], answers: Sequence[Answered]
+) -> dict[str, float]:
+    samples = len(answers) // len(prompts)
+    repeated = [prompt for prompt in prompts for _ in range(samples)]
+    return audit(repeated, [answer.text for answer in answers])
 
 
 def _text_figures(answers: Sequence[Answered]) -> dict[str, float]:

@@ -187,6 +187,7 @@ def _check_saved_head(run: TrainingRun, reward: RewardModel) -> None:
     again = RewardModel(
         run.run.model_path, template=reward.text.template, device=str(reward.device)
     )
+    use_attention(again.model, run.config.attention)
     probe = [reward.text.eos, reward.text.eos]
     before, after = (m.score_tokens([probe], [probe]) for m in (reward, again))
     if not before.equal(after):
