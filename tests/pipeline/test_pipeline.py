@@ -144,7 +144,9 @@ def test_an_interrupted_stage_is_gone_on_with(straight, yaml_file, tmp_path, mon
                 run_pipeline(out, files=[yaml_file])
         log = pipeline_log(out)
         place = NAMES.index(stage)
-        assert [entry["status"] for entry in log[place:]] == ["running"] + ["waiting"] * (7 - place)
+        statuses = ["interrupted"] + ["waiting"] * (7 - place)
+        assert [entry["status"] for entry in log[place:]] == statuses
+        assert log[place]["seconds"] > 0
         assert not any((out / folder).exists() for folder in FOLDERS[place + 1 :])
     run_pipeline(out, files=[yaml_file])
     heard = capsys.readouterr().err

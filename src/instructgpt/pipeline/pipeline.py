@@ -60,8 +60,15 @@ def run_pipeline(
             with_start = time.monotonic()
             log.mark(stage.name, "running", 0.0)
             whole.begin(number - 1)
-            stage.run(config)
-            log.mark(stage.name, "done", time.monotonic() - with_start)
+            status = "failed"
+            try:
+                stage.run(config)
+                status = "done"
+            except KeyboardInterrupt:
+                status = "interrupted"
+                raise
+            finally:
+                log.mark(stage.name, status, time.monotonic() - with_start)
     report = write_report(out)
     say(f"done in {time.monotonic() - started:.0f} s; open {report}")
     return report
