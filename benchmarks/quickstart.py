@@ -23,7 +23,7 @@ FILES = {
 
 def main() -> None:
     """Run, then print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Runs the quickstart for several seeds.")
     parser.add_argument("--out", type=Path, required=True, help="a folder for the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("flags", nargs="*", help="more for the command, after --")

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.utils import deterministic
 
 from instructgpt.errors import UserError
 
@@ -47,7 +48,7 @@ def choose(threads: int, kept: Mapping[str, Any] | None, where: str) -> dict[str
     torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would fill every new tensor first: 7 % of a step. Nothing here reads what it did not write.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     keep_freed_memory()
     matmul = kept["matmul"] if kept else faster_matmul()
     torch.set_float32_matmul_precision(matmul)
