@@ -34,6 +34,16 @@ def test_sentence_words_by_hand():
     assert figures["sentence_words"] == pytest.approx(7 / 3)
 
 
+def test_copied_words_by_hand():
+    """Four of six words of the first answer stand in a run of four of its prompt; of the second,
+    which copies three, none does.
+    """
+    prompts = ["Say it kindly: the bus is late today.", "The bus is late."]
+    answers = ["Sorry, the bus is late, friend.", "The bus is blue."]
+    figures = checks_outside_the_rubric(prompts, answers)
+    assert figures["copied_share"] == pytest.approx((4 / 6 + 0) / 2)
+
+
 def test_two_answers_to_one_prompt_may_share_their_words():
     figures = checks_outside_the_rubric([PROMPTS[0]] * 2, [PLAIN[0]] * 2)
     assert figures["shared_four_words"] == 0

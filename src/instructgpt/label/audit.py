@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 from instructgpt.data.records import Candidates, PromptText, Response
 from instructgpt.data.text import plain_text
-from instructgpt.label.text import WARM_WORDS, runs, sentences, words
+from instructgpt.label.text import WARM_WORDS, copied_share, runs, sentences, words
 
 HUMAN_CLAIM = re.compile(
     r"\bi(?:'m| am) (?:a |an )?(?:human|person|man|woman|mother|father|girl|boy)\b|"
@@ -28,6 +28,7 @@ def checks_outside_the_rubric(
     | `distinct_bigrams`, `type_token_ratio` over the whole set | a fall: one phrase everywhere |
     | `shared_four_words`: answers with four words in a row of one to another prompt | a rise |
     | `commonest_opening`: answers that start with the same three words | a rise |
+    | `copied_share`: words that stand in a run of four of the prompt, the mean share | a rise |
     | `sentence_words`, `exclamation_marks` per answer | a drift |
     | `human_claims`: answers that speak as a person with a body and a past | a rise |
     """
@@ -36,12 +37,15 @@ def checks_outside_the_rubric(
     pairs = [pair for answer in found for pair in pairwise(answer)]
     lengths = [len(words(sentence)) for answer in answers for sentence in sentences(answer)]
     openings = Counter(tuple(answer[:3]) for answer in found if len(answer) >= 3)
+    asked = [words(plain_text(prompt)) for prompt in prompts]
+    copied = [copied_share(answer, own, 4) for answer, own in zip(found, asked, strict=True)]
     count = max(1, len(answers))
     return {
         "distinct_bigrams": len(set(pairs)) / max(1, len(pairs)),
         "type_token_ratio": len(set(flat)) / max(1, len(flat)),
         "shared_four_words": _shared([plain_text(prompt) for prompt in prompts], found) / count,
         "commonest_opening": max(openings.values(), default=0) / count,
+        "copied_share": sum(copied) / count,
         "sentence_words": sum(lengths) / max(1, len(lengths)),
         "exclamation_marks": sum(answer.count("!") for answer in answers) / count,
         "human_claims": sum(bool(HUMAN_CLAIM.search(answer)) for answer in answers) / count,
