@@ -158,8 +158,8 @@ def clean(task: Task, answer: str, found: list[str]) -> float:
     """Is it free of repetition, of copies of the prompt, of words that are none, of loose heaps of
     words, of slips of the pen, and of markup?
 
-    Three-word runs that come again, words in six-word runs of the prompt beyond a half (but where
-    the answer stands in the prompt), unknown words beyond a tenth, and what is missing to 15 %
+    Three-word runs that come again, words in four-word runs of the prompt beyond 0.3 (0.6 where the
+    answer stands in the prompt), unknown words beyond a tenth, and what is missing to 15 %
     function words: each costs three times its share. A slip costs 0.2, markup all.
     """
     if DEBRIS.search(answer):
@@ -170,7 +170,7 @@ def clean(task: Task, answer: str, found: list[str]) -> float:
     known = vocabulary() | task.stems
     faults = (
         1 - len(runs(letters, 3)) / successive if len(letters) > 2 else 0.0,
-        0.0 if task.has_right_answer else copied_share(found, task.words, 6) - 0.5,
+        copied_share(found, task.words, 4) - (0.6 if task.has_right_answer else 0.3),
         sum(stem(word) not in known for word in letters) / count - 0.1,
         0.15 - sum(word in FUNCTION_WORDS for word in letters) / count if count > 5 else 0.0,
     )
