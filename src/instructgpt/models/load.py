@@ -153,9 +153,10 @@ def _keep_first_layers(config: PreTrainedConfig, layers: int) -> None:
 
 
 def use_attention(model: PreTrainedModel, kernels: str) -> None:
-    """Switch a model to `sdpa` or `eager`; one that has no such kernels keeps its own."""
-    with suppress(ValueError, AttributeError):
-        model.set_attn_implementation(kernels)
+    """Switch a model to `sdpa` or `eager`; one that has no choice keeps its own."""
+    if model.config._attn_implementation != kernels and model._can_set_attn_implementation():
+        with suppress(ValueError):  # it has a choice, but not of these kernels
+            model.set_attn_implementation(kernels)
 
 
 def trunk(model: PreTrainedModel) -> nn.Module:
