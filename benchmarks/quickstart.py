@@ -13,12 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FILES = {
-    "rank": "evaluation.json",
-    "reward": "evaluation.json",
-    "evaluate": "evaluation.json",
-    "ppo": "metrics.jsonl",
-}
+from instructgpt.report.load import load
+from instructgpt.report.tables import peak_memory
 
 
 def main() -> None:
@@ -37,24 +33,15 @@ def main() -> None:
 
 def figures(out: Path) -> dict[str, Any]:
     """What a finished quickstart in `out` reached."""
-    stages = json.loads((out / "pipeline.json").read_text())["stages"]
-    folders = {stage["name"]: out / stage["dir"] for stage in stages}
-    rank, reward, evaluate = (
-        json.loads((folders[name] / FILES[name]).read_text())
-        for name in ("rank", "reward", "evaluate")
-    )
-    steps = _lines(folders["ppo"] / FILES["ppo"])
-    iterations = [step for step in steps if "objective/kl" in step]
-    peaks = [
-        row.get("memory/peak_bytes", 0)
-        for folder in folders.values()
-        if (folder / "timings.jsonl").exists()
-        for row in _lines(folder / "timings.jsonl")
-    ]
+    stages = load(out).stages
+    runs = {stage.name: stage.run for stage in stages if stage.run}
+    rank, reward, evaluate = (runs[name].evaluation for name in ("rank", "reward", "evaluate"))
+    iterations = [step for step in runs["ppo"].metrics if "objective/kl" in step]
+    seconds = {stage.name: stage.seconds or 0.0 for stage in stages}
     return {
-        "seconds": {stage["name"]: stage["seconds"] for stage in stages},
-        "total_seconds": sum(stage["seconds"] for stage in stages),
-        "peak_bytes": max(peaks),
+        "seconds": seconds,
+        "total_seconds": sum(seconds.values()),
+        "peak_bytes": max(peak for run in runs.values() if (peak := peak_memory(run))),
         "agreement": {name: group["agreement"] for name, group in rank["groups"].items()},
         "reward_accuracy": reward["accuracy"],
         "score": [iterations[0]["objective/scores"], iterations[-1]["objective/scores"]],
@@ -66,10 +53,6 @@ def figures(out: Path) -> dict[str, Any]:
         "prose_loss": evaluate["prose_loss"],
         "texts": evaluate["texts"],
     }
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N re
     rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from inspect import signature
@@ -127,6 +127,27 @@ def response_values(scorer: PreTrainedModel, rows: Rows) -> Tensor:
 def last_token_scores(scorer: PreTrainedModel, rows: Rows) -> Tensor:
     """The scalar at each row's last token (raw, no shift): the response's score. Float32 (B,)."""
     return scalar_head(scorer)(last_states(scorer, rows)).squeeze(-1).float()
+
+
+def in_groups(
+    read: Callable[[Rows], Tensor],
+    prompts: Sequence[Tokens],
+    responses: Sequence[Tokens],
+    *,
+    device: torch.device,
+    dtype: str,
+    micro_batch_tokens: int,
+) -> Tensor:
+    """What `read` makes of each row, within the token budget, in the order given: float32 (N, …)
+    on the CPU.
+    """
+    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
+    found: dict[int, Tensor] = {}
+    for group in budget_groups(lengths, micro_batch_tokens):
+        rows = pad_rows([prompts[i] for i in group], [responses[i] for i in group], device=device)
+        with autocast(dtype, device):
+            found |= dict(zip(group, read(rows).float().cpu(), strict=True))
+    return torch.stack([found[index] for index in range(len(lengths))])
 
 
 def last_states(model: PreTrainedModel, rows: Rows) -> Tensor:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
 from instructgpt.data.text import TextCodec
-from instructgpt.models.forward import autocast, budget_groups, last_token_scores, pad_rows
+from instructgpt.models.forward import in_groups, last_token_scores
 from instructgpt.models.load import load_scorer, load_tokenizer, save_model
 
 SHIFT_KEY = "reward_shift"
@@ -100,14 +100,16 @@ class Scorer:
         micro_batch_tokens: int = 4096,
     ) -> Tensor:
         """Scores of token sequences in this model's own vocabulary, float32 (N,) on the CPU."""
-        scores = torch.zeros(len(prompts))
-        lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-        for group in budget_groups(lengths, micro_batch_tokens):
-            rows = pad_rows(
-                [prompts[i] for i in group], [responses[i] for i in group], device=self.device
-            )
-            with autocast(dtype, self.device):
-                scores[group] = last_token_scores(self.model, rows).cpu()
+        if not prompts:
+            return torch.zeros(0)
+        scores = in_groups(
+            lambda rows: last_token_scores(self.model, rows),
+            prompts,
+            responses,
+            device=self.device,
+            dtype=dtype,
+            micro_batch_tokens=micro_batch_tokens,
+        )
         return scores - self.shift
 
     def save(self, path: str | Path) -> Path:

@@ -57,7 +57,7 @@ def run_pipeline(
     with Whole([(shares or {}).get(stage.kind, 0.0) for stage in stages]) as whole:
         for number, (stage, config) in enumerate(zip(stages, configs, strict=True), 1):
             say(f"[{number}/{len(stages)}] {stage.name} -> {folders[stage.name]}")
-            with_start = time.monotonic()
+            began = time.monotonic()
             log.mark(stage.name, "running", 0.0)
             whole.begin(number - 1)
             status = "failed"
@@ -68,7 +68,7 @@ def run_pipeline(
                 status = "interrupted"
                 raise
             finally:
-                log.mark(stage.name, status, time.monotonic() - with_start)
+                log.mark(stage.name, status, time.monotonic() - began)
     report = write_report(out)
     say(f"done in {time.monotonic() - started:.0f} s; open {report}")
     return report

@@ -22,7 +22,7 @@ from instructgpt.run.seeds import derive
 
 GIGABYTE = 1e9
 MEMORY_GB, DISK_GB = 10.0, 8.0
-"""What the default run needs free, as measured (docs/quickstart.md), and a little more."""
+"""What the default run needs free: about its measured peaks (docs/quickstart.md)."""
 HELD_OUT_SHARE = 5
 """One in so many of a user's own prompts is held out, where their records name no split."""
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from instructgpt.evaluation.stats import Interval
-from instructgpt.run.directory import Run, read_lines
+from instructgpt.report.load import load
+from instructgpt.report.tables import peak_memory
 from instructgpt.run.progress import say
 
 
@@ -19,7 +20,7 @@ def print_summary(out: Path) -> None:
 
 def summary(out: Path) -> Iterator[tuple[str, str]]:
     """Names and values, as far as the stages of the pipeline in `out` wrote them."""
-    runs = {path.parent.name[3:]: Run(path.parent) for path in sorted(out.glob("[0-9]*/run.json"))}
+    runs = {stage.name: stage.run for stage in load(out).stages if stage.run}
     evaluation = {name: run.evaluation for name, run in runs.items()}
     for name, found in evaluation.items():
         for group, labelers in found.get("groups", {}).items():
@@ -35,13 +36,7 @@ def summary(out: Path) -> Iterator[tuple[str, str]]:
             kl = scored[-1]["objective/kl"]
             yield f"{name}: score; KL from SFT", f"{first:.2f} → {last:.2f}; {kl:.1f} nats"
     yield from _win_rates(evaluation.get("evaluate", {}))
-    peaks = [
-        row["memory/peak_bytes"]
-        for run in runs.values()
-        for row in read_lines(run.dir / "timings.jsonl")
-        if "memory/peak_bytes" in row
-    ]
-    if peaks:
+    if peaks := [peak for run in runs.values() if (peak := peak_memory(run))]:
         yield "peak memory", f"{max(peaks) / 1e9:.1f} GB"
 
 

@@ -9,12 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from instructgpt.models.forward import (
-    autocast,
-    budget_groups,
-    last_states,
-    pad_rows,
-)
+from instructgpt.models.forward import in_groups, last_states
 from instructgpt.models.load import scalar_head
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, ranked_scores
@@ -69,14 +64,12 @@ def _states(reward: RewardModel, comparisons: Sequence[Comparison], config: Rewa
     """The state under the head for every answer, one after the other, float32 (N, D)."""
     prompts = [c.prompt for c in comparisons for _ in c.responses]
     responses = [response for c in comparisons for response in c.responses]
-    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-    states_ND = torch.zeros(
-        len(prompts), scalar_head(reward.model).in_features, device=reward.device
+    states_ND = in_groups(
+        lambda rows: last_states(reward.model, rows),
+        prompts,
+        responses,
+        device=reward.device,
+        dtype=config.dtype,
+        micro_batch_tokens=config.micro_batch_tokens,
     )
-    for group in budget_groups(lengths, config.micro_batch_tokens):
-        rows = pad_rows(
-            [prompts[i] for i in group], [responses[i] for i in group], device=reward.device
-        )
-        with autocast(config.dtype, reward.device):
-            states_ND[group] = last_states(reward.model, rows).float()
-    return states_ND
+    return states_ND.to(reward.device)
