@@ -9,6 +9,7 @@ import copy
 import pytest
 
 from instructgpt.distributed.state import TrainState
+from instructgpt.models.load import copy_weights
 from instructgpt.run.directory import Run
 from tests.small_runs import (
     STAGES,
@@ -121,7 +122,7 @@ def forget_adam_steps(state, before):
 
 
 def forget_average(state, before):
-    state.averages = before.averages
+    state.averages = {name: copy_weights(state.modules[name]) for name in state.averages}
 
 
 def forget_experience(state, before):
@@ -172,7 +173,6 @@ def test_a_state_that_forgets_is_noticed(
 
     def restore_but_forget(state, tensors, counters):
         before = copy.copy(state)
-        before.averages = copy.deepcopy(state.averages)
         restore(state, tensors, counters)
         forgets(state, before)
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from instructgpt.distributed.optimizer import clip_and_step, make_adam
+from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.state import TrainState
+from instructgpt.distributed.world import World
 from instructgpt.sft.config import SFTConfig
 
 CONFIG = SFTConfig(model="-", data="-", out="-")
@@ -30,12 +31,12 @@ def make_state(seed):
 def train(state, seed):
     """A few steps on random gradients."""
     torch.manual_seed(seed)
-    for name, optimizer in state.optimizers.items():
-        for _ in range(3):
-            for parameter in state.modules[name].parameters():
+    for _ in range(3):
+        for module in state.modules.values():
+            for parameter in module.parameters():
                 if parameter.requires_grad:
                     parameter.grad = torch.randn_like(parameter)
-            clip_and_step(optimizer, learning_rate=0.01, max_norm=1.0, what=name)
+        take_step(state, dict.fromkeys(state.optimizers, 0.01), CONFIG, Losses(World(), str))
 
 
 def copies(tensors):

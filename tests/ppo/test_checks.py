@@ -48,7 +48,7 @@ def test_a_policy_that_moved_since_it_sampled_is_noticed_in_every_iteration():
 )
 def test_how_far_the_first_ratio_may_lie_from_one(dtype, approxkl, ratio_max, noticed):
     with pytest.raises(RuntimeError, match=RATIO) if noticed else nullcontext():
-        check_first_ratio(torch.tensor(approxkl), ratio_max, make_config(dtype=dtype))
+        check_first_ratio(approxkl, ratio_max, make_config(dtype=dtype))
 
 
 def test_a_reference_that_is_not_the_policy_is_noticed():
@@ -90,6 +90,6 @@ def test_a_gradient_that_is_not_finite_is_not_stepped(name):
     before[1, 0] = torch.nan
     with torch.no_grad():
         weight[1, 0] = torch.nan
-    with pytest.raises(NotFiniteError, match=f"gradient of the {name} is not finite"):
+    with pytest.raises(NotFiniteError, match="is not finite; the step was not taken"):
         trainer.update()
     torch.testing.assert_close(weight.detach(), before, rtol=0, atol=0, equal_nan=True)

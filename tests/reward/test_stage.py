@@ -187,13 +187,13 @@ def test_both_attention_kernels_train_alike(config):
 def test_a_head_that_is_lost_in_writing_is_noticed(config, monkeypatch):
     save = RewardModel.save
 
-    def lose(reward, path):
+    def lose(reward, *where):
         scalar_head(reward.model).weight.data.neg_()
-        save(reward, path)
+        save(reward, *where)
         scalar_head(reward.model).weight.data.neg_()
 
     monkeypatch.setattr(RewardModel, "save", lose)
-    with pytest.raises(RuntimeError, match=r"scores .* where the trained model scores"):
+    with pytest.raises(RuntimeError, match="another head than the trained model"):
         train(config(max_steps=1))
 
 

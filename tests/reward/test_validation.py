@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from instructgpt.reward.data import Comparison
+from instructgpt.reward.data import Comparison, answers
 from instructgpt.reward.validation import evaluate, judge
 
 SCORES = {10: 2.0, 11: 0.0, 12: 1.0, 20: 0.0, 21: math.log(3), 30: 5.0, 31: 5.0, 32: 6.0}
@@ -24,17 +24,14 @@ COMPARISONS = [
 ]
 
 
-class Fixed:
-    """A reward model that looks the scores up."""
-
-    def score_tokens(self, prompts, responses, *, dtype, micro_batch_tokens):
-        self.rows = len(prompts)
-        return torch.tensor([SCORES[response[0]] for response in responses])
+def scores(comparisons):
+    """Looked up, a row per answer."""
+    return torch.tensor([SCORES[response[0]] for response in answers(comparisons)[1]])
 
 
 @pytest.fixture
 def pairs():
-    return judge(Fixed(), COMPARISONS, dtype="float32", micro_batch_tokens=1)
+    return judge(scores(COMPARISONS), COMPARISONS)
 
 
 def test_every_untied_pair_of_every_labeler_is_judged(pairs):
@@ -58,10 +55,10 @@ def test_probabilities_are_of_the_answer_that_stands_first(pairs):
     assert [p.first_won for p in pairs] == [True] * 3 + [False] * 2 + [True] * 4
 
 
-def test_each_answer_is_scored_once():
-    reward = Fixed()
-    judge(reward, COMPARISONS, dtype="float32", micro_batch_tokens=1)
-    assert reward.rows == 3 + 2 + 3 + 2
+def test_each_answer_is_a_row_once():
+    prompts, responses = answers(COMPARISONS)
+    assert responses == [[10], [11], [12], [20], [21], [30], [31], [32], [30], [32]]
+    assert prompts == [[1]] * 3 + [[2]] * 2 + [[3]] * 3 + [[4]] * 2
 
 
 def test_the_accuracies_by_hand(pairs):
@@ -101,15 +98,11 @@ def test_the_calibration_by_hand(pairs):
 
 
 def test_the_shift_moves_nothing(pairs):
-    class Shifted(Fixed):
-        def score_tokens(self, *arguments, **named):
-            return super().score_tokens(*arguments, **named) - 4
-
-    assert judge(Shifted(), COMPARISONS, dtype="float32", micro_batch_tokens=1) == pairs
+    assert judge(scores(COMPARISONS) - 4, COMPARISONS) == pairs
 
 
 def test_nothing_but_ties_is_no_evaluation():
-    assert evaluate(judge(Fixed(), COMPARISONS[3:], dtype="float32", micro_batch_tokens=1)) == {}
+    assert evaluate(judge(scores(COMPARISONS[3:]), COMPARISONS[3:])) == {}
 
 
 def test_it_is_json(pairs):

@@ -306,6 +306,39 @@ def test_progress_counts_ended_answers():
     assert counts[-1] == len(PROMPTS)
 
 
+class _StopError(Exception):
+    pass
+
+
+def test_a_check_before_every_forward_may_stop_the_call(monkeypatch):
+    model = tiny_model("gpt2").train()
+    events: list[str] = []
+    forward = model.forward
+
+    @functools.wraps(forward)
+    def noted(**inputs):
+        events.append("forward")
+        return forward(**inputs)
+
+    def check():
+        events.append("check")
+        if events.count("check") == limit:
+            raise _StopError
+
+    monkeypatch.setattr(model, "forward", noted)
+    engine = RolloutEngine(model, slots=4)
+    limit = 0
+    whole = engine.generate(PROMPTS, SEEDS, SAMPLING, check=check)
+    assert events == ["check", "forward"] * (len(events) // 2)
+    limit = len(events) // 4
+    events.clear()
+    with pytest.raises(_StopError):
+        engine.generate(PROMPTS, SEEDS, SAMPLING, check=check)
+    assert events == ["check", "forward"] * (limit - 1) + ["check"]
+    assert model.training
+    assert_same(engine.generate(PROMPTS, SEEDS, SAMPLING), whole)
+
+
 def test_nothing_to_do():
     assert RolloutEngine(MODELS["llama"]).generate([], [], SAMPLING) == []
 

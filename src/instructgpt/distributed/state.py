@@ -7,10 +7,18 @@ name and counters, so its state is its counters). What is not in here must not i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+
+class Shape(NamedTuple):
+    """What a checkpoint tells of a tensor before it is read."""
+
+    size: torch.Size
+    dtype: torch.dtype
 
 
 @dataclass
@@ -45,14 +53,34 @@ class TrainState:
                     flat[f"{key}.{network}.{name}"] = value
         return flat
 
+    def places(self, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
+        """Where a checkpoint's tensors go, sharded like the networks: the weights and averages
+        themselves, and new tensors for moments and batches.
+        """
+        places = {
+            name: tensor.detach()
+            for name, tensor in self.to_tensors().items()
+            if name.startswith(("weight.", "average."))
+        }
+        for network, module in self.modules.items():
+            for name, parameter in _trained(module).items():
+                for key in ("exp_avg", "exp_avg_sq"):
+                    if (full_name := f"{key}.{network}.{name}") in shapes:
+                        places[full_name] = torch.zeros_like(parameter, requires_grad=False)
+        for name, shape in shapes.items():
+            if name.startswith(("step.", "batch.")):
+                places[name] = torch.empty(shape.size, dtype=shape.dtype)
+        return places
+
+    @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
-        """Take back what `to_tensors` gave, in place, to the bit."""
+        """Take back what `to_tensors` gave, or what was read into `places`, to the bit."""
         for network, module in self.modules.items():
             for name, parameter in module.named_parameters():
-                parameter.data.copy_(tensors[f"weight.{network}.{name}"])
+                _copy(parameter, tensors[f"weight.{network}.{name}"])
         for network, average in self.averages.items():
             for name, tensor in average.items():
-                tensor.copy_(tensors[f"average.{network}.{name}"])
+                _copy(tensor, tensors[f"average.{network}.{name}"])
         for network, optimizer in self.optimizers.items():
             self._restore_optimizer(network, optimizer, tensors)
         device = next(iter(next(iter(self.modules.values())).parameters())).device
@@ -78,6 +106,11 @@ class TrainState:
                     parameter.device, copy=True
                 ),
             }
+
+
+def _copy(place: Tensor, tensor: Tensor) -> None:
+    if place.data_ptr() != tensor.data_ptr():  # it was read into its place
+        place.copy_(tensor)
 
 
 def _trained(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,5 +1,7 @@
 """`TrainingRun` drives a stage: run directory, resume, metrics, checkpoints, signals."""
 
+import json
+import math
 import resource
 import signal
 import sys
@@ -9,21 +11,28 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Protocol, Self
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from instructgpt.distributed.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
     forget_after,
     latest_checkpoint,
-    load_checkpoint,
+    open_checkpoint,
     save_checkpoint,
 )
+from instructgpt.distributed.directory import open_directory
+from instructgpt.distributed.optimizer import NotFiniteError
+from instructgpt.distributed.sharding import full_weights
 from instructgpt.distributed.state import TrainState
-from instructgpt.distributed.world import world
+from instructgpt.distributed.world import Stopped, world
 from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved, StageConfig
-from instructgpt.run.directory import Run, RunDirectory
+from instructgpt.run.directory import Run, write_atomically
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.trackers import open_tracker
 from instructgpt.run.tuning import choose
@@ -43,13 +52,14 @@ class TrainingRun:
     """
 
     def __init__(self, stage: str, resolved: Resolved[Any], facts: Mapping[str, Any]) -> None:
-        world()  # refuse torchrun before anything is written
+        self.world = world()
         self.config: StageConfig = resolved.config
-        self.directory = RunDirectory(self.config.out, stage, resolved)
+        self.directory = open_directory(self.config.out, stage, resolved)
         self.run = Run(self.directory.path)
         self.stage = stage
         self._facts = facts
-        self._interrupted: signal.Signals | None = None
+        self._last: _Finished | None = None
+        self._saved = Saved(0, time.monotonic())
         self._phases: dict[str, float] = {}
         self._unreported = 0.0  # seconds since tokens or episodes were last counted
         self._progress: StageProgress | None = None
@@ -64,16 +74,27 @@ class TrainingRun:
 
     def __enter__(self) -> Self:
         if not self.directory.is_done:
-            kept = self.directory.info.get("tuning")
             try:
-                tuning = choose(self.config.threads, kept, str(self.directory.path))
-                self.directory.start({**self._facts, "tuning": tuning})
-                self._tracker = open_tracker(self.config.report_to, self.directory.path, self.stage)
+                self.world.once(self._start)
+                choose(0, self.world.once(lambda: self.directory.info["tuning"]), "")
             except UserError:
                 self.directory.close()
                 raise
             self._catch_signals()
         return self
+
+    def _start(self) -> None:
+        """Choose what the hardware decides, as before if the same processes go on."""
+        path, kept = self.directory.path, self.directory.info.get("tuning")
+        if kept and (before := kept.get("processes", 1)) != self.world.size:
+            say(
+                f"{self.stage}: {path} was begun with {before} processes and goes on with "
+                f"{self.world.size}: from here on its figures differ by float rounding"
+            )
+            kept = None
+        tuning = choose(self.config.threads, kept, str(path), processes=self.world.here)
+        self.directory.start({**self._facts, "tuning": tuning | {"processes": self.world.size}})
+        self._tracker = open_tracker(self.config.report_to, path, self.stage)
 
     def __exit__(
         self,
@@ -81,29 +102,43 @@ class TrainingRun:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
         if self._progress:
             self._progress.__exit__(kind, error, trace)
-        self.directory.__exit__(kind, error, trace)
-        if self._interrupted and error is None:
+        try:
+            if isinstance(error, Stopped | NotFiniteError):  # both are raised in every process
+                self._save_last()
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            self.directory.__exit__(kind, error, trace)
+        if isinstance(error, Stopped) and self._last:
+            self._say_stopped(self._last.step)
+        if error is not None and _is_out_of_memory(error):
+            raise RuntimeError(self._memory_advice(error)) from error
+        if self.world.asked_to_stop and error is None:
+            self.world.forget_stop()
             raise KeyboardInterrupt  # too late for this stage, not for those that follow
+        self.world.forget_stop()
 
     def restore(self, state: TrainState) -> int:
         """Put the newest whole checkpoint into `state` and return its step; 0 for a fresh start."""
         checkpoint = self._checkpoint_to_resume()
         if checkpoint is None:
-            self.directory.cut_back(-1)
+            self.world.once(lambda: self.directory.cut_back(-1))
             return 0
         try:
-            state.restore(checkpoint.tensors, checkpoint.state)
-        except (KeyError, RuntimeError) as error:
+            places = state.places(checkpoint.shapes)
+            checkpoint.read(places)
+            state.restore(places, checkpoint.state)
+        except (KeyError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"{checkpoint.path} does not fit the model ({' '.join(str(error).split())}); "
                 "give a checkpoint of this very run, or choose another --out"
             ) from None
-        self.directory.cut_back(checkpoint.step)
+        self.world.once(lambda: self.directory.cut_back(checkpoint.step))
         say(f"{self.stage}: resuming {self.directory.path} after step {checkpoint.step}")
+        self._saved = Saved(checkpoint.step, time.monotonic())
+        self._last = _Finished.of(checkpoint.step, state)
         return checkpoint.step
 
     def expect(self, total: int, done: int) -> None:
@@ -127,17 +162,45 @@ class TrainingRun:
         episodes: int = 0,
     ) -> None:
         """Log a finished optimizer step; save if one is due; stop here if the user asked for it."""
+        if skipped := state.counters.get("skipped"):
+            metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
+            metrics[f"{self.stage}/skipped_steps"] = skipped
+        best = self.config.keep_best and self._is_best(step, state, metrics)
         self.directory.append("metrics.jsonl", {"step": step, "stage": self.stage, **metrics})
         self._log_timings(step, tokens, episodes)
-        self._tracker.log(step, metrics)
+        if self.world.is_first:
+            self._tracker.log(step, metrics)
         if self._progress:
             shown = {key.split("/")[-1]: value for key, value in metrics.items() if key in SHOWN}
             self._progress.advance(step, shown)
-        if self._interrupted or (self.config.save_every and step % self.config.save_every == 0):
+        self._last = _Finished.of(step, state)
+        stop, minutes, latest, earliest = self.world.maxima(
+            [self.world.asked_to_stop, self._is_time_to_save(), step, -step]
+        )
+        assert latest == -earliest, "the processes are not at the same step"
+        steps = self.config.save_every and step % self.config.save_every == 0
+        if stop or best or minutes or steps:
             self.save(step, state)
-        if self._interrupted:
-            say(f"{self.stage}: stopped after step {step}; run the same command again to go on")
+        if stop:
+            self._say_stopped(step)
+            self.world.forget_stop()
             raise KeyboardInterrupt
+
+    def _is_best(self, step: int, state: TrainState, metrics: Mapping[str, float]) -> bool:
+        """Whether this step has the best held-out figure so far; the state remembers it."""
+        figures = [sign * metrics[name] for name, sign in HELD_OUT.items() if name in metrics]
+        best = state.counters.get("best_checkpoint")
+        if not figures or (best and figures[0] <= best["figure"]):
+            return False
+        state.counters["best_checkpoint"] = {"step": step, "figure": figures[0]}
+        return True
+
+    def _is_time_to_save(self) -> bool:
+        minutes = self.config.save_minutes
+        return bool(minutes) and time.monotonic() - self._saved.at >= 60 * minutes
+
+    def _say_stopped(self, step: int) -> None:
+        say(f"{self.stage}: stopped after step {step}; run the same command again to go on")
 
     def sample(self, step: int, row: Mapping[str, Any]) -> None:
         """Add one text to `samples.jsonl`."""
@@ -146,25 +209,49 @@ class TrainingRun:
     def save(self, step: int, state: TrainState) -> Path:
         """Write a checkpoint of `state` now."""
         self.directory.sync()
-        return save_checkpoint(
+        best = state.counters.get("best_checkpoint")
+        path = save_checkpoint(
             self.directory.path / "checkpoints",
             step,
             state.to_tensors(),
             state.counters,
             keep=self.config.keep_checkpoints,
+            best=best and best["step"],
         )
+        self._saved = Saved(step, time.monotonic())
+        return path
+
+    def _save_last(self) -> None:
+        """The state after the last finished step: a step that was given up has changed no weight,
+        but may have moved counters on.
+        """
+        if self._last and self._last.step > self._saved.step:
+            state = self._last.state
+            state.counters, state.tensors = self._last.counters, self._last.tensors
+            self.save(self._last.step, state)
+
+    def save_model(self, network: "Network", name: str = "model") -> None:
+        """Write a network, whole, to the folder `name` of the run directory."""
+        weights = full_weights(network.model, self.world)
+        self.world.once(lambda: network.save(self.directory.path / name, weights))
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a file of the run directory at once."""
+        text = json.dumps(value, indent=1) + "\n"
+        self.world.once(lambda: write_atomically(self.directory.path / name, text))
 
     def finish(self) -> Run:
         """Mark the run as done."""
-        self.directory.finish()
-        self._tracker.close()
+        self.world.once(self.directory.finish)
+        if self.world.is_first:
+            self._tracker.close()
         return self.run
 
     def _checkpoint_to_resume(self) -> Checkpoint | None:
         if self.config.resume in {"auto", "never"}:
             return latest_checkpoint(self.directory.path / "checkpoints", notice=say)
         try:
-            checkpoint = load_checkpoint(Path(self.config.resume))
+            checkpoint = open_checkpoint(Path(self.config.resume))
         except DamagedCheckpointError as error:
             raise UserError(f"--resume: {error}; give a checkpoint directory, or auto") from None
         forget_after(self.directory.path / "checkpoints", checkpoint.step)
@@ -193,12 +280,59 @@ class TrainingRun:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._on_signal)
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._interrupted:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.world.asked_to_stop:
+            self.world.ask_to_stop()
+            say("finishing this step and saving; press Ctrl-C again to stop at once")
+        elif self.world.size == 1:  # torchrun hands every signal on, to processes that had it too
             raise KeyboardInterrupt
-        self._interrupted = signal.Signals(number)
-        say("finishing this step and saving; press Ctrl-C again to stop at once")
 
+    def _memory_advice(self, error: BaseException) -> str:
+        kept = f"the checkpoint of step {self._saved.step} is whole; " if self._saved.step else ""
+        return (
+            f"{self.stage}: out of memory ({str(error).strip().splitlines()[0][:120]}); {kept}"
+            "go on with --activation_checkpointing, or begin again with smaller "
+            "--micro_batch_tokens or --rollout_slots"
+        )
+
+
+class Network(Protocol):
+    """A policy, a reward model or a critic."""
+
+    model: PreTrainedModel
+
+    def save(self, path: Path, weights: Mapping[str, Tensor] | None = None) -> Path:
+        """Write it; `weights` are its whole weights where it is sharded."""
+        ...
+
+
+class Saved(NamedTuple):
+    """The last checkpoint: its step, and when it was written (monotonic seconds)."""
+
+    step: int
+    at: float
+
+
+class _Finished(NamedTuple):
+    """A finished step, with what the next one replaces before it has changed a weight."""
+
+    step: int
+    state: TrainState
+    counters: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, step: int, state: TrainState) -> Self:
+        return cls(step, state, dict(state.counters), dict(state.tensors))
+
+
+HELD_OUT = {
+    "pretrain/validation_loss": -1,
+    "sft/validation_loss": -1,
+    "reward/validation_accuracy": 1,
+    "validation/scores": 1,
+}
+"""The held-out figure of each stage, and whether more of it is better."""
 
 SHOWN = frozenset(
     {
@@ -216,6 +350,15 @@ SHOWN = frozenset(
 """The metrics shown beside the progress bar."""
 
 
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
+
+
 def _peak_memory_bytes() -> int:
+    """Of this process; on a GPU, of what torch allocated there."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

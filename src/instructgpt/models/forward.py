@@ -7,8 +7,9 @@ Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import wraps
 from inspect import signature
-from typing import Literal
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,13 @@ LOGIT_ROWS = 512
 """Rows of logits that exist at a time: (512 × vocabulary) floats instead of (tokens × vocabulary).
 """
 
+ENTER = "_instructgpt_enter"
+"""A sharded model's method `(compute, *arguments)` that runs `compute(model, *arguments)`."""
+
 Side = Literal["left", "right"]
 Tokens = Sequence[int]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,21 @@ class Rows:
     source_BR: Tensor
     response_BR: Tensor
     is_response_BR: Tensor
+
+
+def within_model(
+    compute: Callable[Concatenate[PreTrainedModel, P], R],
+) -> Callable[Concatenate[PreTrainedModel, P], R]:
+    """Run `compute(model, …)` as if it were the model's own forward: only there is a sharded model
+    whole. Such functions do not call each other.
+    """
+
+    @wraps(compute)
+    def call(model: PreTrainedModel, *args: P.args, **kwargs: P.kwargs) -> R:
+        enter = getattr(model, ENTER, None)
+        return enter(compute, *args, **kwargs) if enter else compute(model, *args, **kwargs)
+
+    return call
 
 
 def pad_rows(
@@ -87,6 +108,7 @@ def hidden_states(model: PreTrainedModel, rows: Rows) -> Tensor:
     return trunk(model)(**_inputs(trunk(model), rows)).last_hidden_state
 
 
+@within_model
 def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float = 1.0) -> Tensor:
     """log p of each response token given what precedes it, under softmax(logits / temperature).
 
@@ -114,6 +136,7 @@ def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float 
     return _scatter(logprobs_N, rows)
 
 
+@within_model
 def response_values(scorer: PreTrainedModel, rows: Rows) -> Tensor:
     """A scalar for each response token, read where that token is predicted (raw, no shift).
 
@@ -124,9 +147,11 @@ def response_values(scorer: PreTrainedModel, rows: Rows) -> Tensor:
     return _scatter(scalar_head(scorer)(states_ND).squeeze(-1).float(), rows)
 
 
+@within_model
 def last_token_scores(scorer: PreTrainedModel, rows: Rows) -> Tensor:
     """The scalar at each row's last token (raw, no shift): the response's score. Float32 (B,)."""
-    return scalar_head(scorer)(last_states(scorer, rows)).squeeze(-1).float()
+    scores_B1 = scalar_head(scorer)(_last_states(scorer, rows)).float()
+    return scores_B1.sum(-1)  # not squeezed: a sharded model may not give away a view
 
 
 def in_groups(
@@ -150,8 +175,13 @@ def in_groups(
     return torch.stack([found[index] for index in range(len(lengths))])
 
 
+@within_model
 def last_states(model: PreTrainedModel, rows: Rows) -> Tensor:
     """The trunk's last hidden state at each row's last token, (B, D)."""
+    return _last_states(model, rows)
+
+
+def _last_states(model: PreTrainedModel, rows: Rows) -> Tensor:
     hidden_BTD = hidden_states(model, rows)
     last_B = (
         rows.is_token_BT * torch.arange(rows.is_token_BT.shape[1], device=hidden_BTD.device)

@@ -10,6 +10,7 @@ import copy
 import math
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -179,8 +180,19 @@ def scalar_head(model: PreTrainedModel) -> nn.Linear:
     )
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> Path:
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    path: Path,
+    weights: Mapping[str, Tensor] | None = None,
+) -> Path:
     """Write weights, configuration and tokenizer for plain transformers, whole or not at all.
+
+    Args:
+        model: whose configuration, and weights unless others are given.
+        tokenizer: written beside it.
+        path: the folder; an older one is replaced.
+        weights: the whole weights of a sharded model.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
@@ -189,7 +201,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path:
     restored = _swap_dropout(model)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        model.save_pretrained(temporary)
+        model.save_pretrained(temporary, state_dict=None if weights is None else dict(weights))
         tokenizer.save_pretrained(temporary)
         if path.exists():
             shutil.rmtree(path)

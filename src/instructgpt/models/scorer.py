@@ -1,6 +1,6 @@
 """`Scorer`: a trunk with a scalar head and a tokenizer: (prompt, response) → score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -112,6 +112,8 @@ class Scorer:
         )
         return scores - self.shift
 
-    def save(self, path: str | Path) -> Path:
-        """Write the model, its shift and its tokenizer as a Hugging Face directory."""
-        return save_model(self.model, self.tokenizer, Path(path))
+    def save(self, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> Path:
+        """Write the model, its shift and its tokenizer as a Hugging Face directory (`weights`:
+        those of a sharded model, whole).
+        """
+        return save_model(self.model, self.tokenizer, Path(path), weights)

@@ -2,8 +2,6 @@
 
 import math
 
-from torch import Tensor
-
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Experience
 
@@ -11,14 +9,14 @@ LOGPROB_GAP = {"float32": 1e-3, "bfloat16": 0.2}
 """How far (nats) the sampler's and the trainer's log-probs of a token may lie apart."""
 
 
-def check_first_ratio(approxkl: Tensor, ratio_max: float, config: PPOConfig) -> None:
+def check_first_ratio(approxkl: float, ratio_max: float, config: PPOConfig) -> None:
     """Before the first update of an iteration the policy is the one that sampled: the ratio is 1.
 
     Raises:
         RuntimeError: it is not.
     """
     gap = LOGPROB_GAP[config.dtype]
-    typical = math.sqrt(2 * approxkl.item())  # root mean square of the log-ratio
+    typical = math.sqrt(2 * approxkl)  # root mean square of the log-ratio
     if typical > gap or math.log(max(ratio_max, 1.0)) > 10 * gap:
         raise RuntimeError(
             f"the first minibatch has a typical log-ratio of {typical:.2g} (largest ratio "

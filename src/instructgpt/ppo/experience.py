@@ -103,10 +103,10 @@ def pad_samples(
     return tuple(tensor.to(device) for tensor in batch)  # type: ignore[return-value]
 
 
-def pad(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+def pad(rows: Sequence[Sequence[float] | Tensor], dtype: torch.dtype) -> Tensor:
     """Right-pad with zeros."""
     return torch.nn.utils.rnn.pad_sequence(
-        [torch.tensor(row, dtype=dtype) for row in rows], batch_first=True
+        [torch.as_tensor(row, dtype=dtype) for row in rows], batch_first=True
     )
 
 

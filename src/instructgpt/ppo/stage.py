@@ -182,10 +182,10 @@ def _pretraining(config: PPOConfig, ppo: PPOModel) -> PretrainingText | None:
 
 def _save(run: TrainingRun, trainer: PPOTrainer) -> None:
     """`model/` is the raw policy; `model-ema/` the averaged one; `critic/` the value function."""
-    policy, path = trainer.ppo.policy, run.directory.path
-    policy.save(path / "model")
-    trainer.ppo.critic.save(path / "critic")
+    policy = trainer.ppo.policy
+    run.save_model(policy)
+    run.save_model(trainer.ppo.critic, "critic")
     with torch.no_grad():
         for name, weight in policy.model.named_parameters():
             weight.copy_(trainer.state.averages["policy"][name])
-    policy.save(path / "model-ema")
+    run.save_model(policy, "model-ema")

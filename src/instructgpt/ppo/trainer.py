@@ -5,12 +5,14 @@ Axes: B episodes, P prompt, R response.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from instructgpt.data.records import PromptText
-from instructgpt.distributed.optimizer import clip_and_step, gradient_norm, make_adam
+from instructgpt.distributed.optimizer import Losses, gradient_norm, make_adam, take_step
+from instructgpt.distributed.sharding import full, shard, whole
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
 from instructgpt.models.forward import (
@@ -51,6 +53,11 @@ class PPOTrainer:
         self.ppo, self.config, self._phase = ppo, config, phase
         self.world = world()
         policy, critic = ppo.policy.model, ppo.critic.model
+        # A reward need not be a network: any `score_tokens` will do.
+        frozen = [n.model for n in (ppo.reference, ppo.reward_model) if hasattr(n, "model")]
+        self._networks = [policy, critic, *frozen]
+        for model in self._networks:
+            shard(model, config, self.world)
         self.state = TrainState(
             modules={"policy": policy, "critic": critic},
             optimizers={"policy": make_adam(policy, config), "critic": make_adam(critic, config)},
@@ -114,10 +121,21 @@ class PPOTrainer:
         sampling = Sampling(
             config.response_length, config.temperature, stop_tokens=(ppo.policy.text.eos,)
         )
-        with phase("rollout"):
-            samples = ppo.policy.sample(
-                prompt_ids, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype
+
+        def sample(mine: Sequence[int]) -> list[Sample]:
+            return ppo.policy.sample(
+                [prompt_ids[i] for i in mine],
+                [seeds[i] for i in mine],
+                sampling,
+                slots=config.rollout_slots,
+                dtype=config.dtype,
+                check=self.world.stop_alone_if_asked,
             )
+
+        everyone = range(len(prompts))
+        with phase("rollout"):
+            reading = whole([ppo.policy.model], config, self.world)
+            samples = self.world.spread(everyone, sample, reading)
         response_BR, length_B, sampled_logprobs_BR, finished_B = pad_samples(
             samples, ppo.policy.device
         )
@@ -126,9 +144,22 @@ class PPOTrainer:
         )
 
         with phase("experience"):
-            own_BR, ref_logprobs_BR, values_BR = self._frozen_passes(prompt_ids, samples)
-            scores_B = self._scores(prompts, prompt_ids, samples)
-        logprobs_BR = sampled_logprobs_BR if own_BR is None else own_BR
+            reading = whole(self._networks, config, self.world)
+            found = self.world.spread(
+                everyone,
+                lambda mine: self._read(
+                    [prompts[i] for i in mine],
+                    [prompt_ids[i] for i in mine],
+                    [samples[i] for i in mine],
+                ),
+                reading,
+            )
+        device = ppo.policy.device
+        scores_B = torch.tensor([read.score for read in found], device=device)
+        logprobs_BR, ref_logprobs_BR, values_BR = (
+            pad([getattr(read, name) for read in found], torch.float32).to(device)
+            for name in ("logprobs", "ref_logprobs", "values")
+        )
 
         kl_BR = k1(logprobs_BR, ref_logprobs_BR)
         rewards_BR = token_rewards(
@@ -149,33 +180,45 @@ class PPOTrainer:
             advantages_BR, returns_BR,
         )  # fmt: skip
 
-    def _frozen_passes(
-        self, prompts: Sequence[list[int]], samples: Sequence[Sample]
-    ) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Log-probs of the trainer (None where the sampler's serve) and the reference; values."""
-        config, ppo, device = self.config, self.ppo, self.ppo.policy.device
-        shape = (len(samples), max(len(sample.tokens) for sample in samples))
-        recompute = config.old_logprobs == "trainer" or (
+    @property
+    def _recomputes(self) -> bool:
+        """Whether the log-probs of the sampling policy come from a forward of the trainer."""
+        config = self.config
+        return config.old_logprobs == "trainer" or (
             config.old_logprobs == "auto" and config.dtype != "float32"
         )
-        own_BR = torch.zeros(shape, device=device) if recompute else None
-        ref_BR, values_BR = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
-        lengths = [len(p) + len(s.tokens) for p, s in zip(prompts, samples, strict=True)]
+
+    def _read(
+        self,
+        prompts: Sequence[PromptText],
+        prompt_ids: Sequence[list[int]],
+        samples: Sequence[Sample],
+    ) -> "list[_Read]":
+        """What the four networks say of some episodes."""
+        config, ppo, device = self.config, self.ppo, self.ppo.policy.device
+        lengths = [len(p) + len(s.tokens) for p, s in zip(prompt_ids, samples, strict=True)]
+        scores_B = self._scores(prompts, prompt_ids, samples)
+        found: dict[int, _Read] = {}
         for group in budget_groups(lengths, config.micro_batch_tokens):
+            self.world.stop_alone_if_asked()
             rows = pad_rows(
-                [prompts[i] for i in group], [samples[i].tokens for i in group], device=device
+                [prompt_ids[i] for i in group], [samples[i].tokens for i in group], device=device
             )
-            width = rows.response_BR.shape[1]
             with autocast(config.dtype, device):
-                if own_BR is not None:
-                    own_BR[group, :width] = response_logprobs(
-                        ppo.policy.model, rows, temperature=config.temperature
-                    )
-                ref_BR[group, :width] = response_logprobs(
-                    ppo.reference.model, rows, temperature=config.temperature
-                )
-                values_BR[group, :width] = self._values(rows)
-        return own_BR, ref_BR, values_BR
+                policies = [ppo.reference] + ([ppo.policy] if self._recomputes else [])
+                logprobs = [
+                    response_logprobs(policy.model, rows, temperature=config.temperature)
+                    for policy in policies
+                ]
+                values_BR = self._values(rows)
+            read = torch.stack([values_BR, *logprobs]).cpu()
+            for row, index in enumerate(group):
+                sampled = samples[index]
+                # Cloned, because a view would be sent with all that it is a part of.
+                values, reference, *own = [of[row, : len(sampled.tokens)].clone() for of in read]
+                logprobs = own[0] if own else torch.tensor(sampled.logprobs)
+                found[index] = _Read(scores_B[index].item(), logprobs, reference, values)
+        return [found[index] for index in range(len(samples))]
 
     def _values(self, rows: Rows) -> Tensor:
         """V_t of each response token: raw − shift, as the reward model's score; 0 elsewhere."""
@@ -188,7 +231,7 @@ class PPOTrainer:
         prompt_ids: Sequence[list[int]],
         samples: Sequence[Sample],
     ) -> Tensor:
-        """The score at the last response token, less the penalty of a cut answer."""
+        """The score at the last response token, less the penalty of a cut answer; on the CPU."""
         config, ppo = self.config, self.ppo
         settings = {"dtype": config.dtype, "micro_batch_tokens": config.micro_batch_tokens}
         finished = [sample.finished for sample in samples]
@@ -199,8 +242,7 @@ class PPOTrainer:
         else:
             texts = [ppo.policy.text.decode(sample.tokens) for sample in samples]
             scores_B = ppo.reward_model.score(prompts, texts, finished=finished, **settings)
-        penalty_B = config.missing_eos_penalty * ~torch.tensor(finished)
-        return (scores_B - penalty_B).to(ppo.policy.device)
+        return scores_B - config.missing_eos_penalty * ~torch.tensor(finished)
 
     # ---------------------------------------------------------------- update
 
@@ -210,12 +252,14 @@ class PPOTrainer:
         assert experience is not None, "collect() comes before update()"
         batch = experience.select(self._minibatch(len(experience)))
         measures_ratio = bool(pretrain_windows) and self.step % config.grad_ratio_every == 0
+        prompts = batch.prompts
+        losses = Losses(self.world, lambda i: self.ppo.policy.text.decode(prompts[i]))
 
-        metrics = self._policy_backward(batch)
+        metrics = self._policy_backward(batch, losses)
         ppo_norm = gradient_norm(self.ppo.policy.model) if measures_ratio else None
         metrics |= self._pretraining_backward(pretrain_windows, ppo_norm)
-        metrics |= self._value_backward(batch)
-        metrics |= self._optimize()
+        metrics |= self._value_backward(batch, losses)
+        metrics |= self._optimize(losses)
 
         self.state.counters["step"] += 1
         self.state.counters["update"] += 1
@@ -229,32 +273,30 @@ class PPOTrainer:
         order = permutation(episodes, self.config.seed, "ppo/minibatch", self.iteration, epoch)
         return order[number :: self.config.num_mini_batches]
 
-    def _policy_backward(self, batch: Experience) -> dict[str, float]:
+    def _policy_backward(self, batch: Experience, losses: Losses) -> dict[str, float]:
         """Gradient of the clipped surrogate, a token mean over the minibatch."""
         config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
-        count = self.world.sum(batch.response_length_B.sum())
-        total, statistics, ratio_max = (
-            torch.zeros((), device=device),
-            torch.zeros(3, device=device),
-            0.0,
-        )
-        for group, rows in self._micro_batches(batch):
+        count = batch.response_length_B.sum()
+        sums = torch.zeros(4, device=device)  # loss, approxkl, clipfrac, ratio
+        ratio_max = 0.0
+        for group, weight, rows in self._micro_batches(batch):
             part, width = batch.select(group), rows.response_BR.shape[1]
             with autocast(config.dtype, device):
                 logprobs_BR = response_logprobs(model, rows, temperature=config.temperature)
             old_BR, advantages_BR = part.logprobs_BR[:, :width], part.advantages_BR[:, :width]
             arguments = (logprobs_BR, old_BR, advantages_BR, rows.is_response_BR, config.cliprange)
             loss, _ = policy_loss(*arguments)
-            (loss / count).backward()
+            (weight * loss / count).backward()
+            losses.add(group, loss)
             found: PolicyStatistics = policy_statistics(*arguments)
-            total += loss.detach()
-            statistics += torch.stack([found.approxkl, found.clipfrac, found.ratio])
+            sums += weight * torch.stack(
+                [loss.detach(), found.approxkl, found.clipfrac, found.ratio]
+            )
             ratio_max = max(ratio_max, found.ratio_max.item())
+        loss, approxkl, clipfrac, ratio = (self.world.sum(sums) / count).tolist()
+        ratio_max = self.world.max(ratio_max)
         if self.state.counters["update"] == 0:
-            check_first_ratio(statistics[0] / count, ratio_max, config)
-        loss, approxkl, clipfrac, ratio = (
-            self.world.sum(torch.stack([total, *statistics])) / count
-        ).tolist()
+            check_first_ratio(approxkl, ratio_max, config)
         return {
             "ppo/loss/policy": loss,
             "ppo/policy/approxkl": approxkl,
@@ -264,7 +306,7 @@ class PPOTrainer:
         }
 
     def _pretraining_backward(
-        self, windows: Sequence[Sequence[int]], ppo_norm: Tensor | None
+        self, windows: Sequence[Sequence[int]], ppo_norm: float | None
     ) -> dict[str, float]:
         """γ times the gradient of the pretraining loss, added to the same buffers (C.4)."""
         if not windows or not self.config.ptx_coef:
@@ -275,29 +317,31 @@ class PPOTrainer:
             if ppo_norm is not None
             else []
         )
-        count = self.world.sum(torch.tensor(sum(len(w) - 1 for w in windows), device=device))
+        count = sum(len(window) - 1 for window in windows)
         total = torch.zeros((), device=device)
-        for group in budget_groups([len(w) for w in windows], config.micro_batch_tokens):
+        for _, group, weight in self.world.micro_batches(
+            [len(w) for w in windows], config.micro_batch_tokens
+        ):
             rows = pad_rows(
                 [windows[i][:1] for i in group], [windows[i][1:] for i in group], device=device
             )
             with autocast(config.dtype, device):
-                loss = -response_logprobs(model, rows).sum()
+                loss = -weight * response_logprobs(model, rows).sum()
             (config.ptx_coef * loss / count).backward()
             total += loss.detach()
         metrics = {"ptx/loss": (self.world.sum(total) / count).item()}
         if ppo_norm is not None:
             pairs = zip(model.parameters(), before, strict=True)
             added = [p.grad - b for p, b in pairs if p.grad is not None and b is not None]
-            metrics["ptx/grad_ratio"] = (torch.nn.utils.get_total_norm(added) / ppo_norm).item()
+            metrics["ptx/grad_ratio"] = full(nn.utils.get_total_norm(added)).item() / ppo_norm
         return metrics
 
-    def _value_backward(self, batch: Experience) -> dict[str, float]:
+    def _value_backward(self, batch: Experience, losses: Losses) -> dict[str, float]:
         """Gradient of the clipped squared error, a token mean, on the critic alone."""
         config, device = self.config, self.ppo.policy.device
-        count = self.world.sum(batch.response_length_B.sum())
+        count = batch.response_length_B.sum()
         total = torch.zeros((), device=device)
-        for group, rows in self._micro_batches(batch):
+        for group, weight, rows in self._micro_batches(batch):
             part, width = batch.select(group), rows.response_BR.shape[1]
             with autocast(config.dtype, device):
                 values_BR = self._values(rows)
@@ -308,30 +352,26 @@ class PPOTrainer:
                 rows.is_response_BR,
                 config.cliprange_value,
             )
-            (loss / count).backward()
-            total += loss.detach()
+            (weight * loss / count).backward()
+            losses.add(group, loss)
+            total += weight * loss.detach()
         return {"ppo/loss/value": (self.world.sum(total) / count).item()}
 
-    def _optimize(self) -> dict[str, float]:
+    def _optimize(self, losses: Losses) -> dict[str, float]:
         """Clip and step both networks, then the policy's running average (C.4)."""
-        config, metrics = self.config, {}
+        config = self.config
         shape = multiplier(config.schedule, self.iteration, config.total_iterations, config.warmup)
-        for name, rate in (
-            ("policy", config.learning_rate),
-            ("critic", config.critic_learning_rate),
-        ):
-            metrics[f"ppo/{name}/learning_rate"] = rate * shape
-            metrics[f"ppo/{name}/grad_norm"] = clip_and_step(
-                self.state.optimizers[name],
-                learning_rate=rate * shape,
-                max_norm=config.max_grad_norm,
-                what=name,
-            )
+        rates = {
+            "policy": config.learning_rate * shape,
+            "critic": config.critic_learning_rate * shape,
+        }
+        norms = take_step(self.state, rates, config, losses)
         average = self.state.averages["policy"]
         with torch.no_grad():
             for name, weight in self.ppo.policy.model.named_parameters():
                 average[name].lerp_(weight.float(), 1 - config.ema_decay)
-        return metrics
+        metrics = {f"ppo/{name}/learning_rate": rate for name, rate in rates.items()}
+        return metrics | {f"ppo/{name}/grad_norm": norm for name, norm in norms.items()}
 
     def _end_iteration(self, experience: Experience) -> dict[str, float]:
         config, counters = self.config, self.state.counters
@@ -361,14 +401,25 @@ class PPOTrainer:
         self.state.tensors = {}
         return metrics
 
-    def _micro_batches(self, batch: Experience) -> Iterator[tuple[list[int], Rows]]:
-        """The minibatch in rows of similar length, within the token budget."""
+    def _micro_batches(self, batch: Experience) -> Iterator[tuple[list[int], float, Rows]]:
+        """The minibatch in rows of similar length, within the token budget: this process's share,
+        with the weight of each.
+        """
         prompts, responses = batch.prompts, batch.responses
         lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-        for group in budget_groups(lengths, self.config.micro_batch_tokens):
+        for _, group, weight in self.world.micro_batches(lengths, self.config.micro_batch_tokens):
             rows = pad_rows(
                 [prompts[i] for i in group],
                 [responses[i] for i in group],
                 device=self.ppo.policy.device,
             )
-            yield group, rows
+            yield group, weight, rows
+
+
+class _Read(NamedTuple):
+    """What the networks say of one episode: a score, and a number for each response token."""
+
+    score: float
+    logprobs: Tensor
+    ref_logprobs: Tensor
+    values: Tensor

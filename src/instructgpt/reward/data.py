@@ -44,6 +44,12 @@ class Comparison:
         return any(len(set(ranks)) > 1 for ranks in self.ranks)
 
 
+def answers(comparisons: Sequence[Comparison]) -> tuple[list[list[int]], list[list[int]]]:
+    """All prompts and responses, one after the other, (N,) each: a row per answer."""
+    prompts = [c.prompt for c in comparisons for _ in c.responses]
+    return prompts, [response for c in comparisons for response in c.responses]
+
+
 def encode_rankings(
     rankings: Iterable[Ranking], text: TextCodec, *, max_length: int, on_long: str
 ) -> tuple[list[Comparison], list[str]]:

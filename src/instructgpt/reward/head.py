@@ -9,12 +9,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from instructgpt.models.forward import in_groups, last_states
+from instructgpt.distributed.sharding import assign
+from instructgpt.models.forward import last_states
 from instructgpt.models.load import scalar_head
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, ranked_scores
+from instructgpt.reward.data import Comparison, answers, ranked_scores
 from instructgpt.reward.loss import ranking_loss
 from instructgpt.reward.model import RewardModel
+from instructgpt.reward.reading import read_rows
 
 ITERATIONS = 200
 
@@ -30,7 +32,7 @@ def fit_head(reward: RewardModel, comparisons: Sequence[Comparison], config: Rew
         comparisons: the training rankings.
         config: `head_l2`, `ties`, precision and micro-batch size.
     """
-    states_ND = _states(reward, comparisons, config)
+    states_ND = read_rows(reward, *answers(comparisons), config, last_states).to(reward.device)
     scale_D = states_ND.std(0).clamp(min=1e-6)
     scaled_ND = (states_ND - states_ND.mean(0)) / scale_D  # a shift of all scores changes no pair
     ranked = ranked_scores(comparisons, reward.device)
@@ -53,23 +55,7 @@ def fit_head(reward: RewardModel, comparisons: Sequence[Comparison], config: Rew
     optimizer.step(closure)
     with torch.no_grad():
         head = scalar_head(reward.model)
-        head.weight.copy_((weights_D / scale_D)[None])
+        assign(head.weight, (weights_D / scale_D)[None])
         if head.bias is not None:
-            head.bias.zero_()
+            assign(head.bias, torch.zeros(1))
         return loss().item()
-
-
-@torch.no_grad()
-def _states(reward: RewardModel, comparisons: Sequence[Comparison], config: RewardConfig) -> Tensor:
-    """The state under the head for every answer, one after the other, float32 (N, D)."""
-    prompts = [c.prompt for c in comparisons for _ in c.responses]
-    responses = [response for c in comparisons for response in c.responses]
-    states_ND = in_groups(
-        lambda rows: last_states(reward.model, rows),
-        prompts,
-        responses,
-        device=reward.device,
-        dtype=config.dtype,
-        micro_batch_tokens=config.micro_batch_tokens,
-    )
-    return states_ND.to(reward.device)

@@ -1,23 +1,34 @@
 """The whole reward-model stage: read, train, shift demonstrations to 0, measure, write."""
 
-import json
 from collections.abc import Sequence
+
+import torch
 
 from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.data.reading import data_hashes, load_records
 from instructgpt.data.records import Demonstration, Ranking
+from instructgpt.distributed.sharding import full
 from instructgpt.distributed.training import TrainingRun
+from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval
-from instructgpt.models.load import context_length, is_scorer, pick_device, use_attention
+from instructgpt.models.load import (
+    context_length,
+    is_scorer,
+    load_scorer,
+    pick_device,
+    scalar_head,
+    use_attention,
+)
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
+from instructgpt.reward.data import Comparison, answers, encode_rankings, split_by_prompt
 from instructgpt.reward.head import fit_head
 from instructgpt.reward.model import RewardModel
+from instructgpt.reward.reading import read_rows
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.reward.validation import evaluate, judge
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, write_atomically
+from instructgpt.run.directory import Run
 from instructgpt.run.progress import say, say_skipped
 from instructgpt.sft.data import encode_all
 from instructgpt.sft.model import SFTModel
@@ -41,7 +52,7 @@ def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward
         trainer = _train_loop(run, reward, training, held_out)
         _set_shift(config, reward)
         _write_evaluation(run, trainer, held_out)
-        reward.save(run.run.model_path)
+        run.save_model(reward)
         _check_saved_head(run, reward)
         return run.finish()
 
@@ -154,20 +165,12 @@ def _set_shift(config: RewardConfig, reward: RewardModel) -> None:
         demonstrations, reward.text, max_length=_longest(config, reward), on_long=config.on_long
     )
     say_skipped(skipped)
-    scores = reward.score_tokens(
-        [example.prompt for example in examples],
-        [example.response for example in examples],
-        dtype=config.dtype,
-        micro_batch_tokens=config.micro_batch_tokens,
-    )
+    scores = read_rows(reward, [e.prompt for e in examples], [e.response for e in examples], config)
     reward.shift = scores.mean().item()
 
 
 def _evaluation(config: RewardConfig, reward: RewardModel, held_out: Sequence[Comparison]) -> dict:
-    pairs = judge(
-        reward, held_out, dtype=config.dtype, micro_batch_tokens=config.micro_batch_tokens
-    )
-    return evaluate(pairs)
+    return evaluate(judge(read_rows(reward, *answers(held_out), config), held_out))
 
 
 def _write_evaluation(
@@ -175,24 +178,21 @@ def _write_evaluation(
 ) -> None:
     evaluation = _evaluation(trainer.config, trainer.reward, held_out) if held_out else {}
     evaluation["shift"] = trainer.reward.shift
-    write_atomically(
-        run.directory.path / "evaluation.json", json.dumps(evaluation, indent=1) + "\n"
-    )
+    run.write_json("evaluation.json", evaluation)
     if "accuracy" in evaluation:
         say(f"reward: held-out accuracy {Interval(**evaluation['accuracy'])} untied pairs")
 
 
 def _check_saved_head(run: TrainingRun, reward: RewardModel) -> None:
-    """What was written opens again with the same scores; a lost head would be silent."""
-    again = RewardModel(
-        run.run.model_path, template=reward.text.template, device=str(reward.device)
-    )
-    use_attention(again.model, run.config.attention)
-    probe = [reward.text.eos, reward.text.eos]
-    before, after = (m.score_tokens([probe], [probe]) for m in (reward, again))
-    if not before.equal(after):
-        raise RuntimeError(
-            f"{run.run.model_path} scores {after.item():.6g} where the trained model scores "
-            f"{before.item():.6g}; "
-            "likely cause: the architecture saves its scalar head under another name"
-        )
+    """What was written opens again with the trained head; a lost one would be silent."""
+    trained = full(scalar_head(reward.model).weight).cpu()
+
+    def check() -> None:
+        saved = scalar_head(load_scorer(run.run.model_path)).weight
+        if not torch.equal(saved, trained):
+            raise RuntimeError(
+                f"{run.run.model_path} has another head than the trained model; likely cause: the "
+                "architecture saves its scalar head under another name"
+            )
+
+    world().once(check)

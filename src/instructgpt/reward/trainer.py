@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from instructgpt.distributed.optimizer import clip_and_step, make_adam
+from instructgpt.distributed.optimizer import Losses, make_adam, take_step
+from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
-from instructgpt.models.forward import autocast, budget_groups, last_token_scores, pad_rows
+from instructgpt.models.forward import autocast, last_token_scores, pad_rows
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, ranked_scores
+from instructgpt.reward.data import Comparison, answers, ranked_scores
 from instructgpt.reward.loss import pair_accuracy, prompts_with_pairs, ranking_loss
 from instructgpt.reward.model import RewardModel
 from instructgpt.run.schedule import multiplier
@@ -31,6 +32,7 @@ class RewardModelTrainer:
     def __init__(self, reward: RewardModel, config: RewardConfig, total_steps: int = 0) -> None:
         self.reward, self.config, self.total_steps = reward, config, total_steps
         self.world = world()
+        shard(reward.model, config, self.world)
         self.state = TrainState(
             modules={"reward": reward.model},
             optimizers={"reward": make_adam(reward.model, config)},
@@ -52,32 +54,27 @@ class RewardModelTrainer:
         return config.learning_rate * shape
 
     def train_step(self, batch: Sequence[Comparison]) -> dict[str, float]:
-        """One optimizer step on eq. 1, averaged over every labeler's ranking in the batch."""
-        config, device = self.config, self.reward.device
+        """One optimizer step on eq. 1, averaged over every labeler's ranking in the batch (the same
+        batch in every process).
+        """
+        config, device, rate = self.config, self.reward.device, self.learning_rate
         everything = ranked_scores(batch, device)
-        count = self.world.sum(
-            prompts_with_pairs(everything.ranks_LK, everything.present_LK, config.ties)
-        )
+        count = prompts_with_pairs(everything.ranks_LK, everything.present_LK, config.ties)
         totals = torch.zeros(3, device=device)  # loss, pairs ordered right, pairs
         rows = [len(comparison.responses) for comparison in batch]
         lengths = [comparison.longest for comparison in batch]
-        for group in budget_groups(lengths, config.micro_batch_tokens, rows):
+        losses = Losses(self.world, lambda i: f"prompt {batch[i].prompt_id}")
+        for _, group, weight in self.world.micro_batches(lengths, config.micro_batch_tokens, rows):
             loss, right, pairs = self.compute_comparison_loss([batch[i] for i in group])
-            (loss / count.clamp(min=1)).backward()
-            totals += torch.stack([loss.detach(), right, pairs])
+            (weight * loss / count.clamp(min=1)).backward()
+            losses.add(group, loss)
+            totals += weight * torch.stack([loss.detach(), right, pairs])
         loss, right, pairs = self.world.sum(totals).tolist()
-        metrics = {
-            "reward/loss": loss / max(count.item(), 1),
-            "reward/learning_rate": self.learning_rate,
-        }
+        metrics = {"reward/loss": loss / max(count.item(), 1), "reward/learning_rate": rate}
         if pairs:
             metrics["reward/accuracy"] = right / pairs
-        metrics["reward/grad_norm"] = clip_and_step(
-            self.state.optimizers["reward"],
-            learning_rate=self.learning_rate,
-            max_norm=config.max_grad_norm,
-            what="reward model",
-        )
+        norms = take_step(self.state, {"reward": rate}, config, losses)
+        metrics |= {f"{name}/grad_norm": norm for name, norm in norms.items()}
         self.state.counters["step"] += 1
         return metrics
 
@@ -97,9 +94,6 @@ class RewardModelTrainer:
 
     def _scores(self, batch: Sequence[Comparison]) -> Tensor:
         """Raw scores of all answers of the batch, one after the other, (N,)."""
-        prompts = [comparison.prompt for comparison in batch for _ in comparison.responses]
-        responses = [response for comparison in batch for response in comparison.responses]
+        rows = pad_rows(*answers(batch), device=self.reward.device)
         with autocast(self.config.dtype, self.reward.device):
-            return last_token_scores(
-                self.reward.model, pad_rows(prompts, responses, device=self.reward.device)
-            )
+            return last_token_scores(self.reward.model, rows)

@@ -7,10 +7,10 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from instructgpt.evaluation.stats import calibration, clustered_share
 from instructgpt.reward.data import Comparison
-from instructgpt.reward.model import RewardModel
 
 
 class JudgedPair(NamedTuple):
@@ -26,19 +26,14 @@ class JudgedPair(NamedTuple):
     first_won: bool
 
 
-def judge(
-    reward: RewardModel, comparisons: Sequence[Comparison], *, dtype: str, micro_batch_tokens: int
-) -> list[JudgedPair]:
-    """Score every answer once and hold every untied pair of every labeler against it."""
-    prompts = [c.prompt for c in comparisons for _ in c.responses]
-    responses = [response for c in comparisons for response in c.responses]
-    scores = reward.score_tokens(
-        prompts, responses, dtype=dtype, micro_batch_tokens=micro_batch_tokens
-    )
+def judge(scores_N: Tensor, comparisons: Sequence[Comparison]) -> list[JudgedPair]:
+    """Hold every untied pair of every labeler against the scores of all answers, one after the
+    other.
+    """
     pairs, offset = [], 0
     for comparison in comparisons:
         count = len(comparison.responses)
-        own = scores[offset : offset + count]
+        own = scores_N[offset : offset + count]
         offset += count
         for ranks, labeler in zip(comparison.ranks, comparison.labelers, strict=True):
             for i, j in combinations(range(count), 2):

@@ -93,11 +93,14 @@ class RolloutEngine:
         sampling: Sampling,
         *,
         on_progress: Callable[[int], None] | None = None,
+        check: Callable[[], None] | None = None,
     ) -> list[Sample]:
         """One answer per prompt, in the prompts' order.
 
         An answer depends on its prompt, its seed and the weights; on slots, order and the other
         prompts only through float rounding. `on_progress` is told how many answers have ended.
+        `check` is called before every forward; what it raises ends the call, and the engine and the
+        model are left as they were.
         """
         self._check(prompts, seeds, sampling)
         samples: dict[int, Sample] = {}
@@ -107,6 +110,8 @@ class RolloutEngine:
         decoder = self._decoder(prompts, sampling)
         with torch.no_grad(), _evaluating(self.model):
             while waiting or live:
+                if check is not None:
+                    check()
                 free = min(self.slots - len(live), len(waiting))
                 if free and (free == len(waiting) or free >= self.slots // REFILL):
                     admitted = [waiting.pop() for _ in range(free)]

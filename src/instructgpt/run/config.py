@@ -70,10 +70,40 @@ class StageConfig(Config):
     max_grad_norm: float = Field(
         1.0, gt=0, description="gradients are clipped to this norm, per model"
     )
+    on_nonfinite: Literal["stop", "skip"] = Field(
+        "stop",
+        description="a loss or gradient that is NaN or infinite: stop before the optimizer step, "
+        "or leave the step out and count it",
+    )
     save_every: int = Field(
         50, ge=0, description="optimizer steps between checkpoints (0: only when stopped)"
     )
+    save_minutes: float = Field(
+        0.0, ge=0, description="minutes between checkpoints, besides save_every (0: no such limit)"
+    )
     keep_checkpoints: int = Field(2, ge=1, description="how many of the newest checkpoints stay")
+    keep_best: bool = Field(
+        False,
+        description="save whenever the held-out figure is the best so far, and keep that "
+        "checkpoint as well",
+    )
+    shard_size: int = Field(
+        0,
+        ge=0,
+        description="under torchrun: processes that share one copy of the weights; the others hold "
+        "replicas (0: all share one)",
+    )
+    gather_weights: bool = Field(
+        True,
+        description="under torchrun: hold whole weights while sampling and scoring; false where "
+        "they do not fit",
+    )
+    cpu_offload: bool = Field(
+        False, description="under torchrun on GPUs: keep shards and moments in the CPU's memory"
+    )
+    activation_checkpointing: bool = Field(
+        False, description="recompute each layer in the backward pass: less memory, a third slower"
+    )
     resume: str = Field(
         "auto", description="auto (continue where there is a run), never, or a checkpoint directory"
     )
@@ -95,7 +125,11 @@ class StageConfig(Config):
 
 
 RUNTIME_KEYS = frozenset(
-    {"out", "resume", "save_every", "keep_checkpoints", "report_to", "threads"}
+    {
+        *("out", "resume", "save_every", "save_minutes", "keep_checkpoints", "keep_best"),
+        *("shard_size", "gather_weights", "cpu_offload", "activation_checkpointing"),
+        *("report_to", "threads"),
+    }
 )
 """Keys that may differ when a run is continued, because none of them decides a result. (The number
 of threads does, by rounding: it is checked against `run.json` apart.)

@@ -20,6 +20,11 @@ PLAIN_EVERY_SECONDS = 10.0
 console = Console(stderr=True, highlight=False)
 
 
+def silence() -> None:
+    """Say and show nothing from now on: another process speaks for this one."""
+    console.quiet = True
+
+
 def say(message: str) -> None:
     """One line to the user."""
     console.print(message, markup=False, emoji=False, soft_wrap=True)
@@ -95,7 +100,7 @@ class StageProgress:
         self._started, self._done_before = time.monotonic(), done
 
     def __enter__(self) -> Self:
-        if console.is_terminal:
+        if console.is_terminal and not console.quiet:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=30),
@@ -127,7 +132,9 @@ class StageProgress:
         text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
         if self._bar:
             self._bar.update(self._task, completed=done, figures=text + self._whole_left())
-        elif time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS or done == self.total:
+        elif not console.quiet and (
+            time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS or done == self.total
+        ):
             self._last_plain = time.monotonic()
             print(
                 f"{self.name}: {done}/{self.total}{self._time_left()}  {text}",

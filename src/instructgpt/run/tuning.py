@@ -25,11 +25,14 @@ LARGEST_ERROR = 1e-5
 """Relative to a float64 product: what true float32 keeps and a hidden bfloat16 does not."""
 
 
-def choose(threads: int, kept: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
+def choose(
+    threads: int, kept: Mapping[str, Any] | None, where: str, *, processes: int = 1
+) -> dict[str, Any]:
     """Set threads, matmul backend and allocator, measured or as `kept`.
 
     Args:
         threads: as configured; 0 for all cores.
+        processes: how many share this machine's cores.
         kept: the choices in `run.json`, if the run is being continued.
         where: names the run in an error.
 
@@ -44,7 +47,7 @@ def choose(threads: int, kept: Mapping[str, Any] | None, where: str) -> dict[str
             f"{where} was started with {kept['threads']} threads; continue with --threads "
             f"{kept['threads']}"
         )
-    count = kept["threads"] if kept else threads or available_cores()
+    count = kept["threads"] if kept else threads or max(1, available_cores() // processes)
     torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would fill every new tensor first: 7 % of a step. Nothing here reads what it did not write.

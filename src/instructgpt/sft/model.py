@@ -1,11 +1,12 @@
 """`SFTModel`: a causal language model with its tokenizer, able to answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
@@ -129,10 +130,14 @@ class SFTModel:
         *,
         slots: int = 32,
         dtype: str = "float32",
+        check: Callable[[], None] | None = None,
     ) -> list[Sample]:
-        """Answers in tokens, each from its own seed."""
+        """Answers in tokens, each from its own seed; `check` is called before every forward and may
+        raise.
+        """
         with torch.no_grad(), autocast(dtype, self.device):
-            return RolloutEngine(self.model, slots=slots).generate(prompts, seeds, sampling)
+            engine = RolloutEngine(self.model, slots=slots)
+            return engine.generate(prompts, seeds, sampling, check=check)
 
     def completion(self, sample: Sample) -> Completion:
         """A sample with its text."""
@@ -140,6 +145,8 @@ class SFTModel:
             self.text.decode(sample.tokens), sample.tokens, sample.logprobs, sample.finished
         )
 
-    def save(self, path: str | Path) -> Path:
-        """Write the model and its tokenizer as a Hugging Face directory."""
-        return save_model(self.model, self.tokenizer, Path(path))
+    def save(self, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> Path:
+        """Write the model and its tokenizer as a Hugging Face directory (`weights`:
+        those of a sharded model, whole).
+        """
+        return save_model(self.model, self.tokenizer, Path(path), weights)

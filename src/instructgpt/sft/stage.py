@@ -8,7 +8,9 @@ from instructgpt.data.pretrain import PretrainingText
 from instructgpt.data.reading import data_hashes, load_documents, load_records
 from instructgpt.data.records import Demonstration
 from instructgpt.data.text import plain_text
+from instructgpt.distributed.sharding import load_weights, whole
 from instructgpt.distributed.training import TrainingRun
+from instructgpt.distributed.world import world
 from instructgpt.models.load import context_length, pick_device, use_attention
 from instructgpt.models.scorer import Scorer
 from instructgpt.rollout.sampling import Sampling
@@ -55,9 +57,9 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
         trainer = SFTTrainer(policy, config, batches.total_steps)
         _train_loop(run, trainer, batches, validator)
         validator.load_best(run)
-        policy.save(run.run.model_path)
+        run.save_model(policy)
         finished = run.finish()
-        shutil.rmtree(_best_path(run, 0).parent, ignore_errors=True)
+        world().once(lambda: shutil.rmtree(_best_path(run, 0).parent, ignore_errors=True))
         return finished
 
 
@@ -120,15 +122,15 @@ class _Validator:
         }[self.config.selection]
         if self.config.selection != "last" and (self.best is None or figure > self.best["figure"]):
             before, self.best = self.best, {"step": trainer.step, "figure": figure}
-            self.policy.save(_best_path(run, trainer.step))
-            _keep_only(_best_path(run, 0).parent, [before, self.best])
+            run.save_model(self.policy, f"best/step-{trainer.step}")
+            world().once(lambda: _keep_only(_best_path(run, 0).parent, [before, self.best]))
         return metrics
 
     def load_best(self, run: TrainingRun) -> None:
         """Take the chosen step's weights instead of the last ones."""
         if self.best:
             step = int(self.best["step"])
-            self.policy.model.load_state_dict(SFTModel(_best_path(run, step)).model.state_dict())
+            load_weights(self.policy.model, SFTModel(_best_path(run, step)).model.state_dict())
             run.directory.update({"selected_step": step, "selected_by": self.config.selection})
 
     def _reward_score(self, run: TrainingRun, step: int) -> float:
@@ -141,13 +143,22 @@ class _Validator:
         prompts = [self.policy.text.prompt(record.prompt) for record in self.records]
         sampling = Sampling(config.response_length, stop_tokens=(self.policy.text.eos,))
         seeds = [derive(config.seed, "sft/validation", index) for index in range(len(prompts))]
-        samples = self.policy.sample(prompts, seeds, sampling, dtype=config.dtype)
-        texts = [self.policy.text.decode(sample.tokens) for sample in samples]
-        scores = self._scorer.score(
-            [record.prompt for record in self.records],
-            texts,
-            finished=[sample.finished for sample in samples],
-        ).tolist()
+        scorer = self._scorer
+
+        def answered(mine: Sequence[int]) -> list[tuple[str, float]]:
+            samples = self.policy.sample(
+                [prompts[i] for i in mine], [seeds[i] for i in mine], sampling, dtype=config.dtype
+            )
+            texts = [self.policy.text.decode(sample.tokens) for sample in samples]
+            scores = scorer.score(
+                [self.records[i].prompt for i in mine],
+                texts,
+                finished=[sample.finished for sample in samples],
+            )
+            return list(zip(texts, scores.tolist(), strict=True))
+
+        reading = whole([self.policy.model], config, world())
+        texts, scores = zip(*world().spread(range(len(prompts)), answered, reading), strict=True)
         for record, text, score in list(zip(self.records, texts, scores, strict=True))[
             :SAMPLES_SHOWN
         ]:

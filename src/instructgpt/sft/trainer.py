@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from instructgpt.distributed.optimizer import clip_and_step, make_adam
+from instructgpt.distributed.optimizer import Losses, make_adam, take_step
+from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
 from instructgpt.models.dropout import residual_dropout
-from instructgpt.models.forward import autocast, budget_groups, pad_rows, response_logprobs
+from instructgpt.models.forward import autocast, pad_rows, response_logprobs
 from instructgpt.run.schedule import multiplier
 from instructgpt.run.seeds import seed_torch
 from instructgpt.sft.config import SFTConfig
@@ -32,6 +33,7 @@ class SFTTrainer:
     def __init__(self, policy: SFTModel, config: SFTConfig, total_steps: int = 0) -> None:
         self.policy, self.config, self.total_steps = policy, config, total_steps
         self.world = world()
+        shard(policy.model, config, self.world)
         self.state = TrainState(
             modules={"policy": policy.model},
             optimizers={"policy": make_adam(policy.model, config)},
@@ -61,29 +63,26 @@ class SFTTrainer:
         return sum(losses) / len(losses)
 
     def train_step(self, batch: Sequence[Example]) -> dict[str, float]:
-        """One optimizer step on the token mean of the batch, however it is cut up."""
-        config, device = self.config, self.policy.device
+        """One optimizer step on the token mean of the batch, however it is cut up.
+
+        All processes are given the same batch.
+        """
+        config, rate = self.config, self.learning_rate
         tokens = sum(len(example.response) for example in batch)
-        count = self.world.sum(torch.tensor(float(tokens), device=device))
-        total_loss = torch.zeros((), device=device)
-        for number, group in enumerate(
-            budget_groups([len(e) for e in batch], config.micro_batch_tokens)
+        total = torch.zeros((), device=self.policy.device)
+        losses = Losses(self.world, lambda i: self.policy.text.decode(batch[i].prompt))
+        for number, group, weight in self.world.micro_batches(
+            [len(e) for e in batch], config.micro_batch_tokens
         ):
             seed_torch(config.seed, "sft/dropout", self.step, number)
             with residual_dropout(self.policy.model, config.dropout):
-                loss = self._loss_sum([batch[i] for i in group]) / count
+                loss = weight * self._loss_sum([batch[i] for i in group]) / tokens
                 loss.backward()
-            total_loss += loss.detach()
-        metrics = {
-            "sft/loss": self.world.sum(total_loss).item(),
-            "sft/learning_rate": self.learning_rate,
-        }
-        metrics["sft/grad_norm"] = clip_and_step(
-            self.state.optimizers["policy"],
-            learning_rate=self.learning_rate,
-            max_norm=config.max_grad_norm,
-            what="policy",
-        )
+            losses.add(group, loss)
+            total += loss.detach()
+        metrics = {"sft/loss": self.world.sum(total).item(), "sft/learning_rate": rate}
+        norms = take_step(self.state, {"policy": rate}, config, losses)
+        metrics |= {"sft/grad_norm": norms["policy"]} if norms else {}
         metrics["sft/tokens"] = tokens
         self.state.counters["step"] += 1
         return metrics
@@ -91,11 +90,12 @@ class SFTTrainer:
     @torch.no_grad()
     def validation_loss(self, examples: Sequence[Example]) -> float:
         """The token mean of −log p over held-out examples (nats)."""
-        total = sum(
-            self._loss_sum([examples[i] for i in group]).item()
-            for group in budget_groups([len(e) for e in examples], self.config.micro_batch_tokens)
-        )
-        return total / sum(len(example.response) for example in examples)
+        total = torch.zeros((), device=self.policy.device)
+        for _, group, weight in self.world.micro_batches(
+            [len(e) for e in examples], self.config.micro_batch_tokens
+        ):
+            total += weight * self._loss_sum([examples[i] for i in group])
+        return self.world.sum(total).item() / sum(len(e.response) for e in examples)
 
     def _loss_sum(self, examples: Iterable[Example]) -> torch.Tensor:
         """−Σ log p over the response tokens."""

@@ -1,0 +1,59 @@
+"""A run directory that several processes share: the first writes it, the others read along."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from instructgpt.distributed.world import world
+from instructgpt.run.config import Resolved
+from instructgpt.run.directory import RunDirectory
+
+
+class _Onlooker(RunDirectory):
+    """Knows what the first process found when it opened the directory, and writes nothing."""
+
+    def __init__(self, out: str | Path, info: dict[str, Any]) -> None:
+        self.path, self.info = Path(out), info
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def start(self, facts: Mapping[str, Any]) -> None:
+        pass
+
+    def update(self, facts: Mapping[str, Any]) -> None:
+        pass
+
+    def finish(self, status: str = "done") -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def cut_back(self, step: int) -> None:
+        pass
+
+
+def open_directory(out: str | Path, stage: str, resolved: Resolved[Any]) -> RunDirectory:
+    """`RunDirectory`, opened by all processes together; a refusal is raised in each."""
+    together = world()
+    opened: list[RunDirectory] = []
+
+    def open_it() -> dict[str, Any]:
+        opened.append(RunDirectory(out, stage, resolved))
+        return opened[0].info
+
+    info = together.once(open_it)
+    return opened[0] if opened else _Onlooker(out, info)
