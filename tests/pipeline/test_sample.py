@@ -123,8 +123,8 @@ def test_interrupted_after_any_line_the_file_is_the_same(lines, config, monkeypa
     monkeypatch.setattr(module, "PROMPTS_AT_A_TIME", 4)
     begun = chunks(monkeypatch)
     assert (sample(config()).dir / "candidates.jsonl").read_bytes() == straight
-    expected = [0, 4, 8, 12][lines // 4 :]  # cut like the undisturbed run's, so rounded like them
-    assert begun == expected
+    expected = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12]]
+    assert begun == expected[lines // 4 :]  # cut like the undisturbed run's, so rounded like them
 
 
 def test_interrupted_twice_with_half_a_line(config, monkeypatch):
@@ -140,13 +140,13 @@ def test_interrupted_twice_with_half_a_line(config, monkeypatch):
 
 
 def chunks(monkeypatch):
-    """Collects the first prompt's place of every chunk that is sampled."""
+    """Collects the prompts' places of every chunk that is sampled."""
     begun = []
     answers = module._answers
 
-    def remember(config, policy, prompts, first, stage):
-        begun.append(first)
-        return answers(config, policy, prompts, first, stage)
+    def remember(config, policy, prompts, places, stage):
+        begun.append(list(places))
+        return answers(config, policy, prompts, places, stage)
 
     monkeypatch.setattr(module, "_answers", remember)
     return begun

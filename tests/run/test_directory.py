@@ -17,6 +17,8 @@ class Small(Config):
     rate: float = Field(1.0, description="decides a result")
     threads: int = Field(0, description="does not")
     resume: str = Field("auto", description="auto or never")
+    model: str = Field("m", description="a path")
+    data: list[str] = Field([], description="paths")
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def open_run(tmp_path):
     """Opens the test's run directory as a stage would."""
 
     def open_run(stage="sft", **values):
-        config = Small(out=str(tmp_path / "run"), **values)
+        config = Small(**{"out": str(tmp_path / "run"), **values})
         return RunDirectory(config.out, stage, Resolved.of(config))
 
     return open_run
@@ -55,6 +57,8 @@ def test_the_first_start_writes_config_and_provenance(tmp_path):
         "rate": 2.0,
         "threads": 0,
         "resume": "auto",
+        "model": "m",
+        "data": [],
     }
     assert info["config_sources"]["rate"] == "--rate"
     assert {"python", "torch", "transformers", "instructgpt"} <= set(info["versions"])
@@ -97,6 +101,19 @@ def test_other_settings_are_refused_with_both_values(open_run):
         open_run(rate=2.0)
     sentence(raised)
     open_run(threads=4).close()  # decides no result
+
+
+def test_a_directory_that_was_moved_with_its_inputs_goes_on(open_run, tmp_path):
+    """What lay beside the run lies beside it still; what lies elsewhere must be named as before."""
+    model, words = str(tmp_path / "model"), "words.jsonl"
+    begin(lambda: open_run(model=model, data=[str(tmp_path / "data.jsonl"), words]))
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "run").rename(moved / "run")
+    here = {"out": str(moved / "run"), "data": [str(moved / "data.jsonl"), words]}
+    open_run(model=str(moved / "model"), **here).close()
+    with pytest.raises(UserError, match="other settings: model"):
+        open_run(model=str(tmp_path / "other" / "model"), **here)
 
 
 def test_another_stage_and_never_are_refused(open_run):

@@ -91,8 +91,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("INSTRUCTGPT_TRACEBACK"):
             raise
         _leave(f"failed: {error} (set INSTRUCTGPT_TRACEBACK=1 to see where)", 1)
+    if _one_of_many():
+        from instructgpt.distributed.world import leave
+
+        leave()
 
 
 def _leave(sentence: str, status: int) -> None:
-    print(f"instructgpt: {' '.join(sentence.split())}", file=sys.stderr)
-    sys.exit(status)
+    sentence = " ".join(sentence.split())
+    if not _one_of_many():
+        print(f"instructgpt: {sentence}", file=sys.stderr)
+        sys.exit(status)
+    from instructgpt.distributed.world import fail
+
+    if fail(sentence):
+        print(f"instructgpt: {sentence}", file=sys.stderr, flush=True)
+    os._exit(status)  # not waiting for the others, who may wait for this one
+
+
+def _one_of_many() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1

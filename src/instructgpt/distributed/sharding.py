@@ -56,6 +56,9 @@ def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
             cast_forward_inputs=False,
         ),
         "offload_policy": CPUOffloadPolicy() if config.cpu_offload else OffloadPolicy(),
+        # By default the root stays whole after a pass without gradient, and would be saved,
+        # restored or assigned to as if it were the shards.
+        "reshard_after_forward": True,
     }
     for layer in layers:
         fully_shard(layer, **settings)
@@ -125,17 +128,16 @@ def whole(models: Sequence[PreTrainedModel], config: StageConfig, world: World) 
 
 @contextmanager
 def _gathered(model: nn.Module) -> Iterator[None]:
-    root, *layers = _units(model)
-    for unit in layers:
+    units = _units(model)
+    for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
     try:
-        for unit in (root, *layers):
+        for unit in units:
             unit.unshard()
         yield
     finally:
-        for unit in (root, *layers):
+        for unit in units:
             unit.reshard()
-        for unit in layers:
             unit.set_reshard_after_forward(True, recurse=False)
 
 
@@ -199,10 +201,12 @@ def full_weights(model: PreTrainedModel, world: World) -> dict[str, Tensor] | No
     if world.size == 1:
         return None
     weights: dict[str, Tensor] = {}
-    for name, tensor in model.state_dict().items():
-        gathered = full(tensor)
-        if world.is_first:
-            weights[name] = gathered.cpu()
+    gathered: dict[int, Tensor] = {}  # by parameter: tied names keep one tensor
+    for name, parameter in model.state_dict(keep_vars=True).items():
+        if id(parameter) not in gathered:
+            tensor = full(parameter.detach())
+            gathered[id(parameter)] = tensor.cpu() if world.is_first else tensor.new_empty(0)
+        weights[name] = gathered[id(parameter)]
     return weights
 
 

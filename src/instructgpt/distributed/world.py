@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from instructgpt.distributed.watch import Watch
+from instructgpt.errors import UserError
 from instructgpt.models.forward import budget_groups
 from instructgpt.run import progress
 
@@ -227,7 +228,15 @@ class World:
 def world() -> World:
     """The world this process belongs to; under torchrun the first call joins it."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    return World() if size == 1 else _join(int(os.environ["RANK"]), size)
+    if size == 1:
+        return World()
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if name not in os.environ:
+            raise UserError(
+                f"WORLD_SIZE is {size}, but {name} is not set; start with torchrun, or unset "
+                "WORLD_SIZE"
+            )
+    return _join(int(os.environ["RANK"]), size)
 
 
 def _join(rank: int, size: int) -> World:
@@ -254,3 +263,9 @@ def leave() -> None:
         if together.watch:
             together.watch.end()
         dist.destroy_process_group()
+
+
+def fail(reason: str) -> bool:
+    """Let the other processes know why this one ends; false if another says the same."""
+    together = world() if dist.is_initialized() else World()
+    return together.watch.tell(reason) if together.watch else True

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from instructgpt.data.records import PromptText
 from instructgpt.data.text import plain_text
+from instructgpt.distributed.world import world
 from instructgpt.evaluation.stats import Interval, clustered_share
 
 if TYPE_CHECKING:
@@ -130,10 +131,15 @@ def answer(
     seed: int = 0,
     **sampling: Any,
 ) -> "list[Completion]":
-    """`samples` answers per prompt, those of one prompt side by side."""
-    return policy.generate(
-        [prompt for prompt in prompts for _ in range(samples)], seed=seed, **sampling
-    )
+    """`samples` answers per prompt, those of one prompt side by side; shared out among the
+    processes.
+    """
+
+    def share(places: Sequence[int]) -> "list[Completion]":
+        own = [prompts[place // samples] for place in places]
+        return policy.generate(own, seed=seed, places=places, **sampling)
+
+    return world().spread(range(len(prompts) * samples), share)
 
 
 def compare(

@@ -10,6 +10,8 @@ from typing import Any
 
 from instructgpt.data.reading import data_hashes, load_documents, load_records
 from instructgpt.data.records import Prompt, PromptText
+from instructgpt.distributed.directory import open_directory
+from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.evaluation.compare import Comparison, Judge, answer, compare
 from instructgpt.evaluation.config import CompareConfig
@@ -18,7 +20,7 @@ from instructgpt.evaluation.stats import Interval, clustered_bootstrap
 from instructgpt.models.load import pick_device
 from instructgpt.reward.model import RewardModel
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory, write_atomically
+from instructgpt.run.directory import Run, write_atomically
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.sft.model import SFTModel
 
@@ -50,21 +52,26 @@ def compare_policies(
     config = resolved.config
     if judge is None and not config.judge:
         raise UserError("judge: nobody judges; give --judge REWARD_MODEL")
-    with RunDirectory(config.out, "evaluate", resolved) as directory:
+    with open_directory(config.out, "evaluate", resolved) as directory:
         if directory.is_done:
             say(f"evaluate: {directory.path} is already finished; nothing to do")
         else:
             facts = {"seed": config.seed, "data": data_hashes(config.data + config.prose)}
-            directory.start({**facts, "parents": [config.a, config.b, *config.further]})
+            facts["parents"] = [config.a, config.b, *config.further]
+            world().once(lambda: directory.start(facts))
             records = _prompts(config)
             answered = _all_answers(config, [r.prompt for r in records], directory.path)
-            device = pick_device(config.device)
-            judge = judge or RewardModel(config.judge, template=config.template, device=device)
-            evaluation = _evaluation(config, records, answered, judge, audit)
-            evaluation = {"judge": judge_name or config.judge, **evaluation}
-            text = json.dumps(evaluation, indent=1) + "\n"
-            write_atomically(directory.path / "evaluation.json", text)
-            directory.finish()
+
+            def finish() -> None:
+                device = pick_device(config.device)
+                own = judge or RewardModel(config.judge, template=config.template, device=device)
+                evaluation = _evaluation(config, records, answered, own, audit)
+                evaluation = {"judge": judge_name or config.judge, **evaluation}
+                text = json.dumps(evaluation, indent=1) + "\n"
+                write_atomically(directory.path / "evaluation.json", text)
+                directory.finish()
+
+            world().once(finish)
         return Run(directory.path)
 
 
@@ -113,14 +120,21 @@ def _all_answers(
     with StageProgress("evaluate", len(jobs)) as progress:
         for number, (label, (path, temperature)) in enumerate(jobs.items(), 1):
             kept = folder / f"answers-{number}.json"
-            if not kept.exists():
-                answers = _answers(config, prompts, path, temperature)
-                write_atomically(kept, json.dumps(asdict(answers)))
-            content = json.loads(kept.read_text())
-            texts = [Answered(**row) for row in content["answers"]]
-            answered[label] = Answers(texts, content["prose_loss"])
+            answered[label] = _answered(config, prompts, path, temperature, kept)
             progress.advance(number, {})
     return answered
+
+
+def _answered(
+    config: CompareConfig, prompts: Sequence[PromptText], path: str, temperature: float, kept: Path
+) -> Answers:
+    """A policy's answers, from the file in which they are kept, or made and kept there."""
+    together = world()
+    if not together.once(kept.exists):
+        answers = _answers(config, prompts, path, temperature)
+        together.once(lambda: write_atomically(kept, json.dumps(asdict(answers))))
+    content = json.loads(together.once(kept.read_text))
+    return Answers([Answered(**row) for row in content["answers"]], content["prose_loss"])
 
 
 def _answers(
@@ -142,7 +156,8 @@ def _answers(
     if not temperature or not config.prose:
         return Answers(answers)
     prose = load_documents(config.prose)
-    return Answers(answers, language_model_loss(policy, prose, dtype=config.dtype))
+    loss = world().once(lambda: language_model_loss(policy, prose, dtype=config.dtype))
+    return Answers(answers, loss)
 
 
 def _evaluation(

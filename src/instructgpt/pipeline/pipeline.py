@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.pipeline.plan import KINDS, Stage, plan
 from instructgpt.report import write_report
@@ -52,13 +53,14 @@ def run_pipeline(
         stage.name: out / f"{number:02d}-{stage.name}" for number, stage in enumerate(stages, 1)
     }
     configs = [_resolve(stage, folders, presets, files, flags) for stage in stages]
-    log = _Log(out, stages, folders)
+    together = world()
+    log = together.once(lambda: _Log(out, stages, folders))
     started = time.monotonic()
     with Whole([(shares or {}).get(stage.kind, 0.0) for stage in stages]) as whole:
         for number, (stage, config) in enumerate(zip(stages, configs, strict=True), 1):
             say(f"[{number}/{len(stages)}] {stage.name} -> {folders[stage.name]}")
             began = time.monotonic()
-            log.mark(stage.name, "running", 0.0)
+            together.once(lambda name=stage.name: log.mark(name, "running", 0.0))
             whole.begin(number - 1)
             status = "failed"
             try:
@@ -68,8 +70,9 @@ def run_pipeline(
                 status = "interrupted"
                 raise
             finally:
-                log.mark(stage.name, status, time.monotonic() - began)
-    report = write_report(out)
+                if together.is_first:
+                    log.mark(stage.name, status, time.monotonic() - began)
+    report = together.once(lambda: write_report(out))
     say(f"done in {time.monotonic() - started:.0f} s; open {report}")
     return report
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from instructgpt.distributed.world import world
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.models.config import InitConfig
 from instructgpt.models.init import init
@@ -41,12 +42,21 @@ class Kind:
     run: Callable[..., Run]
 
 
+def _by_one(run: Callable[..., Run]) -> Callable[..., Run]:
+    """A stage that the first process does for all."""
+
+    def call(*args: Any, **kwargs: Any) -> Run:
+        return world().once(lambda: run(*args, **kwargs))
+
+    return call
+
+
 KINDS = {
-    "init": Kind(InitConfig, init),
+    "init": Kind(InitConfig, _by_one(init)),
     "pretrain": Kind(SFTConfig, train_sft),
     "sft": Kind(SFTConfig, train_sft),
     "sample": Kind(SampleConfig, sample),
-    "rank": Kind(RankConfig, rank_candidates),
+    "rank": Kind(RankConfig, _by_one(rank_candidates)),
     "reward": Kind(RewardConfig, train_reward),
     "ppo": Kind(PPOConfig, train_ppo),
     "evaluate": Kind(CompareConfig, evaluate),

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from instructgpt.data.formats import write_records
 from instructgpt.data.reading import load_records
 from instructgpt.data.records import Prompt
+from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.pipeline.config import HELD_OUT
 from instructgpt.pipeline.pipeline import run_pipeline
@@ -68,7 +69,8 @@ def quickstart(
     given: dict[str, Any] = {"common.seed": seed, "rank.seed": seed}
     if prompts:
         given |= dict.fromkeys(
-            ("sample.data", "ppo.data", "evaluate.data"), str(_with_split(Path(prompts), out))
+            ("sample.data", "ppo.data", "evaluate.data"),
+            str(world().once(lambda: _with_split(Path(prompts), out))),
         )
     if demonstrations:
         given |= dict.fromkeys(("sft.data", "reward.demonstrations"), demonstrations)
@@ -80,8 +82,8 @@ def quickstart(
     if label_by == "people" or rankings:
         given |= {"rank.by": "people", **({"rank.rankings": rankings} if rankings else {})}
     if not tiny:
-        _check_room(out)
-        model = model or _shipped_model()
+        world().once(lambda: _check_room(out))
+        model = model or world().once(_shipped_model)
         given |= {"sft.model": model, "evaluate.base": model}
     elif model:
         raise UserError("--tiny makes its own model; leave out --tiny or --model")
@@ -93,7 +95,8 @@ def quickstart(
         plain_arm=arms == "all",
         shares={} if tiny else SHARES,
     )
-    print_summary(out)
+    if world().is_first:
+        print_summary(out)
     return report
 
 

@@ -1,6 +1,7 @@
 """The `sample` stage: K answers to each prompt, queued for the labelers (section 3.2, step 2)."""
 
 import json
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from instructgpt.data.formats import write_records
 from instructgpt.data.reading import data_hashes, load_records
 from instructgpt.data.records import Candidates, Prompt, Response
+from instructgpt.distributed.directory import open_directory
+from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.models.load import pick_device
 from instructgpt.pipeline.config import SampleConfig
@@ -32,14 +35,14 @@ def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sampl
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    with RunDirectory(config.out, stage, resolved) as directory:
+    with open_directory(config.out, stage, resolved) as directory:
         if directory.is_done:
             say(f"{stage}: {directory.path} is already finished; nothing to do")
         else:
             facts = {"seed": config.seed, "data": data_hashes(config.data)}
-            directory.start({**facts, "parents": [config.model]})
+            world().once(lambda: directory.start({**facts, "parents": [config.model]}))
             _sample_all(config, directory, stage)
-            directory.finish()
+            world().once(directory.finish)
         return Run(directory.path)
 
 
@@ -51,41 +54,55 @@ def _sample_all(config: SampleConfig, directory: RunDirectory, stage: str) -> No
             f"{', '.join(config.data)}: no prompt with split '{config.split}'; give other prompts"
         )
     policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
-    done = _done_before(directory.path / PARTIAL)
+    together, at_a_time = world(), PROMPTS_AT_A_TIME * world().size
+    done = together.once(lambda: _done_before(directory.path / PARTIAL, at_a_time))
     with StageProgress(stage, len(prompts), len(done)) as progress:
-        for start in range(len(done), len(prompts), PROMPTS_AT_A_TIME):
-            chunk = prompts[start : start + PROMPTS_AT_A_TIME]
-            answered = _answers(config, policy, chunk, start, stage)
+        for start in range(len(done), len(prompts), at_a_time):
+            answered = together.spread(
+                range(start, min(start + at_a_time, len(prompts))),
+                lambda places: _answers(
+                    config, policy, [prompts[i] for i in places], places, stage
+                ),
+            )
             for candidates in answered:
                 directory.append(PARTIAL, candidates.model_dump(mode="json"))
             done += answered
             progress.advance(len(done), {})
-    write_records(directory.path / FINAL, done)
-    (directory.path / PARTIAL).unlink(missing_ok=True)
+
+    def finish() -> None:
+        write_records(directory.path / FINAL, done)
+        (directory.path / PARTIAL).unlink(missing_ok=True)
+
+    together.once(finish)
 
 
-def _done_before(path: Path) -> list[Candidates]:
+def _done_before(path: Path, at_a_time: int) -> list[Candidates]:
     """What an interrupted run has answered, in whole chunks: the answers of a chunk grow together,
     so another cut could round differently.
     """
     rows = read_lines(path)
-    rows = rows[: len(rows) // PROMPTS_AT_A_TIME * PROMPTS_AT_A_TIME]
+    rows = rows[: len(rows) // at_a_time * at_a_time]
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return [Candidates.model_validate(row) for row in rows]
 
 
 def _answers(
-    config: SampleConfig, policy: SFTModel, prompts: list[Prompt], first: int, stage: str
+    config: SampleConfig,
+    policy: SFTModel,
+    prompts: Sequence[Prompt],
+    places: Sequence[int],
+    stage: str,
 ) -> list[Candidates]:
-    counts = [_count(config, first + i) for i in range(len(prompts))]
+    """`places` says where each prompt stands among all: its answers depend on that alone."""
+    counts = [_count(config, place) for place in places]
     tokens = [
         policy.text.prompt(prompt.prompt)
         for prompt, count in zip(prompts, counts, strict=True)
         for _ in range(count)
     ]
     seeds = [
-        derive(config.seed, stage, first + i, k)
-        for i, count in enumerate(counts)
+        derive(config.seed, stage, place, k)
+        for place, count in zip(places, counts, strict=True)
         for k in range(count)
     ]
     sampling = Sampling(

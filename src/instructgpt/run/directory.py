@@ -206,13 +206,26 @@ class RunDirectory:
             )
         new = config.model_dump(mode="json")
         old = self.info.get("config", new)
-        changed = sorted(key for key in new if key not in RUNTIME_KEYS and new[key] != old.get(key))
+        changed = sorted(
+            key
+            for key in new
+            if key not in RUNTIME_KEYS and not self._is_same(old.get(key), new[key])
+        )
         if changed:
             listing = ", ".join(f"{key} ({old.get(key)!r} -> {new[key]!r})" for key in changed)
             raise UserError(
                 f"{self.path} holds a run with other settings: {listing}; choose another --out, "
                 f"or restore them"
             )
+
+    def _is_same(self, old: Any, new: Any) -> bool:
+        """Whether two settings are equal, or name the same place beside a directory that moved."""
+        if isinstance(old, list) and isinstance(new, list):
+            return len(old) == len(new) and all(map(self._is_same, old, new))
+        if not (isinstance(old, str) and isinstance(new, str)):
+            return old == new
+        before = self.info["config"].get("out", str(self.path))
+        return old == new or os.path.relpath(old, before) == os.path.relpath(new, self.path)
 
     def _has_results(self) -> bool:
         """Whether a run is done here, or has written more than that it began."""
@@ -221,7 +234,12 @@ class RunDirectory:
 
     def _refuse_changed_data(self, hashes: Mapping[str, str]) -> None:
         before = self.info.get("data", {})
-        changed = [path for path, digest in hashes.items() if before.get(path, digest) != digest]
+        changed = [
+            path
+            for path, digest in hashes.items()
+            for old in before
+            if self._is_same(old, path) and before[old] != digest
+        ]
         if changed:
             raise UserError(
                 f"{changed[0]} has changed since {self.path} was begun; restore the file, or "

@@ -84,6 +84,7 @@ class SFTModel:
         top_p: float = ...,
         top_k: int = ...,
         seed: int = ...,
+        places: Sequence[int] | None = ...,
         slots: int = ...,
         dtype: str = ...,
     ) -> list[Completion]: ...
@@ -97,6 +98,7 @@ class SFTModel:
         top_p: float = 1.0,
         top_k: int = 0,
         seed: int = 0,
+        places: Sequence[int] | None = None,
         slots: int = 32,
         dtype: str = "float32",
     ) -> str | list[Completion]:
@@ -109,13 +111,14 @@ class SFTModel:
             top_p: keep the likeliest tokens up to this mass.
             top_k: keep so many likeliest tokens (0: all).
             seed: an answer depends on this and on its place in the list, not on its neighbours.
+            places: the prompts' places in a longer list, of which these are a part.
             slots: how many answers grow at a time.
             dtype: precision of the forward pass.
         """
         sampling = Sampling(max_new_tokens, temperature, top_p, top_k, (self.text.eos,))
         listed = [prompts] if isinstance(prompts, str) else prompts
         tokens = [self.text.prompt(prompt) for prompt in listed]
-        seeds = [derive(seed, "generate", index) for index in range(len(tokens))]
+        seeds = [derive(seed, "generate", place) for place in places or range(len(tokens))]
         completions = [
             self.completion(sample)
             for sample in self.sample(tokens, seeds, sampling, slots=slots, dtype=dtype)
