@@ -152,7 +152,7 @@ MEASURING = {
 THE_USERS = {
     *("model", "reward_model", "critic", "data", "format", "split", "eval_data"),
     "eval_pretrain_data",
-    *("pretrain_data", "demonstrations", "eval_split"),
+    *("pretrain_data", "demonstrations", "eval_split", "on_nonfinite"),
 }
 
 

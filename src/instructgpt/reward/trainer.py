@@ -74,7 +74,7 @@ class RewardModelTrainer:
         if pairs:
             metrics["reward/accuracy"] = right / pairs
         norms = take_step(self.state, {"reward": rate}, config, losses)
-        metrics |= {f"{name}/grad_norm": norm for name, norm in norms.items()}
+        metrics |= {"reward/grad_norm": norms["reward"]} if norms else {}
         self.state.counters["step"] += 1
         return metrics
 
