@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from instructgpt.errors import UserError
+from instructgpt.rollout.attention import decoding_attention
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.sampling import Sampling, draw, uniforms
 
@@ -108,7 +109,7 @@ class RolloutEngine:
         waiting = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         live: list[_Episode] = []
         decoder = self._decoder(prompts, sampling)
-        with torch.no_grad(), _evaluating(self.model):
+        with torch.no_grad(), _evaluating(self.model), decoding_attention(self.model):
             while waiting or live:
                 if check is not None:
                     check()
