@@ -143,7 +143,7 @@ PRINTED = [
 ]
 
 # Keys that a paper preset may leave to their defaults, and why.
-HARDWARE = {"attention", "device", "micro_batch_tokens", "rollout_slots"}
+HARDWARE = {"attention", "shared_prefix", "device", "micro_batch_tokens", "rollout_slots"}
 MEASURING = {
     "sft": set(),
     "reward": {"eval_every"},

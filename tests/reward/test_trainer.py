@@ -120,7 +120,8 @@ def test_two_answers_are_the_pairwise_loss():
 
 @pytest.mark.parametrize("micro_batch_tokens", [1, 60, 4096])
 def test_every_answer_is_forwarded_exactly_once(micro_batch_tokens):
-    trainer, batch = trainer_of(micro_batch_tokens=micro_batch_tokens), ragged_batch()
+    settings = {"micro_batch_tokens": micro_batch_tokens, "shared_prefix": False}
+    trainer, batch = trainer_of(**settings), ragged_batch()
     seen = []
 
     def look(module, arguments, named):
@@ -132,6 +133,20 @@ def test_every_answer_is_forwarded_exactly_once(micro_batch_tokens):
     expected = [(*c.prompt, *response) for c in batch for response in c.responses]
     assert len(expected) == sum(SIZES)
     assert sorted(seen) == sorted(expected)
+
+
+@pytest.mark.parametrize("micro_batch_tokens", [1, 60, 4096])
+def test_with_a_shared_prefix_every_prompt_is_forwarded_exactly_once(micro_batch_tokens):
+    trainer, batch = trainer_of(micro_batch_tokens=micro_batch_tokens), ragged_batch()
+    seen = []
+
+    def look(module, arguments, named):
+        seen.append(named["input_ids"].numel())
+
+    trunk(trainer.reward.model).register_forward_pre_hook(look, with_kwargs=True)
+    trainer.train_step(batch)
+    expected = sum(len(c.prompt) + sum(map(len, c.responses)) for c in batch)
+    assert 0 <= sum(seen) - expected < 64 * len(seen)  # filled up to a round number of tokens
 
 
 @pytest.mark.parametrize("max_grad_norm", [0.05, 1e9])

@@ -48,6 +48,11 @@ class RewardConfig(StageConfig):
     head_l2: float = Field(
         0.1, ge=0, description="fit_head: L2 penalty, for states scaled to variance 1"
     )
+    shared_prefix: bool = Field(
+        True,
+        description="read a prompt once, its answers as branches after it, where the architecture "
+        "allows; a hardware setting",
+    )
     ties: Literal["drop", "half"] = Field(
         "drop", description="tied pairs: dropped, or half a win each way"
     )

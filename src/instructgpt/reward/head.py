@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from instructgpt.distributed.sharding import assign
-from instructgpt.models.forward import last_states
 from instructgpt.models.load import scalar_head
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, answers, ranked_scores
+from instructgpt.reward.data import Comparison, ranked_scores
 from instructgpt.reward.loss import ranking_loss
 from instructgpt.reward.model import RewardModel
-from instructgpt.reward.reading import read_rows
+from instructgpt.reward.reading import Reader
 
 ITERATIONS = 200
 
@@ -32,7 +31,8 @@ def fit_head(reward: RewardModel, comparisons: Sequence[Comparison], config: Rew
         comparisons: the training rankings.
         config: `head_l2`, `ties`, precision and micro-batch size.
     """
-    states_ND = read_rows(reward, *answers(comparisons), config, last_states).to(reward.device)
+    reader = Reader(reward, config)
+    states_ND = reader.read_all(comparisons, reader.states).to(reward.device)
     scale_D = states_ND.std(0).clamp(min=1e-6)
     scaled_ND = (states_ND - states_ND.mean(0)) / scale_D  # a shift of all scores changes no pair
     ranked = ranked_scores(comparisons, reward.device)

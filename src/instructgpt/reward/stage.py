@@ -21,10 +21,10 @@ from instructgpt.models.load import (
     use_attention,
 )
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, answers, encode_rankings, split_by_prompt
+from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
 from instructgpt.reward.head import fit_head
 from instructgpt.reward.model import RewardModel
-from instructgpt.reward.reading import read_rows
+from instructgpt.reward.reading import Reader
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.reward.validation import evaluate, judge
 from instructgpt.run.config import Resolved
@@ -68,6 +68,8 @@ def _train_loop(
     total = -(-len(training) // config.batch_size) * config.epochs
     total = min(total, config.max_steps) if config.max_steps else total
     trainer = RewardModelTrainer(reward, config, total)
+    if config.shared_prefix and not trainer.reader.in_trees:
+        say("reward: this architecture reads a row per answer, not the prompt once for all")
     trainer.state.counters["position"] = 0
     run.restore(trainer.state)
     cursor.position = trainer.state.counters["position"]
@@ -165,12 +167,14 @@ def _set_shift(config: RewardConfig, reward: RewardModel) -> None:
         demonstrations, reward.text, max_length=_longest(config, reward), on_long=config.on_long
     )
     say_skipped(skipped)
-    scores = read_rows(reward, [e.prompt for e in examples], [e.response for e in examples], config)
-    reward.shift = scores.mean().item()
+    reader = Reader(reward, config)
+    demonstrated = [Comparison("", example.prompt, [example.response]) for example in examples]
+    reward.shift = reader.read_all(demonstrated, reader.scores).mean().item()
 
 
 def _evaluation(config: RewardConfig, reward: RewardModel, held_out: Sequence[Comparison]) -> dict:
-    return evaluate(judge(read_rows(reward, *answers(held_out), config), held_out))
+    reader = Reader(reward, config)
+    return evaluate(judge(reader.read_all(held_out, reader.scores), held_out))
 
 
 def _write_evaluation(

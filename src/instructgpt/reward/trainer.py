@@ -12,11 +12,11 @@ from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
-from instructgpt.models.forward import autocast, last_token_scores, pad_rows
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, answers, ranked_scores
+from instructgpt.reward.data import Comparison, ranked_scores
 from instructgpt.reward.loss import pair_accuracy, prompts_with_pairs, ranking_loss
 from instructgpt.reward.model import RewardModel
+from instructgpt.reward.reading import Reader
 from instructgpt.run.schedule import multiplier
 
 
@@ -32,6 +32,7 @@ class RewardModelTrainer:
     def __init__(self, reward: RewardModel, config: RewardConfig, total_steps: int = 0) -> None:
         self.reward, self.config, self.total_steps = reward, config, total_steps
         self.world = world()
+        self.reader = Reader(reward, config)
         shard(reward.model, config, self.world)
         self.state = TrainState(
             modules={"reward": reward.model},
@@ -61,8 +62,7 @@ class RewardModelTrainer:
         everything = ranked_scores(batch, device)
         count = prompts_with_pairs(everything.ranks_LK, everything.present_LK, config.ties)
         totals = torch.zeros(3, device=device)  # loss, pairs ordered right, pairs
-        rows = [len(comparison.responses) for comparison in batch]
-        lengths = [comparison.longest for comparison in batch]
+        lengths, rows = self.reader.size(batch)
         losses = Losses(self.world, lambda i: f"prompt {batch[i].prompt_id}")
         for _, group, weight in self.world.micro_batches(lengths, config.micro_batch_tokens, rows):
             loss, right, pairs = self.compute_comparison_loss([batch[i] for i in group])
@@ -85,15 +85,9 @@ class RewardModelTrainer:
             The sum of the per-ranking losses (with gradient), and of all untied pairs how many are
             ordered right and how many there are.
         """
-        scores_N = self._scores(batch)
+        scores_N = self.reader.scores(batch)
         ranked = ranked_scores(batch, self.reward.device)
         scores_LK = scores_N[ranked.index_LK]
         loss, _ = ranking_loss(scores_LK, ranked.ranks_LK, ranked.present_LK, self.config.ties)
         right_L, pairs_L = pair_accuracy(scores_LK.detach(), ranked.ranks_LK, ranked.present_LK)
         return loss, right_L.sum(), pairs_L.sum().float()
-
-    def _scores(self, batch: Sequence[Comparison]) -> Tensor:
-        """Raw scores of all answers of the batch, one after the other, (N,)."""
-        rows = pad_rows(*answers(batch), device=self.reward.device)
-        with autocast(self.config.dtype, self.reward.device):
-            return last_token_scores(self.reward.model, rows)
