@@ -1,0 +1,78 @@
+"""The matmul floor of sampling: what the weights' matrix products take, and nothing else.
+
+Axes: B rows, O and I a weight's outputs and inputs.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from transformers.pytorch_utils import Conv1D
+
+from instructgpt.models.load import trunk
+from instructgpt.sft.model import SFTModel
+from measure import synchronize
+
+FULL_SPEED = 512
+"""Rows from which on the time grows in proportion."""
+REPEATS = 3
+
+
+class MatmulFloor:
+    """Seconds that a policy's matrix products take for a given number of rows, measured.
+
+    Args:
+        policy: has the weights.
+        dtype: of the products.
+    """
+
+    def __init__(self, policy: SFTModel, dtype: str) -> None:
+        self.device, self.dtype = policy.device, getattr(torch, dtype)
+        layers = [m for m in trunk(policy.model).modules() if isinstance(m, nn.Linear | Conv1D)]
+        self.trunk = [self._weight(layer) for layer in layers]
+        self.head = self._weight(policy.model.get_output_embeddings())
+
+    def seconds(self, prompt_tokens: int, live_rows: Sequence[int]) -> float:
+        """For reading all prompts at full speed, and then a decode step for each of `live_rows`."""
+        most = max(live_rows)
+        counts = sorted({most, *(2**n for n in range(most.bit_length()))})
+        steps = [self._measure([*self.trunk, self.head], count) for count in counts]
+        prompts = self._measure(self.trunk, FULL_SPEED) * prompt_tokens / FULL_SPEED
+        return prompts + float(np.interp(live_rows, counts, steps).sum())
+
+    def _measure(self, weights_OI: Sequence[Tensor], count: int) -> float:
+        widths = {weight.shape[1] for weight in weights_OI}
+        x_BI = {i: torch.randn(count, i, dtype=self.dtype, device=self.device) for i in widths}
+        times = []
+        for _ in range(REPEATS):
+            synchronize(self.device)
+            start = time.perf_counter()
+            for weight in weights_OI:
+                linear(x_BI[weight.shape[1]], weight)
+            synchronize(self.device)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    def _weight(self, layer: nn.Module | None) -> Tensor:
+        assert isinstance(layer, nn.Linear | Conv1D)
+        weight = layer.weight.detach().to(self.dtype)
+        return weight.T if isinstance(layer, Conv1D) else weight
+
+
+def live_rows(lengths: Sequence[int], slots: int) -> list[int]:
+    """Rows of each decode step if a slot is refilled at once; the prompt yields the first token.
+
+    >>> live_rows([3, 2, 2], slots=2)
+    [2, 2]
+    """
+    waiting, live, rows = [length - 1 for length in reversed(lengths)], [], []
+    while waiting or live:
+        while waiting and len(live) < slots:
+            live.append(waiting.pop())
+        rows.append(len(live))
+        live = [left - 1 for left in live if left > 1]
+    return rows

@@ -1,0 +1,127 @@
+"""Sampling answers of forced, ragged lengths: our engine, `generate`, continuous batching, floor.
+
+    python benchmarks/rollout.py --slots 32 64
+
+Seconds are for all answers; tokens are those of the answers, padding not counted. `generate` gets
+batches of as many prompts as we have slots. The floor is the time of the weights' matrix products
+alone, for the prompts and for the live rows of a schedule that refills slots at once.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import torch
+from transformers import ContinuousBatchingConfig
+
+from floor import MatmulFloor, live_rows
+from instructgpt.rollout.sampling import Sampling
+from instructgpt.sft.model import SFTModel
+from measure import Turn, compare, parser
+from peers import generate_batches, sampling
+from workload import draw_lengths, draw_tokens, forced_lengths, load
+
+PROMPT, ANSWER = (24, 104), (8, 128)
+"""Shortest and longest, in tokens."""
+
+
+class Work(NamedTuple):
+    """Prompts, and how long each one's answer is."""
+
+    prompts: list[list[int]]
+    lengths: list[int]
+
+
+def make_work(arguments: argparse.Namespace, policy: SFTModel) -> Work:
+    """The same for every side."""
+    prompts = draw_tokens(draw_lengths(arguments.prompts, *PROMPT, seed=1), policy, seed=2)
+    return Work(prompts, draw_lengths(arguments.prompts, *ANSWER, seed=3))
+
+
+def ours(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """`SFTModel.sample`."""
+    policy = load(arguments)
+    work = make_work(arguments, policy)
+    drawn = Sampling(ANSWER[1], stop_tokens=(policy.text.eos,))
+    seeds = range(arguments.prompts)
+    with forced_lengths(dict(enumerate(work.lengths))):
+        while True:
+            turn.begin()
+            samples = policy.sample(
+                work.prompts, seeds, drawn, slots=arguments.slots, dtype=arguments.dtype
+            )
+            turn.end(tokens=count([sample.tokens for sample in samples], work))
+
+
+def generate(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """transformers' `generate`, batch after batch; tuned, with weights in our dtype."""
+    policy, work = load_peer(arguments)
+    while True:
+        turn.begin()
+        answers = generate_batches(policy, *work, arguments.slots)
+        turn.end(tokens=count(answers, work))
+
+
+def continuous(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """transformers' continuous batching, as in `generate_batch`, but a cut for each answer."""
+    policy, work = load_peer(arguments)
+    model: Any = policy.model
+    batching = ContinuousBatchingConfig(
+        max_requests_per_batch=arguments.slots, num_blocks=2 * arguments.slots, max_batch_tokens=512
+    )
+    while True:
+        turn.begin()
+        found: dict[str, list[int]] = {}
+        with model.continuous_batching_context_manager(
+            generation_config=sampling(policy, ANSWER[1], -1),
+            continuous_batching_config=batching,
+            persistent_manager=True,
+        ) as manager:
+            for index, (prompt, length) in enumerate(zip(*work, strict=True)):
+                manager.add_request(prompt, request_id=str(index), max_new_tokens=length)
+            while len(found) < arguments.prompts:
+                result = manager.get_result(timeout=1)
+                if result is not None and result.is_finished():
+                    found[result.request_id] = result.generated_tokens
+                elif not manager.is_running():
+                    raise RuntimeError("continuous batching has stopped")
+        turn.end(tokens=count([found[str(index)] for index in range(arguments.prompts)], work))
+
+
+def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """The matrix products alone."""
+    policy = load(arguments)
+    work = make_work(arguments, policy)
+    products = MatmulFloor(policy, arguments.dtype)
+    rows, prompt_tokens = live_rows(work.lengths, arguments.slots), sum(map(len, work.prompts))
+    while True:
+        turn.begin()
+        seconds = products.seconds(prompt_tokens, rows)
+        turn.end(seconds=seconds, tokens=sum(work.lengths))
+
+
+def load_peer(arguments: argparse.Namespace) -> tuple[SFTModel, Work]:
+    """A policy for transformers' own ways, in our dtype if tuned."""
+    policy = load(arguments, peer=True)
+    if arguments.tuned:
+        policy.model.to(getattr(torch, arguments.dtype))
+    return policy, make_work(arguments, policy)
+
+
+def count(answers: Sequence[Sequence[int]], work: Work) -> int:
+    """Tokens of the answers, which must be as long as they were meant to be."""
+    lengths = list(map(len, answers))
+    if lengths != work.lengths:
+        raise RuntimeError(f"the answers have {lengths} tokens instead of {work.lengths}")
+    return sum(lengths)
+
+
+SIDES = {"ours": ours, "generate": generate, "continuous": continuous, "floor": floor}
+
+if __name__ == "__main__":
+    options = parser("Compares ways to sample answers.", SIDES)
+    options.add_argument("--prompts", type=int, default=128)
+    options.add_argument("--slots", type=int, nargs="+", default=[32, 64])
+    arguments = options.parse_args()
+    for slots in arguments.slots:
+        compare("rollout", SIDES, arguments, slots=slots, prompts=arguments.prompts)
