@@ -80,6 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         app(arguments, exit_on_error=False, print_error=False)
+    except SystemExit as ended:  # cyclopts' way to return
+        if ended.code:
+            raise
     except (UserError, CycloptsError) as error:
         _leave(str(error), 2)
     except KeyboardInterrupt:
