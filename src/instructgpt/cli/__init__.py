@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from types import ModuleType
 
 from cyclopts import App, CycloptsError
 
@@ -81,8 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except SystemExit as ended:  # cyclopts' way to return
-        if ended.code:
-            raise
+        if not ended.code and (others := _others()):
+            others.leave()
+        raise
     except (UserError, CycloptsError) as error:
         _leave(str(error), 2)
     except KeyboardInterrupt:
@@ -94,23 +96,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("INSTRUCTGPT_TRACEBACK"):
             raise
         _leave(f"failed: {error} (set INSTRUCTGPT_TRACEBACK=1 to see where)", 1)
-    if _one_of_many():
-        from instructgpt.distributed.world import leave
-
-        leave()
 
 
 def _leave(sentence: str, status: int) -> None:
-    sentence = " ".join(sentence.split())
-    if not _one_of_many():
-        print(f"instructgpt: {sentence}", file=sys.stderr)
-        sys.exit(status)
-    from instructgpt.distributed.world import fail
-
-    if fail(sentence):
+    sentence, others = " ".join(sentence.split()), _others()
+    if others is None or others.fail(sentence):
         print(f"instructgpt: {sentence}", file=sys.stderr, flush=True)
-    os._exit(status)  # not waiting for the others, who may wait for this one
+    if others:
+        os._exit(status)  # not waiting for the others, who may wait for this one
+    sys.exit(status)
 
 
-def _one_of_many() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+def _others() -> ModuleType | None:
+    """`distributed.world`, if this process has joined others there."""
+    world = sys.modules.get("instructgpt.distributed.world")
+    return world if world and world.is_joined() else None

@@ -45,14 +45,14 @@ class Losses:
         self._parts.append((indices, loss.detach()))
 
     def culprits(self) -> list[str]:
-        """The items of the micro-batches whose loss is not finite, of all processes."""
+        """The items of the micro-batches whose loss is not finite, of all processes, each once."""
         own = [
             self._name(index)
             for indices, loss in self._parts
             if not math.isfinite(loss.item())
             for index in indices
         ]
-        return [name for names in self._world.gather(own) for name in names]
+        return list(dict.fromkeys(name for names in self._world.gather(own) for name in names))
 
 
 def take_step(

@@ -108,22 +108,25 @@ def _units(model: nn.Module) -> list[Any]:
 
 
 @contextmanager
-def whole(models: Sequence[PreTrainedModel], config: StageConfig, world: World) -> Iterator[None]:
+def whole(models: Sequence[PreTrainedModel], config: StageConfig, world: World) -> Iterator[bool]:
     """Each process may read the models for itself, as often as it likes, without gradient.
 
     Weights are gathered once; where they do not fit (`gather_weights: false`), layer by layer in
     each pass, and a process that is done makes empty passes until all are.
+
+    Yields:
+        Whether every pass is made together: a process that fails in one cannot be waited for.
     """
     if world.size == 1:
-        yield
+        yield False
     elif config.gather_weights:
         with ExitStack() as stack:
             for model in models:
                 stack.enter_context(_gathered(model))
-            yield
+            yield False
     else:
         with _in_step(models, world):
-            yield
+            yield True
 
 
 @contextmanager
@@ -153,17 +156,23 @@ def _in_step(models: Sequence[PreTrainedModel], world: World) -> Iterator[None]:
 
     def before_forward(number: int) -> Callable[..., None]:
         def hook(*_: Any) -> None:
-            announce(number)
+            if not entered:
+                announce(number)
 
         return hook
 
     def before_entering(number: int, enter: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             announce(number)
-            return enter(*args, **kwargs)
+            entered.append(number)  # what is computed inside may call the model itself
+            try:
+                return enter(*args, **kwargs)
+            finally:
+                entered.pop()
 
         return call
 
+    entered: list[int] = []
     entries = [getattr(model, ENTER) for model in models]
     handles = []
     for number, (model, enter) in enumerate(zip(models, entries, strict=True), 1):

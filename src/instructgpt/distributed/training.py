@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -115,7 +115,7 @@ class TrainingRun:
             self._say_stopped(self._last.step)
         if error is not None and _is_out_of_memory(error):
             raise RuntimeError(self._memory_advice(error)) from error
-        if self.world.asked_to_stop and error is None:
+        if error is None and self.world.max(self.world.asked_to_stop):
             self.world.forget_stop()
             raise KeyboardInterrupt  # too late for this stage, not for those that follow
         self.world.forget_stop()
@@ -149,7 +149,9 @@ class TrainingRun:
     def phase(self, name: str) -> Iterator[None]:
         """Add the seconds spent inside to `timing/NAME` of the next logged step."""
         start = time.perf_counter()
-        yield
+        # Before its validation a step has changed the weights, but has no line in the metrics yet.
+        with self.world.to_the_end() if name == "validation" else nullcontext():
+            yield
         self._phases[name] = self._phases.get(name, 0.0) + time.perf_counter() - start
 
     def after_step(
@@ -289,8 +291,9 @@ class TrainingRun:
 
     def _memory_advice(self, error: BaseException) -> str:
         kept = f"the checkpoint of step {self._saved.step} is whole; " if self._saved.step else ""
+        what, *_ = str(error).strip().splitlines() or [type(error).__name__]
         return (
-            f"{self.stage}: out of memory ({str(error).strip().splitlines()[0][:120]}); {kept}"
+            f"{self.stage}: out of memory ({what[:120]}); {kept}"
             "go on with --activation_checkpointing, or begin again with smaller "
             "--micro_batch_tokens or --rollout_slots"
         )

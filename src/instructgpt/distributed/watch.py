@@ -25,7 +25,7 @@ LOST = ("gloo/", "NCCL", "TCPStore")
 
 
 class Watch:
-    """Watches the next process in the ring, in a thread of its own, until `end`.
+    """Watches the next process in the ring, in threads of its own, until `end`.
 
     Args:
         store: reached by all processes; the watch uses a connection of its own.
@@ -37,15 +37,15 @@ class Watch:
         self.store = PrefixStore("watch", store.clone())
         self.store.set_timeout(timedelta(seconds=SILENT_SECONDS))
         self.rank, self.size, self.neighbour = rank, size, (rank + 1) % size
+        self._told = ""  # why another process ended
         self._ended = threading.Event()
-        self._beats = 0
-        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
-        self._thread.start()
+        self._beats, self._turned = 0, time.monotonic()
+        for target in (self._watch, self._watch_store):
+            threading.Thread(target=target, name="watch", daemon=True).start()
 
     def end(self) -> None:
         """All processes have come to their end."""
         self._ended.set()
-        self._thread.join()
 
     def tell(self, reason: str) -> bool:
         """Let the others know why this process ends.
@@ -54,53 +54,53 @@ class Watch:
             Whether it is still to be said: not if another process was first to say the same, nor if
             this one only lost another, whose end was then said.
         """
+        lost = any(sign in reason for sign in LOST)
         try:
-            if any(sign in reason for sign in LOST) and (end := self._end_of_another()):
+            if lost and (end := self._end_of_another()):
                 self._say(end)
                 self._tell_all(end)
                 return False
             if self.rank and self._within(TELLING_SECONDS / 2, self._is_told):
                 self._ended.set()
-                return reason not in self._told()
+                return reason not in self._told
             self._tell_all(f"process {self.rank}: {reason}")
         except RuntimeError:
             self._ended.set()
-            self._say(self._store_is_gone)
-            return not any(sign in reason for sign in LOST)
+            self._say(self._told or self._end_of_store)
+            return not lost
         return True
 
     def _tell_all(self, reason: str) -> None:
-        """Before the first process takes the store with it, all others have heard the reason."""
         self._ended.set()
         if not self._is_told():
             self.store.set("failed", reason)
-        if self.rank == 0:
-            self._within(
-                TELLING_SECONDS, lambda: self.store.add("heard", 0) >= self.size - 1
-            )
+        if self.rank == 0:  # the store may end with it: the others must have heard the reason
+            self._within(TELLING_SECONDS, lambda: self.store.add("heard", 0) >= self.size - 1)
 
     def _is_told(self) -> bool:
-        return self.store.check(["failed"])
-
-    def _told(self) -> str:
-        self.store.add("heard", 1)
-        return self.store.get("failed").decode()
+        """Whether a process has told its end; keeps what it was."""
+        if not self._told and self.store.check(["failed"]):
+            self._told = self.store.get("failed").decode()
+            self.store.add("heard", 1)
+        return bool(self._told)
 
     def _end_of_another(self) -> str:
         """Why another process ended, or which gives no more signs of life; else an empty string."""
         others = [rank for rank in range(self.size) if rank != self.rank]
-        before = {rank: self._sign(rank) for rank in others}
+        before = [self._sign(rank) for rank in others]
         if self._within(2 * EVERY_SECONDS + 1, self._is_told):
-            return self._told()
-        gone = [str(rank) for rank in others if self._sign(rank) == before[rank]]
+            return self._told
+        now = [self._sign(rank) for rank in others]
+        gone = [str(r) for r, a, b in zip(others, before, now, strict=True) if a == b]
         return f"process {' and '.join(gone)}, which is gone" if gone else ""
 
     def _sign(self, rank: int) -> bytes:
+        """The last sign of life of a process."""
         name = f"alive/{rank}"
         return self.store.get(name) if self.store.check([name]) else b""
 
     @property
-    def _store_is_gone(self) -> str:
+    def _end_of_store(self) -> str:
         """torchrun keeps the store itself; without it the first process does."""
         holder = "torchrun" if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") else "process 0"
         return f"{holder}, which is gone"
@@ -122,29 +122,29 @@ class Watch:
                 self._beats += 1
                 self.store.set(f"alive/{self.rank}", str(self._beats))
                 if self._is_told():
-                    self._give_up(self._told())
-                    return
+                    self._give_up(self._told)
                 latest = self._sign(self.neighbour)
                 if latest != seen:
                     seen, since = latest, time.monotonic()
                 elif time.monotonic() - since > SILENT_SECONDS:
-                    reason = (
-                        f"process {self.neighbour}, which gave no sign of life for "
-                        f"{SILENT_SECONDS:.0f} s"
-                    )
-                    self.store.set("failed", reason)
-                    self._give_up(reason)
-                    return
+                    end = f"process {self.neighbour}, silent for {SILENT_SECONDS:.0f} s"
+                    self.store.set("failed", end)
+                    self._give_up(end)
             except RuntimeError:
-                self._give_up(self._store_is_gone)
-                return
+                self._give_up(self._told or self._end_of_store)
+            self._turned = time.monotonic()
+
+    def _watch_store(self) -> None:
+        """A store whose process is stopped never answers, whatever its timeout."""
+        while not self._ended.wait(EVERY_SECONDS):
+            if time.monotonic() - self._turned > SILENT_SECONDS + EVERY_SECONDS:
+                self._give_up(self._end_of_store)
 
     def _give_up(self, reason: str) -> None:
         """Leave, whatever collective the main thread waits in."""
-        if self._ended.wait(TELLING_SECONDS):  # it found the failure itself
-            return
-        self._say(reason)
-        os._exit(1)
+        if not self._ended.wait(TELLING_SECONDS):  # else it found the failure itself
+            self._say(reason)
+            os._exit(1)
 
     def _say(self, reason: str) -> None:
         print(

@@ -8,7 +8,7 @@ a rank.
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -28,6 +28,8 @@ R = TypeVar("R")
 
 PATIENCE = timedelta(days=7)
 """How long a collective waits: people may rank for days. Dead processes are found by `watch`."""
+GATHERING = timedelta(minutes=10)
+"""How long the processes wait for each other at the start; machines may boot meanwhile."""
 STEP_GRACE_SECONDS = 5.0
 """How long a step may go on after a signal before it is given up; schedulers grant about 30 s."""
 
@@ -58,6 +60,7 @@ class World:
     size: int = 1
     watch: Watch | None = None
     _asked_to_stop: float | None = None
+    _finishing: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -83,7 +86,7 @@ class World:
         """For each of some values, the largest of any process."""
         if self.size == 1:
             return list(values)
-        tensor = torch.tensor(values, dtype=torch.float64, device=self._device)
+        tensor = torch.tensor(values, dtype=torch.float64)  # on the CPU: no GPU waits for it
         return self._reduced(tensor, dist.ReduceOp.MAX).tolist()
 
     def once(self, work: Callable[[], T]) -> T:
@@ -160,10 +163,12 @@ class World:
         if self.size == 1:
             return list(work(list(items)))
         mine, results, error = list(items[self.rank :: self.size]), [], None
-        with whole:
+        with whole as in_step:
             try:
                 results = list(work(mine)) if mine else []
             except (Exception, KeyboardInterrupt) as raised:
+                if in_step and not isinstance(raised, Stopped):
+                    raise  # perhaps in the middle of a pass, in which the others stay
                 error = raised
         everything: list[Any] = [None] * len(items)
         for rank, (share, raised) in enumerate(self.gather((results, error))):
@@ -205,10 +210,21 @@ class World:
         if self._is_overdue:
             raise Stopped
 
+    @contextmanager
+    def to_the_end(self) -> Iterator[None]:
+        """What is done inside is not given up, however long it takes."""
+        self._finishing = True
+        try:
+            yield
+        finally:
+            self._finishing = False
+
     @property
     def _is_overdue(self) -> bool:
         asked = self._asked_to_stop
-        return asked is not None and time.monotonic() - asked >= STEP_GRACE_SECONDS
+        if asked is None or self._finishing:
+            return False
+        return time.monotonic() - asked >= STEP_GRACE_SECONDS
 
     # ---------------------------------------------------------------- inside
 
@@ -218,10 +234,6 @@ class World:
         tensor = tensor.clone()
         dist.all_reduce(tensor, operation)
         return tensor
-
-    @property
-    def _device(self) -> str:
-        return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 @cache
@@ -244,7 +256,14 @@ def _join(rank: int, size: int) -> World:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if rank:
         progress.silence()
-    store, _, _ = next(iter(dist.rendezvous("env://")))
+    try:
+        store, _, _ = next(iter(dist.rendezvous("env://", timeout=GATHERING)))
+    except RuntimeError as error:
+        raise UserError(
+            f"process {rank} of {size} did not find the others in "
+            f"{GATHERING.total_seconds() / 60:.0f} minutes ({str(error).splitlines()[0]}); start "
+            "all of them, with the same MASTER_ADDR and MASTER_PORT"
+        ) from None
     dist.init_process_group(
         "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo",
         store=dist.PrefixStore("work", store),
@@ -255,9 +274,14 @@ def _join(rank: int, size: int) -> World:
     return World(rank, size, Watch(store, rank, size))
 
 
+def is_joined() -> bool:
+    """Whether this process has joined others."""
+    return dist.is_initialized()
+
+
 def leave() -> None:
     """Take leave of the other processes at the end, if there are any."""
-    if dist.is_initialized():
+    if is_joined():
         together = world()
         dist.barrier()
         if together.watch:
@@ -267,5 +291,5 @@ def leave() -> None:
 
 def fail(reason: str) -> bool:
     """Let the other processes know why this one ends; false if another says the same."""
-    together = world() if dist.is_initialized() else World()
+    together = world() if is_joined() else World()
     return together.watch.tell(reason) if together.watch else True
