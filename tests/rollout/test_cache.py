@@ -61,6 +61,33 @@ def test_rows_come_go_and_move(spare, seed):
                 ends.pop()
 
 
+def test_one_prompt_for_several_slots():
+    cache = SlotCache(layers=1, slots=5, columns=6, reserve=3, dtype=None)
+    cache.open_prompts(0, 1, 2)
+    write(cache, [[1.0, 2.0]])
+    cache.open_prompts(1, 2, 3)
+    write(cache, [[3.0, 4.0, 5.0], [PAD, 6.0, 7.0]])
+    cache.spread(1, torch.tensor([0, 1, 0, 1]), 3)
+    cache.open_column(5, 4)
+    first, *others = write(cache, [[10.0], [11.0], [12.0], [13.0], [14.0]]).tolist()
+    assert first[1:] == [1.0, 2.0, 10.0]
+    assert others == [
+        [3.0, 4.0, 5.0, 11.0],
+        [PAD, 6.0, 7.0, 12.0],
+        [3.0, 4.0, 5.0, 13.0],
+        [PAD, 6.0, 7.0, 14.0],
+    ]
+
+
+def test_under_autocast_the_cast_states_are_stored():
+    cache = SlotCache(layers=1, slots=1, columns=4, reserve=2, dtype=None)
+    cache.open_prompts(0, 1, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = write(cache, [[1.0, 1 + 2**-10]])
+    assert seen.dtype == torch.bfloat16
+    assert seen.tolist() == [[1.0, 1.0]]
+
+
 def test_storage_in_another_dtype_gives_back_the_models():
     cache = SlotCache(layers=1, slots=1, columns=4, reserve=2, dtype=torch.bfloat16)
     cache.open_prompts(0, 1, 2)

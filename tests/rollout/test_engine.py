@@ -6,6 +6,7 @@ import random
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -287,6 +288,25 @@ def test_new_weights_are_seen_at_once():
     assert worst_gap(model, PROMPTS[:3], after) < 1e-4
 
 
+def test_a_prompt_with_several_answers_is_read_once(model, monkeypatch):
+    prompts, seeds = PROMPTS[:3] * 2, range(6)
+    engine = RolloutEngine(model)
+    alone = [engine.generate(prompts[i : i + 1], [i], SAMPLING)[0] for i in seeds]
+    shapes = []
+    forward = model.forward
+
+    @functools.wraps(forward)
+    def noted(**inputs):
+        shapes.append(tuple(inputs["input_ids"].shape))
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", noted)
+    samples = engine.generate(prompts, seeds, SAMPLING)
+    assert [shape for shape in shapes if shape[1] > 1] == [(3, 40)]
+    assert_same(samples, alone)
+    assert_same(RolloutEngine(model, slots=4).generate(prompts, seeds, SAMPLING), alone)
+
+
 def test_bfloat16_autocast_and_storage(model):
     sampling = Sampling(30, stop_tokens=STOPS)
     with torch.autocast("cpu", torch.bfloat16):
@@ -295,6 +315,38 @@ def test_bfloat16_autocast_and_storage(model):
     stored = RolloutEngine(model, slots=3, dtype=torch.bfloat16)
     gap = worst_gap(model, PROMPTS[:6], stored.generate(PROMPTS[:6], SEEDS[:6], sampling))
     assert 1e-4 < gap < 0.5
+
+
+def test_under_autocast_new_weights_are_seen_at_once():
+    model = tiny_model("llama")
+    with torch.autocast("cpu", torch.bfloat16):
+        engine = RolloutEngine(model)
+        engine.generate(PROMPTS[:3], SEEDS[:3], SAMPLING)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.1)
+        changed = engine.generate(PROMPTS[:3], SEEDS[:3], SAMPLING)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_same(RolloutEngine(model).generate(PROMPTS[:3], SEEDS[:3], SAMPLING), changed)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_under_autocast_every_weight_is_cast_once(frozen, monkeypatch):
+    model = tiny_model("llama")
+    head = model.lm_head.weight
+    model.requires_grad_(not frozen)
+    casts = []
+
+    class Noted(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten._to_copy.default and args[0].shape == head.shape:
+                casts.append(kwargs["dtype"])
+            return function(*args, **(kwargs or {}))
+
+    with torch.autocast("cpu", torch.bfloat16), Noted():
+        RolloutEngine(model).generate(PROMPTS[:3], SEEDS[:3], Sampling(6))
+    assert casts == [torch.bfloat16]
+    assert head.requires_grad == (not frozen)
 
 
 def test_progress_counts_ended_answers():

@@ -57,6 +57,10 @@ class _SlotLayer(DynamicLayer):
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
         """Write the new columns; return all columns of the window."""
+        device = key_states.device.type
+        if torch.is_autocast_enabled(device):  # once now, or attention casts all columns every time
+            dtype = torch.get_autocast_dtype(device)
+            key_states, value_states = key_states.to(dtype), value_states.to(dtype)
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.keys is not None
@@ -102,6 +106,13 @@ class SlotCache(Cache):
         row = slice(self.window.end - length, self.window.end)
         for buffer in self._buffers():
             buffer[target, :, row] = buffer[source, :, row]
+
+    def spread(self, first: int, rows_B: Tensor, width: int) -> None:
+        """Copy the prompt of up to `width` tokens in slot first + rows_B[i] to slot first + i."""
+        slots = slice(first, first + len(rows_B))
+        prompt = slice(self.window.end - width, self.window.end)
+        for buffer in self._buffers():
+            buffer[slots, :, prompt] = buffer[slots, :, prompt].index_select(0, rows_B)
 
     def _move_to_front(self, count: int, width: int) -> None:
         """Move the last `width` columns of `count` slots to the front, short of the reserve."""

@@ -4,7 +4,7 @@ Each live answer has a slot. One forward adds a token to every live slot; when a
 live slots move into the holes, and waiting prompts are prefilled together behind them. So every row
 computed is a row needed, and `cache.py` says how rows of different age share one forward.
 
-Axes: B live rows, T new tokens, W width (the longest live row), V vocabulary.
+Axes: B live rows, U distinct prompts, T new tokens, W width (the longest live row), V vocabulary.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from instructgpt.errors import UserError
-from instructgpt.rollout.attention import decoding_attention
+from instructgpt.rollout.attention import batched_products
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.sampling import Sampling, draw, uniforms
 
@@ -105,11 +105,13 @@ class RolloutEngine:
         """
         self._check(prompts, seeds, sampling)
         samples: dict[int, Sample] = {}
-        # Longest last, where pop() takes it: prompts prefilled together are then of like length.
-        waiting = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        # Longest last, where pop() takes it: prompts prefilled together are then of like length,
+        # and equal ones are neighbours.
+        waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i])))
         live: list[_Episode] = []
         decoder = self._decoder(prompts, sampling)
-        with torch.no_grad(), _evaluating(self.model), decoding_attention(self.model):
+        model = self.model
+        with torch.no_grad(), _evaluating(model), _cast_once(model), batched_products(model):
             while waiting or live:
                 if check is not None:
                     check()
@@ -228,24 +230,33 @@ class _Cached:
         self.model, self.accepted, self.cache = model, accepted, cache
 
     def prefill(self, fresh: list[_Episode], first_slot: int) -> Tensor:
-        width = max(episode.length for episode in fresh)
-        self.cache.open_prompts(first_slot, len(fresh), width)
+        # A prompt is read once, whatever the number of its answers.
+        read: dict[tuple[int, ...], int] = {}
+        rows = [read.setdefault(tuple(episode.prompt), len(read)) for episode in fresh]
+        width = max(map(len, read))
+        self.cache.open_prompts(first_slot, len(read), width)
         # Left-padded with token 0, which the mask hides.
-        ids = [[0] * (width - episode.length) + list(episode.prompt) for episode in fresh]
-        return self._forward(ids, fresh, width)
+        ids = [[0] * (width - len(prompt)) + list(prompt) for prompt in read]
+        logits_UV = self._forward(ids, list(map(len, read)), width)
+        if len(read) == len(rows):
+            return logits_UV
+        rows_B = torch.tensor(rows, device=logits_UV.device)
+        self.cache.spread(first_slot, rows_B, width)
+        return logits_UV[rows_B]
 
     def step(self, live: list[_Episode]) -> Tensor:
-        width = max(episode.length for episode in live)
+        lengths = [episode.length for episode in live]
+        width = max(lengths)
         self.cache.open_column(len(live), width)
-        return self._forward([[episode.tokens[-1]] for episode in live], live, width)
+        return self._forward([[episode.tokens[-1]] for episode in live], lengths, width)
 
     def move(self, source: int, target: int, length: int) -> None:
         self.cache.move(source, target, length)
 
-    def _forward(self, ids: list[list[int]], episodes: list[_Episode], width: int) -> Tensor:
+    def _forward(self, ids: list[list[int]], lengths: list[int], width: int) -> Tensor:
         device = self.model.device
         ids_BT = torch.tensor(ids, device=device)
-        lengths_B = torch.tensor([episode.length for episode in episodes], device=device)
+        lengths_B = torch.tensor(lengths, device=device)
         # The position at each column: how far it lies past its row's first; padding is below 0.
         positions_BW = torch.arange(width, device=device) - (width - lengths_B[:, None])
         options: dict[str, Any] = {
@@ -298,3 +309,24 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def _cast_once(model: PreTrainedModel) -> Iterator[None]:
+    """Under autocast, each weight is cast at its first use and no more.
+
+    Autocast itself keeps the casts of weights that require gradients only, and it keeps them until
+    the caller leaves autocast, even if the weights have changed since.
+    """
+    if not torch.is_autocast_enabled(model.device.type):
+        yield
+        return
+    torch.clear_autocast_cache()
+    frozen = [w for w in model.parameters() if w.dtype == torch.float32 and not w.requires_grad]
+    for weight in frozen:
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)

@@ -1,0 +1,120 @@
+"""The batched products against attention written out head by head in float64."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from transformers.masking_utils import sdpa_mask
+
+from instructgpt.rollout import RolloutEngine, Sampling, attention
+from instructgpt.rollout.attention import attend, batched_products
+from tests.tiny import tiny_model
+
+PADDING = [0, 3, 5]
+
+
+@pytest.fixture
+def fused_calls(monkeypatch):
+    """The shapes of what still goes to the fused kernel."""
+    shapes = []
+    fused = attention.sdpa_attention_forward
+
+    def noted(module, query, *args, **kwargs):
+        shapes.append(tuple(query.shape))
+        return fused(module, query, *args, **kwargs)
+
+    monkeypatch.setattr(attention, "sdpa_attention_forward", noted)
+    return shapes
+
+
+def inputs(new: int, heads: int, key_heads: int, width: int = 7, size: int = 6):
+    """Random queries, keys and values, and the mask of left-padded rows."""
+    torch.manual_seed(0)
+    query = torch.randn(3, heads, new, size)
+    key, value = torch.randn(2, 3, key_heads, width, size)
+    is_token = torch.arange(width) >= torch.tensor(PADDING)[:, None]
+    mask = sdpa_mask(
+        batch_size=3, q_length=new, kv_length=width, q_offset=width - new, attention_mask=is_token
+    )
+    return query, key, value, mask
+
+
+def by_hand(query, key, value, row: int, head: int, new: int, scaling: float):
+    """One query's output in float64: it sees its row's tokens up to its own column."""
+    shared = head // (query.shape[1] // key.shape[1])
+    last = key.shape[2] - query.shape[2] + new
+    keys, values = (
+        states[row, shared, PADDING[row] : last + 1].double() for states in (key, value)
+    )
+    probs = (keys @ query[row, head, new].double() * scaling).softmax(0)
+    return (probs @ values).float()
+
+
+@pytest.mark.parametrize("new", [1, 7], ids=["decoding", "prefill"])
+@pytest.mark.parametrize(("heads", "key_heads"), [(4, 4), (6, 2), (3, 1)])
+@pytest.mark.parametrize("scaling", [None, 0.3])
+def test_every_head_of_every_row(new, heads, key_heads, scaling, fused_calls):
+    query, key, value, mask = inputs(new, heads, key_heads)
+    assert mask is not None
+    out_BTHD, _ = attend(nn.Module(), query, key, value, mask, scaling=scaling)
+    assert out_BTHD.shape == (3, new, heads, 6)
+    assert out_BTHD.isfinite().all()  # also where a row's padding stands
+    assert not fused_calls
+    for row in range(3):
+        for head in range(heads):
+            for t in range(max(0, PADDING[row] - (7 - new)), new):
+                expected = by_hand(query, key, value, row, head, t, scaling or 1 / math.sqrt(6))
+                torch.testing.assert_close(out_BTHD[row, t, head], expected)
+
+
+def test_one_new_token_in_rows_of_one_length_needs_no_mask(fused_calls):
+    query, key, value, _ = inputs(1, 4, 2)
+    out_BTHD, _ = attend(nn.Module(), query, key, value, None)
+    expected = by_hand(query, key, value, row=0, head=3, new=0, scaling=1 / math.sqrt(6))
+    torch.testing.assert_close(out_BTHD[0, 0, 3], expected)
+    assert not fused_calls
+
+
+@pytest.mark.parametrize("case", ["causal by flag", "mask by head", "additive term", "too many"])
+def test_what_the_fused_kernel_keeps(case, fused_calls, monkeypatch):
+    query, key, value, mask = inputs(7, 4, 4)
+    products, _ = attend(nn.Module(), query, key, value, mask)
+    options = {}
+    if case == "causal by flag":
+        mask = None
+    elif case == "mask by head":
+        mask = mask.expand(-1, 4, -1, -1)
+    elif case == "additive term":
+        options = {"position_bias": torch.zeros(1, 4, 7, 7)}
+    else:
+        monkeypatch.setattr(attention, "LARGEST_SCORES", 3 * 4 * 7 * 7 - 1)
+    fused, _ = attend(nn.Module(), query, key, value, mask, **options)
+    assert fused_calls == [(3, 4, 7, 6)]
+    torch.testing.assert_close(fused[0], products[0])
+
+
+def test_a_sampling_model_uses_the_products_and_then_its_own_kernel_again(fused_calls):
+    model = tiny_model("llama")
+    expected = model(input_ids=torch.tensor([[1, 2, 3]])).logits
+    assert not fused_calls
+    RolloutEngine(model).generate([[1, 2, 3], [4]], [0, 1], Sampling(5))
+    assert not fused_calls
+    RolloutEngine(model).generate([[1, 2, 3]], [0], Sampling(5))
+    assert fused_calls == [(1, 4, 3, 8)] * 2  # the prompt alone in each layer: causal by flag
+    assert model.config._attn_implementation == "sdpa"
+    nn.init.constant_(model.model.norm.weight, torch.nan)
+    with pytest.raises(RuntimeError):  # also after a failure
+        RolloutEngine(model).generate([[1, 2, 3]], [0], Sampling(5))
+    nn.init.ones_(model.model.norm.weight)
+    assert model.config._attn_implementation == "sdpa"
+    assert torch.equal(model(input_ids=torch.tensor([[1, 2, 3]])).logits, expected)
+
+
+@pytest.mark.parametrize(("arch", "kernels"), [("llama", "eager"), ("gpt_neo", "sdpa")])
+def test_models_of_other_kernels_are_left_alone(arch, kernels):
+    """GPT-Neo brings its own attention, whatever its configuration says."""
+    model = tiny_model(arch)
+    model.config._attn_implementation = kernels
+    with batched_products(model):
+        assert model.config._attn_implementation == kernels
