@@ -94,27 +94,29 @@ def test_what_the_fused_kernel_keeps(case, fused_calls, monkeypatch):
     torch.testing.assert_close(fused[0], products[0])
 
 
-def test_a_sampling_model_uses_the_products_and_then_its_own_kernel_again(fused_calls):
+@pytest.mark.parametrize("kernels", ["sdpa", "eager"])
+def test_a_sampling_model_uses_the_products_and_then_its_own_kernel_again(kernels, fused_calls):
     model = tiny_model("llama")
+    model.set_attn_implementation(kernels)
     expected = model(input_ids=torch.tensor([[1, 2, 3]])).logits
     assert not fused_calls
     RolloutEngine(model).generate([[1, 2, 3], [4]], [0, 1], Sampling(5))
     assert not fused_calls
     RolloutEngine(model).generate([[1, 2, 3]], [0], Sampling(5))
     assert fused_calls == [(1, 4, 3, 8)] * 2  # the prompt alone in each layer: causal by flag
-    assert model.config._attn_implementation == "sdpa"
+    assert model.config._attn_implementation == kernels
     nn.init.constant_(model.model.norm.weight, torch.nan)
     with pytest.raises(RuntimeError):  # also after a failure
         RolloutEngine(model).generate([[1, 2, 3]], [0], Sampling(5))
     nn.init.ones_(model.model.norm.weight)
-    assert model.config._attn_implementation == "sdpa"
+    assert model.config._attn_implementation == kernels
     assert torch.equal(model(input_ids=torch.tensor([[1, 2, 3]])).logits, expected)
 
 
-@pytest.mark.parametrize(("arch", "kernels"), [("llama", "eager"), ("gpt_neo", "sdpa")])
-def test_models_of_other_kernels_are_left_alone(arch, kernels):
+@pytest.mark.parametrize("kernels", ["sdpa", "eager"])
+def test_a_model_of_other_kernels_is_left_alone(kernels):
     """GPT-Neo brings its own attention, whatever its configuration says."""
-    model = tiny_model(arch)
+    model = tiny_model("gpt_neo")
     model.config._attn_implementation = kernels
     with batched_products(model):
         assert model.config._attn_implementation == kernels

@@ -264,6 +264,7 @@ def _join(rank: int, size: int) -> World:
             f"{GATHERING.total_seconds() / 60:.0f} minutes ({str(error).splitlines()[0]}); start "
             "all of them, with the same MASTER_ADDR and MASTER_PORT"
         ) from None
+    store = _unused(store, rank, size)
     dist.init_process_group(
         "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo",
         store=dist.PrefixStore("work", store),
@@ -272,6 +273,31 @@ def _join(rank: int, size: int) -> World:
         timeout=PATIENCE,
     )
     return World(rank, size, Watch(store, rank, size))
+
+
+def _unused(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """A part of the store that no earlier start has written to.
+
+    torchrun keeps the store when it starts all processes again, and counts its starts on each
+    machine apart. So the first process counts them and answers the others, who ask by a name of
+    their own: what they asked in earlier starts still stands there.
+    """
+    if rank == 0:
+        start = str(store.add("starts", 1))
+        waiting = set(range(1, size))
+        while waiting:
+            for other in sorted(waiting):
+                if store.check([f"heard/{start}/{other}"]):
+                    waiting.remove(other)
+                elif store.check([f"asked/{other}"]):
+                    store.set(f"answer/{store.get(f'asked/{other}').decode()}", start)
+            time.sleep(0.02)
+    else:
+        name = os.urandom(8).hex()
+        store.set(f"asked/{rank}", name)
+        start = store.get(f"answer/{name}").decode()
+        store.set(f"heard/{start}/{rank}", "")
+    return dist.PrefixStore(f"start-{start}", store)
 
 
 def is_joined() -> bool:

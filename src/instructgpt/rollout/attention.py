@@ -26,17 +26,18 @@ EXTRAS = ("softcap", "position_bias", "s_aux")
 
 @contextmanager
 def batched_products(model: PreTrainedModel) -> Iterator[None]:
-    """While the context lasts, a model on a CPU takes `attend` for the fused kernel."""
+    """While the context lasts, a model on a CPU takes `attend` for its own kernel."""
     config = model.config.get_text_config()
-    fused = config._attn_implementation == "sdpa" and model._can_set_attn_implementation()
-    if not fused or model.device.type != "cpu":
+    kernels = config._attn_implementation
+    usual = kernels in ("sdpa", "eager") and model._supports_sdpa
+    if not (usual and model._can_set_attn_implementation()) or model.device.type != "cpu":
         yield
         return
     config._attn_implementation = NAME
     try:
         yield
     finally:
-        config._attn_implementation = "sdpa"
+        config._attn_implementation = kernels
 
 
 def attend(
