@@ -34,7 +34,7 @@ class Watch:
     """
 
     def __init__(self, store: Store, rank: int, size: int) -> None:
-        self.store = PrefixStore("watch", store.clone())
+        self.store = PrefixStore("watch", store.clone())  # type: ignore[attr-defined]
         self.store.set_timeout(timedelta(seconds=SILENT_SECONDS))
         self.rank, self.size, self.neighbour = rank, size, (rank + 1) % size
         self._told = ""  # why another process ended
