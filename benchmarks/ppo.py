@@ -76,8 +76,8 @@ def ours_ptx(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
 
 def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
     """TRL 1.12's `PPOTrainer`."""
-    from datasets import Dataset
-    from trl.experimental import ppo
+    from datasets import Dataset  # pyright: ignore[reportMissingImports]
+    from trl.experimental import ppo  # pyright: ignore[reportMissingImports]
 
     policy = load(arguments, peer=True)
     policy.tokenizer.padding_side = "left"

@@ -72,8 +72,8 @@ def once(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
 
 def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
     """TRL's `RewardTrainer`: every pair's two answers, each with the prompt."""
-    import trl
-    from datasets import Dataset
+    import trl  # pyright: ignore[reportMissingImports]
+    from datasets import Dataset  # pyright: ignore[reportMissingImports]
 
     reward, comparison = make_work(arguments, peer=True)
     rows = [

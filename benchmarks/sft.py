@@ -84,9 +84,9 @@ def packed(arguments: argparse.Namespace, turn: Turn) -> None:
 
 def train_trl(arguments: argparse.Namespace, turn: Turn, *, packing: bool) -> None:
     """TRL's steps: each is an epoch over the same batch."""
-    import trl
-    from datasets import Dataset
-    from trl.data_utils import pack_dataset
+    import trl  # pyright: ignore[reportMissingImports]
+    from datasets import Dataset  # pyright: ignore[reportMissingImports]
+    from trl.data_utils import pack_dataset  # pyright: ignore[reportMissingImports]
 
     policy, batch = make_work(arguments, peer=True)
     rows = [
