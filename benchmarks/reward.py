@@ -15,6 +15,7 @@ import torch
 from torch.optim import AdamW
 
 from instructgpt.models.forward import autocast, last_token_scores, pad_rows
+from instructgpt.models.load import use_attention
 from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer
 from instructgpt.reward.data import Comparison
 from instructgpt.reward.loss import ranking_loss
@@ -54,6 +55,7 @@ def ours(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
 def once(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
     """Each answer once, behind its own copy of the prompt."""
     reward, comparison = make_work(arguments)
+    use_attention(reward.model, "auto")
     optimizer = AdamW(reward.model.parameters(), 1e-6, fused=True)
     ranks_1K = torch.tensor(comparison.ranks, device=reward.device)
     while True:

@@ -122,7 +122,7 @@ SIDES = {"ours": ours, "trl": padded, "trl-packed": packed}
 if __name__ == "__main__":
     options = parser("Compares SFT steps.", SIDES)
     options.add_argument("--batch", type=int, default=16, help="demonstrations a step")
-    options.add_argument("--micro-batch", type=int, default=4, help="of them in TRL's memory")
+    options.add_argument("--micro-batch", type=int, default=2, help="of them in TRL's memory")
     options.add_argument("--max-length", type=int, default=1024)
     options.add_argument(
         "--data", type=Path, help="take the lengths of these: JSON lines (instruction, output)"

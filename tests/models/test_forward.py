@@ -259,11 +259,11 @@ def test_one_row_each_is_the_default(lengths, budget):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_both_attention_kernels_give_the_same(arch):
+def test_all_attention_kernels_give_the_same(arch):
     """Log-probabilities, and gradients of their sum, of ragged rows."""
     rows = pad_rows([[5, 6, 7], [8], [9] * 20], [[10, 11], [12, 13, 14, 15], [16]])
     found = []
-    for kernels in ("sdpa", "eager"):
+    for kernels in ("sdpa", "eager", "batched"):
         model = tiny_model(arch)
         use_attention(model, kernels)
         if arch != "gpt_neo":  # which has but one
@@ -272,6 +272,7 @@ def test_both_attention_kernels_give_the_same(arch):
         logprobs.sum().backward()
         gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         found.append((logprobs.detach(), gradients))
-    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
-    difference = (found[0][1] - found[1][1]).norm() / found[0][1].norm()
-    assert difference < 1e-4
+    expected, *others = found
+    for logprobs, gradients in others:
+        torch.testing.assert_close(logprobs, expected[0], rtol=1e-4, atol=1e-5)
+        assert (gradients - expected[1]).norm() / expected[1].norm() < 1e-4

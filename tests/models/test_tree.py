@@ -47,7 +47,7 @@ RESPONSES = [
 """Ragged, with the end, padding and filler tokens in every place that a mask could mistake."""
 
 FAMILIES = ("gpt2", "gpt_neox", "llama", "qwen2")
-KERNELS = ("sdpa", "eager")
+KERNELS = ("sdpa", "eager", "batched")
 SHAPE = {
     "vocab_size": 258,
     "hidden_size": 32,

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from instructgpt.errors import UserError
-from instructgpt.models.forward import autocast, budget_groups, pad_rows, response_logprobs
+from instructgpt.models.forward import (
+    autocast,
+    budget_groups,
+    pad_rows,
+    pass_tokens,
+    response_logprobs,
+)
 from instructgpt.models.load import context_length
 
 if TYPE_CHECKING:
@@ -20,7 +26,7 @@ def language_model_loss(
     *,
     length: int = 512,
     dtype: str = "float32",
-    micro_batch_tokens: int = 4096,
+    micro_batch_tokens: int = 0,
 ) -> float:
     """Mean −log p in nats per token, given what precedes it in its window.
 
@@ -30,7 +36,7 @@ def language_model_loss(
         length: longest window in tokens (at most the model's context); a longer document is cut
             into several.
         dtype: precision of the forward pass.
-        micro_batch_tokens: padded tokens per forward pass.
+        micro_batch_tokens: padded tokens per forward pass (0: what suits the device).
 
     Raises:
         UserError: there is no text.
@@ -42,7 +48,8 @@ def language_model_loss(
     if not windows:
         raise UserError("prose: no text in it; give documents to measure the loss on")
     total = 0.0
-    for group in budget_groups([len(window) for window in windows], micro_batch_tokens):
+    budget = pass_tokens(micro_batch_tokens, policy.device)
+    for group in budget_groups([len(window) for window in windows], budget):
         rows = pad_rows(
             [windows[i][:1] for i in group],
             [windows[i][1:] for i in group],

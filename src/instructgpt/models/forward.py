@@ -18,6 +18,10 @@ from transformers import PreTrainedModel
 
 from instructgpt.models.load import scalar_head, trunk
 
+PASS_TOKENS = {"cpu": 1024, "cuda": 4096}
+"""Padded tokens of a forward pass, by device, where the configuration says 0: on a CPU larger ones
+are no faster, hold more memory, and pad rows of less similar length.
+"""
 LOGIT_ROWS = 512
 """Rows of logits that exist at a time: (512 × vocabulary) floats instead of (tokens × vocabulary).
 """
@@ -168,7 +172,7 @@ def in_groups(
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     found: dict[int, Tensor] = {}
-    for group in budget_groups(lengths, micro_batch_tokens):
+    for group in budget_groups(lengths, pass_tokens(micro_batch_tokens, device)):
         rows = pad_rows([prompts[i] for i in group], [responses[i] for i in group], device=device)
         with autocast(dtype, device):
             found |= dict(zip(group, read(rows).float().cpu(), strict=True))
@@ -187,6 +191,15 @@ def _last_states(model: PreTrainedModel, rows: Rows) -> Tensor:
         rows.is_token_BT * torch.arange(rows.is_token_BT.shape[1], device=hidden_BTD.device)
     ).argmax(1)
     return hidden_BTD[torch.arange(len(last_B), device=hidden_BTD.device), last_B]
+
+
+def pass_tokens(configured: int, device: torch.device) -> int:
+    """`micro_batch_tokens` as configured, or if that is 0 what suits the device.
+
+    >>> pass_tokens(0, torch.device("cpu"))
+    1024
+    """
+    return configured or PASS_TOKENS.get(device.type, PASS_TOKENS["cuda"])
 
 
 def budget_groups(

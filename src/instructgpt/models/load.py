@@ -29,6 +29,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from instructgpt.errors import UserError
+from instructgpt.models import attention
 
 transformers_logging.disable_progress_bar()
 
@@ -154,7 +155,11 @@ def _keep_first_layers(config: PreTrainedConfig, layers: int) -> None:
 
 
 def use_attention(model: PreTrainedModel, kernels: str) -> None:
-    """Switch a model to `sdpa` or `eager`; one that has no choice keeps its own."""
+    """Switch a model to `sdpa`, `eager`, `batched`, or `auto`: `batched` on a CPU, else `sdpa`; one
+    that has no choice keeps its own.
+    """
+    if kernels == "auto":
+        kernels = attention.NAME if attention.takes_batched_products(model) else "sdpa"
     if model.config._attn_implementation != kernels and model._can_set_attn_implementation():
         with suppress(ValueError):  # it has a choice, but not of these kernels
             model.set_attn_implementation(kernels)

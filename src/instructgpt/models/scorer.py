@@ -67,7 +67,7 @@ class Scorer:
         *,
         finished: Sequence[bool] | bool = True,
         dtype: str = "float32",
-        micro_batch_tokens: int = 4096,
+        micro_batch_tokens: int = 0,
     ) -> Tensor:
         """Scores of texts, float32 (N,) on the CPU.
 
@@ -77,7 +77,7 @@ class Scorer:
             finished: whether each answer ended by itself; a cut one is scored without an
                 end-of-text token.
             dtype: precision of the forward pass.
-            micro_batch_tokens: padded tokens per forward pass.
+            micro_batch_tokens: padded tokens per forward pass (0: what suits the device).
         """
         ended = [finished] * len(responses) if isinstance(finished, bool) else finished
         return self.score_tokens(
@@ -97,7 +97,7 @@ class Scorer:
         responses: Sequence[Sequence[int]],
         *,
         dtype: str = "float32",
-        micro_batch_tokens: int = 4096,
+        micro_batch_tokens: int = 0,
     ) -> Tensor:
         """Scores of token sequences in this model's own vocabulary, float32 (N,) on the CPU."""
         if not prompts:

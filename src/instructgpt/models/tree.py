@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from instructgpt.models import attention
 from instructgpt.models.forward import Tokens, last_states, pad_rows, within_model
 from instructgpt.models.load import scalar_head, trunk, use_attention
 
@@ -32,7 +33,7 @@ ROW_MULTIPLE = 64
 LARGEST_ERROR = 1e-4
 """Of a state, relative: between rounding (1e-6) and a token seen by mistake (1e-2)."""
 PREFIX = "tree_"
-"""`tree_sdpa` and `tree_eager` are those kernels, for trees as well as for rows."""
+"""`tree_sdpa` and so on are those kernels, for trees as well as for rows."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,10 @@ def _mask(
     return plain(*args, **kwargs)
 
 
-for _name, _plain in (("sdpa", AttentionInterface()["sdpa"]), ("eager", _eager)):
+for _name, _plain in (
+    *((_name, AttentionInterface()[_name]) for _name in ("sdpa", attention.NAME)),
+    ("eager", _eager),
+):
     AttentionInterface.register(PREFIX + _name, partial(_attend, _plain))
     AttentionMaskInterface.register(PREFIX + _name, partial(_mask, AttentionMaskInterface()[_name]))
 

@@ -11,7 +11,7 @@ from instructgpt.data.records import Prompt, PromptText
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
-from instructgpt.models.load import context_length, pick_device, use_attention
+from instructgpt.models.load import context_length, pick_device
 from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Experience
@@ -135,10 +135,7 @@ def _open(config: PPOConfig) -> PPOModel:
     critic = (
         Scorer(config.critic, template=config.template, device=device) if config.critic else None
     )
-    ppo = PPOModel(policy, reward, critic=critic, seed=config.seed)
-    for network in (ppo.policy, ppo.reference, ppo.reward_model, ppo.critic):
-        use_attention(network.model, config.attention)
-    return ppo
+    return PPOModel(policy, reward, critic=critic, seed=config.seed)
 
 
 def _prompts(config: PPOConfig, ppo: PPOModel, paths: Sequence[str]) -> list[Prompt]:

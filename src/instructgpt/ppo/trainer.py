@@ -20,10 +20,11 @@ from instructgpt.models.forward import (
     autocast,
     budget_groups,
     pad_rows,
+    pass_tokens,
     response_logprobs,
     response_values,
 )
-from instructgpt.models.load import copy_weights
+from instructgpt.models.load import copy_weights, use_attention
 from instructgpt.ppo.checks import check_first_kl, check_first_ratio
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Experience, pad, pad_samples
@@ -57,6 +58,7 @@ class PPOTrainer:
         frozen = [n.model for n in (ppo.reference, ppo.reward_model) if hasattr(n, "model")]
         self._networks = [policy, critic, *frozen]
         for model in self._networks:
+            use_attention(model, config.attention)
             shard(model, config, self.world)
         self.state = TrainState(
             modules={"policy": policy, "critic": critic},
@@ -181,6 +183,11 @@ class PPOTrainer:
         )  # fmt: skip
 
     @property
+    def _pass_tokens(self) -> int:
+        """Padded tokens of a forward pass."""
+        return pass_tokens(self.config.micro_batch_tokens, self.ppo.policy.device)
+
+    @property
     def _recomputes(self) -> bool:
         """Whether the log-probs of the sampling policy come from a forward of the trainer."""
         config = self.config
@@ -199,7 +206,7 @@ class PPOTrainer:
         lengths = [len(p) + len(s.tokens) for p, s in zip(prompt_ids, samples, strict=True)]
         scores_B = self._scores(prompts, prompt_ids, samples)
         found: dict[int, _Read] = {}
-        for group in budget_groups(lengths, config.micro_batch_tokens):
+        for group in budget_groups(lengths, self._pass_tokens):
             self.world.stop_alone_if_asked()
             rows = pad_rows(
                 [prompt_ids[i] for i in group], [samples[i].tokens for i in group], device=device
@@ -320,7 +327,7 @@ class PPOTrainer:
         count = sum(len(window) - 1 for window in windows)
         total = torch.zeros((), device=device)
         for _, group, weight in self.world.micro_batches(
-            [len(w) for w in windows], config.micro_batch_tokens
+            [len(w) for w in windows], self._pass_tokens
         ):
             rows = pad_rows(
                 [windows[i][:1] for i in group], [windows[i][1:] for i in group], device=device
@@ -407,7 +414,7 @@ class PPOTrainer:
         """
         prompts, responses = batch.prompts, batch.responses
         lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-        for _, group, weight in self.world.micro_batches(lengths, self.config.micro_batch_tokens):
+        for _, group, weight in self.world.micro_batches(lengths, self._pass_tokens):
             rows = pad_rows(
                 [prompts[i] for i in group],
                 [responses[i] for i in group],

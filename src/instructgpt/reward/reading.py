@@ -17,6 +17,7 @@ from instructgpt.models.forward import (
     last_states,
     last_token_scores,
     pad_rows,
+    pass_tokens,
 )
 from instructgpt.models.tree import reads_trees, tree_last_states, tree_scores, tree_tokens
 from instructgpt.reward.config import RewardConfig
@@ -73,7 +74,8 @@ class Reader:
             own = [comparisons[i] for i in mine]
             lengths, rows = self.size(own)
             found: dict[int, Tensor] = {}
-            for group in budget_groups(lengths, self.config.micro_batch_tokens, rows):
+            budget = pass_tokens(self.config.micro_batch_tokens, self.reward.device)
+            for group in budget_groups(lengths, budget, rows):
                 batch = [own[i] for i in group]
                 with torch.no_grad():
                     parts = read(batch).float().cpu().split([len(c.responses) for c in batch])

@@ -18,7 +18,6 @@ from instructgpt.models.load import (
     load_scorer,
     pick_device,
     scalar_head,
-    use_attention,
 )
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
@@ -97,12 +96,9 @@ def _open(config: RewardConfig) -> RewardModel:
     """A reward model to train on, or a new head on a policy's trunk."""
     device = pick_device(config.device)
     if is_scorer(config.model):
-        reward = RewardModel(config.model, template=config.template, device=device)
-    else:
-        policy = SFTModel(config.model, template=config.template, device=device)
-        reward = RewardModel(policy, seed=config.seed, depth=config.depth)
-    use_attention(reward.model, config.attention)
-    return reward
+        return RewardModel(config.model, template=config.template, device=device)
+    policy = SFTModel(config.model, template=config.template, device=device)
+    return RewardModel(policy, seed=config.seed, depth=config.depth)
 
 
 def _comparisons(

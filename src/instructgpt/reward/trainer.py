@@ -12,6 +12,8 @@ from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
+from instructgpt.models.forward import pass_tokens
+from instructgpt.models.load import use_attention
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, ranked_scores
 from instructgpt.reward.loss import pair_accuracy, prompts_with_pairs, ranking_loss
@@ -32,6 +34,7 @@ class RewardModelTrainer:
     def __init__(self, reward: RewardModel, config: RewardConfig, total_steps: int = 0) -> None:
         self.reward, self.config, self.total_steps = reward, config, total_steps
         self.world = world()
+        use_attention(reward.model, config.attention)
         self.reader = Reader(reward, config)
         shard(reward.model, config, self.world)
         self.state = TrainState(
@@ -64,7 +67,8 @@ class RewardModelTrainer:
         totals = torch.zeros(3, device=device)  # loss, pairs ordered right, pairs
         lengths, rows = self.reader.size(batch)
         losses = Losses(self.world, lambda i: f"prompt {batch[i].prompt_id}")
-        for _, group, weight in self.world.micro_batches(lengths, config.micro_batch_tokens, rows):
+        budget = pass_tokens(config.micro_batch_tokens, device)
+        for _, group, weight in self.world.micro_batches(lengths, budget, rows):
             loss, right, pairs = self.compute_comparison_loss([batch[i] for i in group])
             (weight * loss / count.clamp(min=1)).backward()
             losses.add(group, loss)

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from instructgpt.errors import UserError
-from instructgpt.rollout.attention import batched_products
+from instructgpt.models.attention import batched_products
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.sampling import Sampling, draw, uniforms
 

@@ -53,15 +53,15 @@ class StageConfig(Config):
         "plain, or a pattern with {prompt}",
     )
     micro_batch_tokens: int = Field(
-        4096,
-        ge=1,
-        description="padded tokens per forward pass; a hardware setting that changes no result "
-        "(but dropout's masks)",
+        0,
+        ge=0,
+        description="padded tokens per forward pass (0: 1024 on a CPU, 4096 on a GPU); a hardware "
+        "setting that changes no result (but dropout's masks)",
     )
-    attention: Literal["sdpa", "eager"] = Field(
-        "sdpa",
-        description="attention kernels; eager is faster on a CPU for rows of up to a few hundred "
-        "tokens, and its memory grows with their square; a hardware setting",
+    attention: Literal["auto", "sdpa", "eager"] = Field(
+        "auto",
+        description="attention kernels: auto (on a CPU batched products for short rows and sdpa "
+        "for long ones, sdpa on a GPU), sdpa, or eager; a hardware setting",
     )
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="Adam's beta1")
     adam_beta2: float = Field(0.95, ge=0, lt=1, description="Adam's beta2")

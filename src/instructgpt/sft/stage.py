@@ -11,7 +11,7 @@ from instructgpt.data.text import plain_text
 from instructgpt.distributed.sharding import load_weights, whole
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.distributed.world import world
-from instructgpt.models.load import context_length, pick_device, use_attention
+from instructgpt.models.load import context_length, pick_device
 from instructgpt.models.scorer import Scorer
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
@@ -42,7 +42,6 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
         if config.pretrain_data and not config.pretrain_fraction:
             say("pretrain_data has no effect while pretrain_fraction is 0 (C.3 has 0.1)")
         policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
-        use_attention(policy.model, config.attention)
         max_length = min(
             config.max_length, context_length(policy.model.config) or config.max_length
         )

@@ -12,7 +12,8 @@ from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
 from instructgpt.models.dropout import residual_dropout
-from instructgpt.models.forward import autocast, pad_rows, response_logprobs
+from instructgpt.models.forward import autocast, pad_rows, pass_tokens, response_logprobs
+from instructgpt.models.load import use_attention
 from instructgpt.run.schedule import multiplier
 from instructgpt.run.seeds import seed_torch
 from instructgpt.sft.config import SFTConfig
@@ -33,6 +34,7 @@ class SFTTrainer:
     def __init__(self, policy: SFTModel, config: SFTConfig, total_steps: int = 0) -> None:
         self.policy, self.config, self.total_steps = policy, config, total_steps
         self.world = world()
+        use_attention(policy.model, config.attention)
         shard(policy.model, config, self.world)
         self.state = TrainState(
             modules={"policy": policy.model},
@@ -72,7 +74,7 @@ class SFTTrainer:
         total = torch.zeros((), device=self.policy.device)
         losses = Losses(self.world, lambda i: self.policy.text.decode(batch[i].prompt))
         for number, group, weight in self.world.micro_batches(
-            [len(e) for e in batch], config.micro_batch_tokens
+            [len(e) for e in batch], self._pass_tokens
         ):
             seed_torch(config.seed, "sft/dropout", self.step, number)
             with residual_dropout(self.policy.model, config.dropout):
@@ -92,10 +94,14 @@ class SFTTrainer:
         """The token mean of −log p over held-out examples (nats)."""
         total = torch.zeros((), device=self.policy.device)
         for _, group, weight in self.world.micro_batches(
-            [len(e) for e in examples], self.config.micro_batch_tokens
+            [len(e) for e in examples], self._pass_tokens
         ):
             total += weight * self._loss_sum([examples[i] for i in group])
         return self.world.sum(total).item() / sum(len(e.response) for e in examples)
+
+    @property
+    def _pass_tokens(self) -> int:
+        return pass_tokens(self.config.micro_batch_tokens, self.policy.device)
 
     def _loss_sum(self, examples: Iterable[Example]) -> torch.Tensor:
         """−Σ log p over the response tokens."""

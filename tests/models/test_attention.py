@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from transformers.masking_utils import sdpa_mask
 
-from instructgpt.rollout import RolloutEngine, Sampling, attention
-from instructgpt.rollout.attention import attend, batched_products
+from instructgpt.models import attention
+from instructgpt.models.attention import attend, batched_products
+from instructgpt.rollout import RolloutEngine, Sampling
 from tests.tiny import tiny_model
 
 PADDING = [0, 3, 5]
@@ -76,22 +77,62 @@ def test_one_new_token_in_rows_of_one_length_needs_no_mask(fused_calls):
     assert not fused_calls
 
 
-@pytest.mark.parametrize("case", ["causal by flag", "mask by head", "additive term", "too many"])
+def test_rows_of_one_length_are_causal_without_a_mask(fused_calls):
+    query, key, value, _ = inputs(7, 4, 2)
+    out_BTHD, _ = attend(nn.Module(), query, key, value, None)
+    for t in range(7):
+        expected = by_hand(query, key, value, row=0, head=3, new=t, scaling=1 / math.sqrt(6))
+        torch.testing.assert_close(out_BTHD[0, t, 3], expected)
+    assert not fused_calls
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_gradients_are_those_of_the_fused_kernel(masked, fused_calls, monkeypatch):
+    """Of the same queries, keys and values; rows that begin with padding see nothing there."""
+    query, key, value, mask = inputs(7, 6, 2)
+    module = nn.Module()
+    module.num_key_value_groups = 3
+    weight_BTHD = torch.randn(3, 7, 6, 6)
+    if masked:  # what a padding token sees is nobody's business
+        is_token = torch.arange(7) >= torch.tensor(PADDING)[:, None]
+        weight_BTHD *= is_token[..., None, None]
+    found = []
+    for largest in (attention.LARGEST_TRAINED, 0):
+        monkeypatch.setattr(attention, "LARGEST_TRAINED", largest)
+        leaves = [states.clone().requires_grad_(True) for states in (query, key, value)]
+        out_BTHD, _ = attend(module, *leaves, mask if masked else None)
+        (out_BTHD * weight_BTHD).sum().backward()
+        found.append([leaf.grad for leaf in leaves])
+    assert len(fused_calls) == 1
+    for products, fused in zip(*found, strict=True):
+        torch.testing.assert_close(products, fused)
+
+
+FUSED = ["not causal", "dropout", "mask by head", "additive term", "too many", "too many to keep"]
+
+
+@pytest.mark.parametrize("case", FUSED)
 def test_what_the_fused_kernel_keeps(case, fused_calls, monkeypatch):
     query, key, value, mask = inputs(7, 4, 4)
     products, _ = attend(nn.Module(), query, key, value, mask)
     options = {}
-    if case == "causal by flag":
-        mask = None
+    if case == "not causal":
+        mask, options = None, {"is_causal": False}
+    elif case == "dropout":
+        options = {"dropout": 1e-9}
     elif case == "mask by head":
         mask = mask.expand(-1, 4, -1, -1)
     elif case == "additive term":
         options = {"position_bias": torch.zeros(1, 4, 7, 7)}
-    else:
+    elif case == "too many":
         monkeypatch.setattr(attention, "LARGEST_SCORES", 3 * 4 * 7 * 7 - 1)
+    else:
+        monkeypatch.setattr(attention, "LARGEST_TRAINED", 3 * 4 * 7 * 7 - 1)
+        query.requires_grad_(True)
     fused, _ = attend(nn.Module(), query, key, value, mask, **options)
     assert fused_calls == [(3, 4, 7, 6)]
-    torch.testing.assert_close(fused[0], products[0])
+    # The last token sees its whole row, causal or not.
+    torch.testing.assert_close(fused[0, -1], products[0, -1])
 
 
 @pytest.mark.parametrize("kernels", ["sdpa", "eager"])
@@ -102,8 +143,8 @@ def test_a_sampling_model_uses_the_products_and_then_its_own_kernel_again(kernel
     assert not fused_calls
     RolloutEngine(model).generate([[1, 2, 3], [4]], [0, 1], Sampling(5))
     assert not fused_calls
-    RolloutEngine(model).generate([[1, 2, 3]], [0], Sampling(5))
-    assert fused_calls == [(1, 4, 3, 8)] * 2  # the prompt alone in each layer: causal by flag
+    RolloutEngine(model).generate([[1, 2, 3]], [0], Sampling(5))  # whose prompt has no mask
+    assert not fused_calls
     assert model.config._attn_implementation == kernels
     nn.init.constant_(model.model.norm.weight, torch.nan)
     with pytest.raises(RuntimeError):  # also after a failure
