@@ -1,11 +1,12 @@
-"""The matmul floor of sampling: what the weights' matrix products take, and nothing else.
+"""The floor under our times: what the weights' matrix products take, and nothing else; and what
+moving an optimizer's bytes takes.
 
 Axes: B rows, O and I a weight's outputs and inputs.
 """
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +18,10 @@ from instructgpt.models.load import trunk
 from instructgpt.sft.model import SFTModel
 from measure import synchronize
 
+TRAINED = 3
+"""A training pass has a product for the forward pass and two for the backward pass."""
+ADAM_BYTES = 28
+"""Per parameter of a step: float32 weight, gradient and two moments read, all but one written."""
 FULL_SPEED = 512
 """Rows from which on the time grows in proportion."""
 REPEATS = 3
@@ -32,6 +37,7 @@ class MatmulFloor:
 
     def __init__(self, policy: SFTModel, dtype: str) -> None:
         self.device, self.dtype = policy.device, getattr(torch, dtype)
+        self.parameters = sum(weight.numel() for weight in policy.model.parameters())
         layers = [m for m in trunk(policy.model).modules() if isinstance(m, nn.Linear | Conv1D)]
         self.trunk = [self._weight(layer) for layer in layers]
         self.head = self._weight(policy.model.get_output_embeddings())
@@ -41,18 +47,44 @@ class MatmulFloor:
         most = max(live_rows)
         counts = sorted({most, *(2**n for n in range(most.bit_length()))})
         steps = [self._measure([*self.trunk, self.head], count) for count in counts]
-        prompts = self._measure(self.trunk, FULL_SPEED) * prompt_tokens / FULL_SPEED
-        return prompts + float(np.interp(live_rows, counts, steps).sum())
+        return self.passes(prompt_tokens, 0) + float(np.interp(live_rows, counts, steps).sum())
+
+    def passes(self, tokens: float, logits: float) -> float:
+        """For forward passes of so many tokens, with the logits of so many, at full speed."""
+        trunk, head = (self._measure(weights, FULL_SPEED) for weights in (self.trunk, [self.head]))
+        return (trunk * tokens + head * logits) / FULL_SPEED
+
+    def gflop(self, tokens: float, logits: float) -> float:
+        """Of those passes: two operations for each weight and token."""
+        trunk = sum(weight.numel() for weight in self.trunk)
+        return 2e-9 * (trunk * tokens + self.head.numel() * logits)
+
+    def adam_step(self) -> float:
+        """For moving the bytes of an optimizer step on the policy."""
+        block = torch.empty(2**26, device=self.device)
+
+        def copy() -> None:
+            block[: 2**25].copy_(block[2**25 :])
+
+        bandwidth = block.nbytes / self._timed(copy)  # half of it is read, half written
+        return ADAM_BYTES * self.parameters / bandwidth
 
     def _measure(self, weights_OI: Sequence[Tensor], count: int) -> float:
         widths = {weight.shape[1] for weight in weights_OI}
         x_BI = {i: torch.randn(count, i, dtype=self.dtype, device=self.device) for i in widths}
+
+        def multiply() -> None:
+            for weight in weights_OI:
+                linear(x_BI[weight.shape[1]], weight)
+
+        return self._timed(multiply)
+
+    def _timed(self, work: Callable[[], object]) -> float:
         times = []
         for _ in range(REPEATS):
             synchronize(self.device)
             start = time.perf_counter()
-            for weight in weights_OI:
-                linear(x_BI[weight.shape[1]], weight)
+            work()
             synchronize(self.device)
             times.append(time.perf_counter() - start)
         return statistics.median(times)

@@ -1,4 +1,4 @@
-"""A PPO iteration of 32 episodes: ours, ours with the pretraining mix, and TRL's.
+"""A PPO iteration of 32 episodes: ours, ours with the pretraining mix, TRL's, and the floor.
 
     python benchmarks/ppo.py --answers fixed ragged
 
@@ -13,6 +13,7 @@ import copy
 import functools
 from typing import NoReturn
 
+from floor import TRAINED, MatmulFloor, live_rows
 from instructgpt.ppo import PPOConfig, PPOModel, PPOTrainer
 from instructgpt.reward import RewardModel
 from instructgpt.run.seeds import derive
@@ -109,7 +110,27 @@ def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
     ).train()
 
 
-SIDES = {"ours": ours, "ours-ptx": ours_ptx, "trl": trl_trainer}
+def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """The matrix products of sampling, of reference, reward model and values, and of training the
+    policy and the critic; and the bytes of two optimizers.
+    """
+    policy = load(arguments)
+    prompts, lengths = prompts_and_lengths(arguments, policy)
+    prompt_tokens, logits = sum(map(len, prompts)), sum(lengths)
+    tokens = prompt_tokens + logits
+    products = MatmulFloor(policy, arguments.dtype)
+    passes = [(1, logits), (1, 0), (1, 0), (TRAINED, logits), (TRAINED, 0)]
+    while True:
+        turn.begin()
+        seconds = products.seconds(prompt_tokens, live_rows(lengths, EPISODES))
+        seconds += sum(times * products.passes(tokens, rows) for times, rows in passes)
+        seconds += 2 * MINIBATCHES * products.adam_step()
+        gflop = products.gflop(prompt_tokens + logits, logits)
+        gflop += sum(times * products.gflop(tokens, rows) for times, rows in passes)
+        turn.end(seconds=seconds, episodes=EPISODES, gflop=gflop)
+
+
+SIDES = {"ours": ours, "ours-ptx": ours_ptx, "trl": trl_trainer, "floor": floor}
 
 if __name__ == "__main__":
     options = parser("Compares PPO iterations.", SIDES)

@@ -1,9 +1,9 @@
-"""A reward-model step on one ranked prompt: ours, each answer with its prompt, and TRL's pairs.
+"""A reward-model step on one ranked prompt: ours, a row per answer, TRL's pairs, the floor.
 
     python benchmarks/reward.py --answers 9 4
 
 A step is forward, backward and optimizer, on a prompt of 150 tokens with K answers of 30 to 90. TRL
-sees the K (K - 1) / 2 pairs that a ranking holds, in micro-batches of up to 12.
+sees the K (K - 1) / 2 pairs that a ranking holds, in micro-batches of up to 6.
 """
 
 import argparse
@@ -14,8 +14,10 @@ from typing import NoReturn
 import torch
 from torch.optim import AdamW
 
+from floor import TRAINED, MatmulFloor
 from instructgpt.models.forward import autocast, last_token_scores, pad_rows
 from instructgpt.models.load import use_attention
+from instructgpt.models.tree import tree_tokens
 from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer
 from instructgpt.reward.data import Comparison
 from instructgpt.reward.loss import ranking_loss
@@ -24,7 +26,7 @@ from peers import StepTurns, trl_options
 from workload import SETTINGS, draw_lengths, draw_tokens, load
 
 PROMPT, ANSWER = 150, (30, 90)
-MICRO_BATCH = 12
+MICRO_BATCH = 6
 """Pairs in TRL's memory at a time."""
 
 
@@ -97,7 +99,18 @@ def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
     ).train()
 
 
-SIDES = {"ours": ours, "once": once, "trl": trl_trainer}
+def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """The matrix products of the prompt and its answers, each once, and the optimizer's bytes."""
+    _, comparison = make_work(arguments)
+    tokens = tree_tokens(comparison.prompt, comparison.responses)
+    products = MatmulFloor(load(arguments), arguments.dtype)
+    while True:
+        turn.begin()
+        seconds = TRAINED * products.passes(tokens, 0) + products.adam_step()
+        turn.end(seconds=seconds, prompts=1, gflop=TRAINED * products.gflop(tokens, 0))
+
+
+SIDES = {"ours": ours, "once": once, "trl": trl_trainer, "floor": floor}
 
 if __name__ == "__main__":
     options = parser("Compares reward-model steps.", SIDES)

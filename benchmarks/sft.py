@@ -1,4 +1,4 @@
-"""An SFT step on demonstrations of LIMA's lengths: ours, TRL's padded, TRL's packed.
+"""An SFT step on demonstrations of LIMA's lengths: ours, TRL's padded, TRL's packed, the floor.
 
     python benchmarks/sft.py [--data lima.jsonl]
 
@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 from typing import Any, NoReturn
 
+from floor import TRAINED, MatmulFloor
 from instructgpt.data.jsonl import read_jsonl
 from instructgpt.models.load import load_tokenizer
 from instructgpt.models.smollm2 import smollm2
@@ -117,7 +118,19 @@ def train_trl(arguments: argparse.Namespace, turn: Turn, *, packing: bool) -> No
     ).train()
 
 
-SIDES = {"ours": ours, "trl": padded, "trl-packed": packed}
+def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """The matrix products of the tokens and of the answers' logits, and the optimizer's bytes."""
+    policy, batch = make_work(arguments)
+    tokens, logits = sum(map(len, batch)), sum(len(example.response) for example in batch)
+    products = MatmulFloor(policy, arguments.dtype)
+    while True:
+        turn.begin()
+        seconds = TRAINED * products.passes(tokens, logits) + products.adam_step()
+        gflop = TRAINED * products.gflop(tokens, logits)
+        turn.end(seconds=seconds, tokens=tokens, gflop=gflop)
+
+
+SIDES = {"ours": ours, "trl": padded, "trl-packed": packed, "floor": floor}
 
 if __name__ == "__main__":
     options = parser("Compares SFT steps.", SIDES)

@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 
 from instructgpt.models.load import load_policy
 from instructgpt.models.smollm2 import smollm2
-from instructgpt.rollout import engine
+from instructgpt.rollout import sample
 from instructgpt.rollout.sampling import uniforms
 from instructgpt.run.tuning import choose, keep_freed_memory
 from instructgpt.sft.model import SFTModel
@@ -119,5 +119,5 @@ def forced_lengths(of_seed: Mapping[int, int]) -> Iterator[None]:
         drawn[of_seed[seed] - 1] = 1.0
         return drawn
 
-    with mock.patch.object(engine, "uniforms", forced):
+    with mock.patch.object(sample, "uniforms", forced):
         yield

@@ -11,9 +11,9 @@ from tests.benchmarks.conftest import BENCHMARKS
 
 PROGRAMS = {
     "rollout": ("--prompts 6 --slots 3", {"ours", "generate", "continuous", "floor"}),
-    "reward": ("--answers 3", {"ours", "once", "trl"}),
-    "sft": ("--batch 4 --micro-batch 2 --max-length 48", {"ours", "trl", "trl-packed"}),
-    "ppo": ("--answers ragged --ptx-length 8", {"ours", "ours-ptx", "trl"}),
+    "reward": ("--answers 3", {"ours", "once", "trl", "floor"}),
+    "sft": ("--batch 4 --micro-batch 2 --max-length 48", {"ours", "trl", "trl-packed", "floor"}),
+    "ppo": ("--answers ragged --ptx-length 8", {"ours", "ours-ptx", "trl", "floor"}),
 }
 
 

@@ -7,7 +7,7 @@ import torch
 
 from instructgpt.errors import UserError
 from instructgpt.run import tuning
-from instructgpt.run.tuning import choose, faster_matmul
+from instructgpt.run.tuning import choose, faster_dtype, faster_matmul, forward_dtype
 from tests.files import sentence
 
 
@@ -15,21 +15,26 @@ from tests.files import sentence
 def as_before():
     """The choices are global to the process."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    tuning._chosen.clear()
     yield
+    tuning._chosen.clear()
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)
 
 
 def test_the_first_start_decides(monkeypatch):
     monkeypatch.setattr(tuning, "faster_matmul", lambda: "medium")
-    assert choose(2, None, "run") == {"threads": 2, "matmul": "medium"}
+    monkeypatch.setattr(tuning, "faster_dtype", lambda: "bfloat16")
+    expected = {"threads": 2, "matmul": "medium", "dtype": "bfloat16"}
+    assert choose(2, None, "run") == expected
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (2, "medium")
     assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_later_start_takes_it_over(monkeypatch):
     monkeypatch.setattr(tuning, "faster_matmul", lambda: pytest.fail("measured again"))
-    kept = {"threads": 2, "matmul": "highest"}
+    monkeypatch.setattr(tuning, "faster_dtype", lambda: pytest.fail("measured again"))
+    kept = {"threads": 2, "matmul": "highest", "dtype": "bfloat16"}
     for threads in (0, 2):
         assert choose(threads, kept, "run") == kept
         assert torch.get_num_threads() == 2
@@ -42,6 +47,46 @@ def test_all_cores_unless_told(monkeypatch):
     monkeypatch.setattr(tuning, "faster_matmul", lambda: "highest")
     monkeypatch.setattr(tuning, "available_cores", lambda: 3)
     assert choose(0, None, "run")["threads"] == 3
+
+
+def test_a_run_of_before_there_was_a_choice_of_dtype_goes_on(monkeypatch):
+    monkeypatch.setattr(tuning, "faster_dtype", lambda: "float32")
+    assert choose(0, {"threads": 2, "matmul": "highest"}, "run")["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("faster", ["float32", "bfloat16"])
+def test_auto_means_the_choice_and_a_dtype_means_itself(faster, monkeypatch):
+    probes = []
+    monkeypatch.setattr(tuning, "faster_dtype", lambda: probes.append(1) or faster)
+    assert {forward_dtype("auto") for _ in range(3)} == {faster}
+    assert len(probes) == 1  # no start has chosen: it is measured, once
+    assert [forward_dtype(dtype) for dtype in ("float32", "bfloat16")] == ["float32", "bfloat16"]
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[faster]
+    choose(1, {"threads": 1, "matmul": "highest", "dtype": other}, "run")
+    assert forward_dtype("auto") == other
+
+
+@pytest.mark.parametrize(
+    ("single", "half", "chosen"),
+    [(2.0, 1.0, "bfloat16"), (1.2, 1.0, "float32"), (1.0, 3.0, "float32")],
+)
+def test_bfloat16_is_taken_where_it_is_much_faster(single, half, chosen, monkeypatch):
+    clock = itertools.cycle([0.0, single, 0.0, half])
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(clock))
+    assert faster_dtype() == chosen
+
+
+def test_a_wrong_product_is_not_taken_for_bfloat16(monkeypatch):
+    clock = itertools.cycle([0.0, 2.0, 0.0, 1.0])
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(clock))
+    real = torch.Tensor.__matmul__
+
+    def coarse(a, b):
+        product = real(a, b)
+        return product.to(torch.float8_e5m2).to(a.dtype) if a.dtype == torch.bfloat16 else product
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", coarse)
+    assert faster_dtype() == "float32"
 
 
 @pytest.mark.parametrize(

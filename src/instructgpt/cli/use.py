@@ -51,6 +51,7 @@ def generate(
     """Answer prompts with a policy."""
     from instructgpt.data.reading import load_records
     from instructgpt.models.load import pick_device
+    from instructgpt.run.tuning import choose
     from instructgpt.sft.model import SFTModel
 
     if not prompt and not data:
@@ -59,6 +60,7 @@ def generate(
     prompts += [record.prompt for record in load_records([data], Prompt)] if data else []
     if not all(p if not isinstance(p, str) else p.strip() for p in prompts):
         raise UserError("--prompt: the prompt is empty; give some text")
+    choose(0, None, "")
     policy = SFTModel(model, template=template, device=pick_device(device))
     settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
     completions = policy.generate(prompts, max_new_tokens=max_new_tokens, **settings)
@@ -82,8 +84,10 @@ def chat(
 ) -> None:
     """Talk with a policy: one line a turn; an empty line or Ctrl-D ends."""
     from instructgpt.models.load import pick_device
+    from instructgpt.run.tuning import choose
     from instructgpt.sft.model import SFTModel
 
+    choose(0, None, "")
     policy = SFTModel(model, template=template, device=pick_device(device))
     settings = {
         "max_new_tokens": max_new_tokens,
@@ -117,6 +121,7 @@ def score(
     from instructgpt.data.reading import load_records
     from instructgpt.models.load import pick_device
     from instructgpt.reward.model import RewardModel
+    from instructgpt.run.tuning import choose
 
     pairs: list[tuple[Any, str]] = [(prompt, text) for text in response or []] if prompt else []
     if data:
@@ -125,6 +130,7 @@ def score(
         ]
     if not pairs:
         raise UserError("score needs --prompt TEXT and --response TEXT, or --data FILE")
+    choose(0, None, "")
     reward = RewardModel(model, template=template, device=pick_device(device))
     scores = reward.score([p for p, _ in pairs], [text for _, text in pairs]).tolist()
     if json:

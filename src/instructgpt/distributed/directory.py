@@ -5,9 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
+
 from instructgpt.distributed.world import world
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import RunDirectory
+from instructgpt.run.tuning import choose
 
 
 class _Onlooker(RunDirectory):
@@ -44,6 +47,20 @@ class _Onlooker(RunDirectory):
 
     def cut_back(self, step: int) -> None:
         pass
+
+
+def start_tuned(directory: RunDirectory, facts: Mapping[str, Any]) -> None:
+    """Start, with what the hardware decides chosen as before if the run goes on."""
+    together = world()
+
+    def start() -> None:
+        kept = directory.info.get("tuning")
+        threads = kept["threads"] if kept else torch.get_num_threads()
+        tuning = choose(threads, kept, str(directory.path))
+        directory.start({**facts, "tuning": tuning})
+
+    together.once(start)
+    choose(0, together.once(lambda: directory.info["tuning"]), "")
 
 
 def open_directory(out: str | Path, stage: str, resolved: Resolved[Any]) -> RunDirectory:

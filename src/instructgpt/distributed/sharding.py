@@ -21,6 +21,7 @@ from instructgpt.models.dropout import decoder_layers
 from instructgpt.models.forward import ENTER, head_is_plain, pad_rows
 from instructgpt.models.load import trunk
 from instructgpt.run.config import StageConfig
+from instructgpt.run.tuning import forward_dtype
 
 
 def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
@@ -51,7 +52,7 @@ def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
     settings: dict[str, Any] = {
         "mesh": _mesh(device, world.size, config.shard_size or world.size),
         "mp_policy": MixedPrecisionPolicy(
-            param_dtype=getattr(torch, config.dtype),
+            param_dtype=getattr(torch, forward_dtype(config.dtype)),
             reduce_dtype=torch.float32,
             cast_forward_inputs=False,
         ),

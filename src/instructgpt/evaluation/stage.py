@@ -10,7 +10,7 @@ from typing import Any
 
 from instructgpt.data.reading import data_hashes, load_documents, load_records
 from instructgpt.data.records import Prompt, PromptText
-from instructgpt.distributed.directory import open_directory
+from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.evaluation.compare import Comparison, Judge, answer, compare
@@ -58,7 +58,7 @@ def compare_policies(
         else:
             facts = {"seed": config.seed, "data": data_hashes(config.data + config.prose)}
             facts["parents"] = [config.a, config.b, *config.further]
-            world().once(lambda: directory.start(facts))
+            start_tuned(directory, facts)
             records = _prompts(config)
             answered = _all_answers(config, [r.prompt for r in records], directory.path)
 

@@ -34,7 +34,7 @@ class SampleConfig(Config):
         description="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}",
     )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto")
-    dtype: Literal["float32", "bfloat16"] = Field(
+    dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="precision of the forward pass"
     )
     rollout_slots: int = Field(

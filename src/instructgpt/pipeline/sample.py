@@ -9,7 +9,7 @@ from typing import Any
 from instructgpt.data.formats import write_records
 from instructgpt.data.reading import data_hashes, load_records
 from instructgpt.data.records import Candidates, Prompt, Response
-from instructgpt.distributed.directory import open_directory
+from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.models.load import pick_device
@@ -40,7 +40,7 @@ def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sampl
             say(f"{stage}: {directory.path} is already finished; nothing to do")
         else:
             facts = {"seed": config.seed, "data": data_hashes(config.data)}
-            world().once(lambda: directory.start({**facts, "parents": [config.model]}))
+            start_tuned(directory, {**facts, "parents": [config.model]})
             _sample_all(config, directory, stage)
             world().once(directory.finish)
         return Run(directory.path)

@@ -4,6 +4,7 @@ import math
 
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Experience
+from instructgpt.run.tuning import forward_dtype
 
 LOGPROB_GAP = {"float32": 1e-3, "bfloat16": 0.2}
 """How far (nats) the sampler's and the trainer's log-probs of a token may lie apart."""
@@ -15,7 +16,7 @@ def check_first_ratio(approxkl: float, ratio_max: float, config: PPOConfig) -> N
     Raises:
         RuntimeError: it is not.
     """
-    gap = LOGPROB_GAP[config.dtype]
+    gap = LOGPROB_GAP[forward_dtype(config.dtype)]
     typical = math.sqrt(2 * approxkl)  # root mean square of the log-ratio
     if typical > gap or math.log(max(ratio_max, 1.0)) > 10 * gap:
         raise RuntimeError(
@@ -34,7 +35,7 @@ def check_first_kl(experience: Experience, config: PPOConfig) -> None:
         RuntimeError: it is not.
     """
     per_token = experience.kl_BR.sum() / experience.response_length_B.sum()
-    allowed = 1e-4 if config.dtype == "float32" else 2e-2
+    allowed = 1e-4 if forward_dtype(config.dtype) == "float32" else 2e-2
     if not abs(per_token.item()) <= allowed:
         raise RuntimeError(
             f"the first iteration has a KL of {per_token.item():.2g} nats per token from its own "

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from instructgpt.rollout.engine import Sample
+from instructgpt.rollout.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,11 @@ from instructgpt.ppo.gae import gae, token_rewards, whiten
 from instructgpt.ppo.kl import adaptive_kl_coef, k1, k3
 from instructgpt.ppo.loss import PolicyStatistics, policy_loss, policy_statistics, value_loss
 from instructgpt.ppo.model import PPOModel
-from instructgpt.rollout.engine import Sample
+from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.schedule import multiplier
 from instructgpt.run.seeds import derive, permutation
+from instructgpt.run.tuning import forward_dtype
 
 Phase = Callable[[str], AbstractContextManager[object]]
 
@@ -192,7 +193,7 @@ class PPOTrainer:
         """Whether the log-probs of the sampling policy come from a forward of the trainer."""
         config = self.config
         return config.old_logprobs == "trainer" or (
-            config.old_logprobs == "auto" and config.dtype != "float32"
+            config.old_logprobs == "auto" and forward_dtype(config.dtype) != "float32"
         )
 
     def _read(

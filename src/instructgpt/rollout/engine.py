@@ -12,7 +12,6 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -23,7 +22,9 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 from instructgpt.errors import UserError
 from instructgpt.models.attention import batched_products
 from instructgpt.rollout.cache import SlotCache
-from instructgpt.rollout.sampling import Sampling, draw, uniforms
+from instructgpt.rollout.graphs import FixedRows, has_fixed_rows
+from instructgpt.rollout.sample import Episode, Sample
+from instructgpt.rollout.sampling import Sampling, draw
 
 log = logging.getLogger(__name__)
 
@@ -31,32 +32,6 @@ REFILL = 4
 """Free slots are filled when they are this fraction of all: prompts read together cost little more
 than one alone, and an empty slot costs little.
 """
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An answer: its tokens up to and including a stop token, or the cut."""
-
-    tokens: list[int]
-    logprobs: list[float]
-    """Of each token under softmax(logits / temperature), before top-k and top-p."""
-    finished: bool
-    """Ended by a stop token."""
-
-
-@dataclass
-class _Episode:
-    """A prompt and its answer so far."""
-
-    index: int
-    prompt: Sequence[int]
-    uniforms: list[float]
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-
-    @property
-    def length(self) -> int:
-        return len(self.prompt) + len(self.tokens)
 
 
 class RolloutEngine:
@@ -82,6 +57,9 @@ class RolloutEngine:
         self.dtype = dtype
         self._spare_columns = _spare_columns
         self._accepted = frozenset(inspect.signature(model.forward).parameters)
+        self._takes_graphs = (
+            model.device.type == "cuda" and dtype is None and has_fixed_rows(model, self._accepted)
+        )
         self._has_key_value_cache = "past_key_values" in self._accepted and _keeps_keys(model)
         if not self._has_key_value_cache:
             name = type(model).__name__
@@ -104,35 +82,51 @@ class RolloutEngine:
         model are left as they were.
         """
         self._check(prompts, seeds, sampling)
-        samples: dict[int, Sample] = {}
         # Longest last, where pop() takes it: prompts prefilled together are then of like length,
         # and equal ones are neighbours.
-        waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i])))
-        live: list[_Episode] = []
-        decoder = self._decoder(prompts, sampling)
+        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i])))
+        draws = sampling.max_new_tokens
+        waiting = [Episode(i, prompts[i], seeds[i], draws) for i in order]
+        refill = max(1, self.slots // REFILL)
         model = self.model
         with torch.no_grad(), _evaluating(model), _cast_once(model), batched_products(model):
-            while waiting or live:
-                if check is not None:
-                    check()
-                free = min(self.slots - len(live), len(waiting))
-                if free and (free == len(waiting) or free >= self.slots // REFILL):
-                    admitted = [waiting.pop() for _ in range(free)]
-                    stepped = [
-                        _Episode(i, prompts[i], uniforms(seeds[i], sampling.max_new_tokens))
-                        for i in admitted
-                    ]
-                    logits_BV = decoder.prefill(stepped, len(live))
-                    live += stepped
-                else:
-                    stepped = live
-                    logits_BV = decoder.step(live)
-                _add_tokens(stepped, logits_BV, sampling)
-                ended = _remove_ended(live, sampling, decoder)
-                samples |= ended
-                if ended and on_progress is not None:
-                    on_progress(len(samples))
+            if self._takes_graphs and waiting:
+                rows = FixedRows(model, self.slots, sampling, waiting[-1].length)
+                samples = rows.generate(waiting, refill, on_progress, check)
+            else:
+                decoder = self._decoder(prompts, sampling)
+                samples = self._generate(decoder, waiting, refill, sampling, on_progress, check)
         return [samples[index] for index in range(len(prompts))]
+
+    def _generate(
+        self,
+        decoder: "_Decoder",
+        waiting: list[Episode],
+        refill: int,
+        sampling: Sampling,
+        on_progress: Callable[[int], None] | None,
+        check: Callable[[], None] | None,
+    ) -> dict[int, Sample]:
+        """The episodes' answers by their index; the last in the list begins first."""
+        samples: dict[int, Sample] = {}
+        live: list[Episode] = []
+        while waiting or live:
+            if check is not None:
+                check()
+            free = min(self.slots - len(live), len(waiting))
+            if free and (free == len(waiting) or free >= refill):
+                stepped = [waiting.pop() for _ in range(free)]
+                logits_BV = decoder.prefill(stepped, len(live))
+                live += stepped
+            else:
+                stepped = live
+                logits_BV = decoder.step(live)
+            _add_tokens(stepped, logits_BV, sampling)
+            ended = _remove_ended(live, sampling, decoder)
+            samples |= ended
+            if ended and on_progress is not None:
+                on_progress(len(samples))
+        return samples
 
     def _decoder(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> "_Decoder":
         if not self._has_key_value_cache:
@@ -169,7 +163,7 @@ class RolloutEngine:
                 )
 
 
-def _add_tokens(episodes: list[_Episode], logits_BV: Tensor, sampling: Sampling) -> None:
+def _add_tokens(episodes: list[Episode], logits_BV: Tensor, sampling: Sampling) -> None:
     """Draw each episode's next token."""
     uniforms_B = torch.tensor(
         [episode.uniforms[len(episode.tokens)] for episode in episodes],
@@ -177,28 +171,23 @@ def _add_tokens(episodes: list[_Episode], logits_BV: Tensor, sampling: Sampling)
         device=logits_BV.device,
     )
     tokens_B, logprobs_B = draw(logits_BV, uniforms_B, sampling)
-    drawn = zip(episodes, tokens_B.tolist(), logprobs_B.tolist(), strict=True)
-    for episode, token, logprob in drawn:
-        if not math.isfinite(logprob):
-            raise RuntimeError(
-                f"episode {episode.index} has non-finite logits after {len(episode.tokens)} tokens "
-                "of its answer: the weights have diverged, or the dtype overflows"
-            )
-        episode.tokens.append(token)
-        episode.logprobs.append(logprob)
+    for episode, token, logprob in zip(
+        episodes, tokens_B.tolist(), logprobs_B.tolist(), strict=True
+    ):
+        episode.add(token, logprob)
 
 
 def _remove_ended(
-    live: list[_Episode], sampling: Sampling, decoder: "_Decoder"
+    live: list[Episode], sampling: Sampling, decoder: "_Decoder"
 ) -> dict[int, Sample]:
     """Take ended episodes out of `live`, moving the last live one into each hole."""
     ended: dict[int, Sample] = {}
     for slot in reversed(range(len(live))):
         episode = live[slot]
-        finished = episode.tokens[-1] in sampling.stop_tokens
-        if not finished and len(episode.tokens) < sampling.max_new_tokens:
+        sample = episode.ended(sampling)
+        if sample is None:
             continue
-        ended[episode.index] = Sample(episode.tokens, episode.logprobs, finished)
+        ended[episode.index] = sample
         last = live.pop()
         if last is not episode:
             cached = last.length - 1  # the newest token's key is made in the next forward
@@ -210,11 +199,11 @@ def _remove_ended(
 class _Decoder(Protocol):
     """Where the logits come from. Slots are positions in the list of live episodes."""
 
-    def prefill(self, fresh: list[_Episode], first_slot: int) -> Tensor:
+    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:
         """Logits after each prompt, [B, V]; the episodes take the slots from `first_slot` on."""
         ...
 
-    def step(self, live: list[_Episode]) -> Tensor:
+    def step(self, live: list[Episode]) -> Tensor:
         """Logits after each live episode's newest token, [B, V]."""
         ...
 
@@ -229,7 +218,7 @@ class _Cached:
     def __init__(self, model: PreTrainedModel, accepted: frozenset[str], cache: SlotCache) -> None:
         self.model, self.accepted, self.cache = model, accepted, cache
 
-    def prefill(self, fresh: list[_Episode], first_slot: int) -> Tensor:
+    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:
         # A prompt is read once, whatever the number of its answers.
         read: dict[tuple[int, ...], int] = {}
         rows = [read.setdefault(tuple(episode.prompt), len(read)) for episode in fresh]
@@ -244,7 +233,7 @@ class _Cached:
         self.cache.spread(first_slot, rows_B, width)
         return logits_UV[rows_B]
 
-    def step(self, live: list[_Episode]) -> Tensor:
+    def step(self, live: list[Episode]) -> Tensor:
         lengths = [episode.length for episode in live]
         width = max(lengths)
         self.cache.open_column(len(live), width)
@@ -279,10 +268,10 @@ class _Recomputing:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
 
-    def prefill(self, fresh: list[_Episode], first_slot: int) -> Tensor:  # noqa: ARG002
+    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:  # noqa: ARG002
         return self.step(fresh)
 
-    def step(self, live: list[_Episode]) -> Tensor:
+    def step(self, live: list[Episode]) -> Tensor:
         rows = [[*episode.prompt, *episode.tokens] for episode in live]
         ids = [torch.tensor([row], device=self.model.device) for row in rows]
         return torch.cat([self.model(input_ids=ids_1T).logits[:, -1] for ids_1T in ids])

@@ -41,9 +41,10 @@ class StageConfig(Config):
     out: str = Field(description="run directory to write")
     seed: int = Field(0, ge=0, description="the one seed; every random stream derives from it")
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto (a GPU where there is one)")
-    dtype: Literal["float32", "bfloat16"] = Field(
+    dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32",
-        description="precision of the forward pass; master weights and losses stay float32",
+        description="precision of the forward pass; master weights and losses stay float32; auto "
+        "takes bfloat16 where it is faster, by a probe that run.json keeps",
     )
     threads: int = Field(0, ge=0, description="CPU threads (0: as many as there are cores)")
     template: str = Field(

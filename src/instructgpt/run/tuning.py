@@ -10,25 +10,30 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils import deterministic
 
 from instructgpt.errors import UserError
 
 SIZE = 384
 FASTER = 1.3
-"""How much faster a backend must be to be taken instead of the default."""
+"""How much faster a backend or a precision must be to be taken instead of the default."""
 LARGEST_ERROR = 1e-5
 """Relative to a float64 product: what true float32 keeps and a hidden bfloat16 does not."""
+LARGEST_BFLOAT16_ERROR = 2e-2
+"""The same for bfloat16, whose numbers have 8 bits."""
+
+_chosen: dict[str, str] = {}
 
 
 def choose(
     threads: int, kept: Mapping[str, Any] | None, where: str, *, processes: int = 1
 ) -> dict[str, Any]:
-    """Set threads, matmul backend and allocator, measured or as `kept`.
+    """Set threads, matmul backend, allocator and what `dtype: auto` means, measured or as `kept`.
 
     Args:
         threads: as configured; 0 for all cores.
@@ -55,7 +60,17 @@ def choose(
     keep_freed_memory()
     matmul = kept["matmul"] if kept else faster_matmul()
     torch.set_float32_matmul_precision(matmul)
-    return {"threads": count, "matmul": matmul}
+    _chosen["dtype"] = dtype = (kept or {}).get("dtype") or faster_dtype()
+    return {"threads": count, "matmul": matmul, "dtype": dtype}
+
+
+def forward_dtype(configured: str) -> str:
+    """`float32` or `bfloat16`: as configured, or where that is `auto` the faster one here."""
+    if configured != "auto":
+        return configured
+    if "dtype" not in _chosen:
+        _chosen["dtype"] = faster_dtype()
+    return _chosen["dtype"]
 
 
 def available_cores() -> int:
@@ -72,21 +87,51 @@ def faster_matmul() -> str:
     if torch.cuda.is_available():
         return "highest"
     before = torch.get_float32_matmul_precision()
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(SIZE, SIZE, generator=generator) for _ in range(2))
-    exact = a.double() @ b.double()
-    seconds: dict[str, list[float]] = {"highest": [], "medium": []}
-    errors: dict[str, float] = {}
-    for _ in range(5):  # interleaved, so that a slow moment hits both
-        for precision, times in seconds.items():
+
+    def product(precision: str) -> Callable[[Tensor, Tensor], Tensor]:
+        def multiply(a: Tensor, b: Tensor) -> Tensor:
             torch.set_float32_matmul_precision(precision)
-            start = time.perf_counter()
-            product = a @ b
-            times.append(time.perf_counter() - start)
-            errors[precision] = ((product - exact).abs().max() / exact.abs().max()).item()
+            return a @ b
+
+        return multiply
+
+    ratio, error = _compare(product("highest"), product("medium"))
     torch.set_float32_matmul_precision(before)
-    ratio = statistics.median(seconds["highest"]) / statistics.median(seconds["medium"])
-    return "medium" if ratio > FASTER and errors["medium"] < LARGEST_ERROR else "highest"
+    return "medium" if ratio > FASTER and error < LARGEST_ERROR else "highest"
+
+
+def faster_dtype() -> str:
+    """`bfloat16` where its products are faster than float32's as they are set now, else `float32`:
+    a processor without bfloat16 units takes several times as long with it.
+    """
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+
+    def rounded(a: Tensor, b: Tensor) -> Tensor:
+        return (a.bfloat16() @ b.bfloat16()).float()
+
+    ratio, error = _compare(torch.matmul, rounded, size=2 * SIZE)
+    return "bfloat16" if ratio > FASTER and error < LARGEST_BFLOAT16_ERROR else "float32"
+
+
+def _compare(
+    usual: Callable[[Tensor, Tensor], Tensor],
+    other: Callable[[Tensor, Tensor], Tensor],
+    *,
+    size: int = SIZE,
+) -> tuple[float, float]:
+    """How many times as fast the other way to multiply is, and its relative error."""
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(size, size, generator=generator) for _ in range(2))
+    exact = a.double() @ b.double()
+    seconds: dict[Any, list[float]] = {usual: [], other: []}
+    for _ in range(5):  # interleaved, so that a slow moment hits both
+        for way, times in seconds.items():
+            start = time.perf_counter()
+            product = way(a, b)
+            times.append(time.perf_counter() - start)
+    error = ((product - exact).abs().max() / exact.abs().max()).item()  # of the other, the last
+    return statistics.median(seconds[usual]) / statistics.median(seconds[other]), error
 
 
 def keep_freed_memory() -> None:

@@ -13,7 +13,8 @@ from instructgpt.data.records import PromptText
 from instructgpt.data.text import TextCodec
 from instructgpt.models.forward import autocast
 from instructgpt.models.load import load_policy, load_tokenizer, save_model
-from instructgpt.rollout.engine import RolloutEngine, Sample
+from instructgpt.rollout.engine import RolloutEngine
+from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.seeds import derive
 

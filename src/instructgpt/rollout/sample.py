@@ -1,0 +1,69 @@
+"""An answer while it grows, and when it has ended."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from instructgpt.rollout.sampling import Sampling, uniforms
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An answer: its tokens up to and including a stop token, or the cut."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    """Of each token under softmax(logits / temperature), before top-k and top-p."""
+    finished: bool
+    """Ended by a stop token."""
+
+
+@dataclass
+class Episode:
+    """A prompt and its answer so far.
+
+    Attributes:
+        index: its place among the prompts.
+        prompt: token ids.
+        seed: decides the answer.
+        draws: the most tokens it may have.
+    """
+
+    index: int
+    prompt: Sequence[int]
+    seed: int
+    draws: int
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and answer."""
+        return len(self.prompt) + len(self.tokens)
+
+    @cached_property
+    def uniforms(self) -> list[float]:
+        """A number for each token to be drawn."""
+        return uniforms(self.seed, self.draws)
+
+    def add(self, token: int, logprob: float) -> None:
+        """Take the next token.
+
+        Raises:
+            RuntimeError: its log-probability is not finite.
+        """
+        if not math.isfinite(logprob):
+            raise RuntimeError(
+                f"episode {self.index} has non-finite logits after {len(self.tokens)} tokens of "
+                "its answer: the weights have diverged, or the dtype overflows"
+            )
+        self.tokens.append(token)
+        self.logprobs.append(logprob)
+
+    def ended(self, sampling: Sampling) -> Sample | None:
+        """The answer, if its newest token is its last."""
+        finished = self.tokens[-1] in sampling.stop_tokens
+        if finished or len(self.tokens) == self.draws:
+            return Sample(self.tokens, self.logprobs, finished)
+        return None
