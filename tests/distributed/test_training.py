@@ -134,7 +134,7 @@ def test_the_status_tells_how_a_run_ended(sft, tmp_path, monkeypatch):
     done = sft().info
     assert done["status"] == "done"
     assert done["started"] == failed["started"]
-    assert done["tuning"] == {"threads": 1, "matmul": "highest", "processes": 1}
+    assert done["tuning"].items() >= {"threads": 1, "matmul": "highest", "processes": 1}.items()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def as_before():
 def test_the_first_start_decides(monkeypatch):
     monkeypatch.setattr(tuning, "faster_matmul", lambda: "medium")
     monkeypatch.setattr(tuning, "faster_dtype", lambda: "bfloat16")
-    expected = {"threads": 2, "matmul": "medium", "dtype": "bfloat16"}
+    monkeypatch.setattr(tuning, "keep_freed_memory", lambda: "default")
+    expected = {"threads": 2, "matmul": "medium", "dtype": "bfloat16", "allocator": "default"}
     assert choose(2, None, "run") == expected
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (2, "medium")
     assert torch.are_deterministic_algorithms_enabled()
@@ -35,6 +36,7 @@ def test_a_later_start_takes_it_over(monkeypatch):
     monkeypatch.setattr(tuning, "faster_matmul", lambda: pytest.fail("measured again"))
     monkeypatch.setattr(tuning, "faster_dtype", lambda: pytest.fail("measured again"))
     kept = {"threads": 2, "matmul": "highest", "dtype": "bfloat16"}
+    kept["allocator"] = tuning.keep_freed_memory()
     for threads in (0, 2):
         assert choose(threads, kept, "run") == kept
         assert torch.get_num_threads() == 2

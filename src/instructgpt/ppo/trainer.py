@@ -206,26 +206,23 @@ class PPOTrainer:
         config, ppo, device = self.config, self.ppo, self.ppo.policy.device
         lengths = [len(p) + len(s.tokens) for p, s in zip(prompt_ids, samples, strict=True)]
         scores_B = self._scores(prompts, prompt_ids, samples)
+        policies = [ppo.reference] + ([ppo.policy] if self._recomputes else [])
         found: dict[int, _Read] = {}
-        for group in budget_groups(lengths, self._pass_tokens):
-            self.world.stop_alone_if_asked()
-            rows = pad_rows(
-                [prompt_ids[i] for i in group], [samples[i].tokens for i in group], device=device
-            )
-            with autocast(config.dtype, device):
-                policies = [ppo.reference] + ([ppo.policy] if self._recomputes else [])
-                logprobs = [
+        with autocast(config.dtype, device):  # around all passes: weights are cast once
+            for group in budget_groups(lengths, self._pass_tokens):
+                self.world.stop_alone_if_asked()
+                texts = [samples[i].tokens for i in group]
+                rows = pad_rows([prompt_ids[i] for i in group], texts, device=device)
+                read = [self._values(rows)] + [
                     response_logprobs(policy.model, rows, temperature=config.temperature)
                     for policy in policies
                 ]
-                values_BR = self._values(rows)
-            read = torch.stack([values_BR, *logprobs]).cpu()
-            for row, index in enumerate(group):
-                sampled = samples[index]
-                # Cloned, because a view would be sent with all that it is a part of.
-                values, reference, *own = [of[row, : len(sampled.tokens)].clone() for of in read]
-                logprobs = own[0] if own else torch.tensor(sampled.logprobs)
-                found[index] = _Read(scores_B[index].item(), logprobs, reference, values)
+                for index, *of_row in zip(group, *torch.stack(read).cpu(), strict=True):
+                    sampled = samples[index]
+                    # Cloned, because a view would be sent with all that it is a part of.
+                    values, reference, *own = [of[: len(sampled.tokens)].clone() for of in of_row]
+                    logprobs = own[0] if own else torch.tensor(sampled.logprobs)
+                    found[index] = _Read(scores_B[index].item(), logprobs, reference, values)
         return [found[index] for index in range(len(samples))]
 
     def _values(self, rows: Rows) -> Tensor:
@@ -286,7 +283,7 @@ class PPOTrainer:
         config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
         count = batch.response_length_B.sum()
         sums = torch.zeros(4, device=device)  # loss, approxkl, clipfrac, ratio
-        ratio_max = 0.0
+        ratio_max = torch.zeros((), device=device)
         for group, weight, rows in self._micro_batches(batch):
             part, width = batch.select(group), rows.response_BR.shape[1]
             with autocast(config.dtype, device):
@@ -300,17 +297,17 @@ class PPOTrainer:
             sums += weight * torch.stack(
                 [loss.detach(), found.approxkl, found.clipfrac, found.ratio]
             )
-            ratio_max = max(ratio_max, found.ratio_max.item())
+            ratio_max = torch.maximum(ratio_max, found.ratio_max)
         loss, approxkl, clipfrac, ratio = (self.world.sum(sums) / count).tolist()
-        ratio_max = self.world.max(ratio_max)
+        largest = self.world.max(ratio_max.item())
         if self.state.counters["update"] == 0:
-            check_first_ratio(approxkl, ratio_max, config)
+            check_first_ratio(approxkl, largest, config)
         return {
             "ppo/loss/policy": loss,
             "ppo/policy/approxkl": approxkl,
             "ppo/policy/clipfrac": clipfrac,
             "ppo/policy/ratio": ratio,
-            "ppo/policy/ratio_max": ratio_max,
+            "ppo/policy/ratio_max": largest,
         }
 
     def _pretraining_backward(

@@ -6,6 +6,7 @@ takes over the first start's choice.
 """
 
 import ctypes
+import logging
 import os
 import statistics
 import sys
@@ -27,6 +28,9 @@ LARGEST_ERROR = 1e-5
 LARGEST_BFLOAT16_ERROR = 2e-2
 """The same for bfloat16, whose numbers have 8 bits."""
 
+DEFAULT_ALLOCATOR = "default"
+
+log = logging.getLogger(__name__)
 _chosen: dict[str, str] = {}
 
 
@@ -57,11 +61,13 @@ def choose(
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would fill every new tensor first: 7 % of a step. Nothing here reads what it did not write.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    keep_freed_memory()
+    allocator = keep_freed_memory()
     matmul = kept["matmul"] if kept else faster_matmul()
     torch.set_float32_matmul_precision(matmul)
     _chosen["dtype"] = dtype = (kept or {}).get("dtype") or faster_dtype()
-    return {"threads": count, "matmul": matmul, "dtype": dtype}
+    chosen = {"threads": count, "matmul": matmul, "dtype": dtype, "allocator": allocator}
+    log.info("chosen for this hardware: %s", chosen)
+    return chosen
 
 
 def forward_dtype(configured: str) -> str:
@@ -134,16 +140,18 @@ def _compare(
     return statistics.median(seconds[usual]) / statistics.median(seconds[other]), error
 
 
-def keep_freed_memory() -> None:
-    """glibc: keep freed memory instead of unmapping each large tensor."""
+def keep_freed_memory() -> str:
+    """glibc: keep freed memory instead of unmapping each large tensor; says what came of it."""
     if sys.platform != "linux":
-        return
+        return DEFAULT_ALLOCATOR
     try:
         libc = ctypes.CDLL("libc.so.6")
         for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**26)):
-            libc.mallopt(option, value)
+            if not libc.mallopt(option, value):
+                return DEFAULT_ALLOCATOR
     except (OSError, AttributeError):  # another C library: its allocator is left alone
-        return
+        return DEFAULT_ALLOCATOR
+    return "keeps freed memory"
 
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
