@@ -23,6 +23,8 @@ from peers import IterationTurns, generate_forced, trl_options
 from workload import SETTINGS, as_text, draw_lengths, draw_tokens, forced_lengths, load
 
 EPISODES, MINIBATCHES = 32, 4
+MICRO_BATCH = 4
+"""Episodes in TRL's training passes at a time, so that it fits beside ours into 24 GB."""
 PROMPT = {"fixed": (64, 64), "ragged": (24, 104)}
 ANSWER = {"fixed": (64, 64), "ragged": (8, 128)}
 
@@ -88,8 +90,8 @@ def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
         policy.model.generate = functools.partial(generate_forced, policy, lengths)  # type: ignore[method-assign]
     ppo.PPOTrainer(
         args=ppo.PPOConfig(
-            per_device_train_batch_size=EPISODES,
-            gradient_accumulation_steps=1,
+            per_device_train_batch_size=MICRO_BATCH,
+            gradient_accumulation_steps=EPISODES // MICRO_BATCH,
             num_mini_batches=MINIBATCHES,
             num_ppo_epochs=1,
             local_rollout_forward_batch_size=EPISODES,
