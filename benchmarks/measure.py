@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
@@ -213,7 +214,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def emit(line: Mapping[str, Any], out: Path | None) -> None:
     """Print a result; add it to the file, if one is given."""
-    text = json.dumps(line)
+    text = json.dumps({"date": date.today().isoformat(), **line})
     print(text, flush=True)
     if out:
         with out.open("a") as file:

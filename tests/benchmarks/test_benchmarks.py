@@ -55,6 +55,25 @@ def test_the_guard_runs(tmp_path):
     assert kept == {name: ratios["median"] for name, ratios in accepted.items()}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stages", "sizes"), [("rollout reward", "2 4"), ("ppo", "4 8"), ("sft", "128 256")]
+)
+def test_cost_is_measured_and_drawn(stages, sizes, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    out, plot = tmp_path / "lines.jsonl", tmp_path / "cost.svg"
+    common = ["--shapes", "tiny", "--rounds", "1", "--threads", "1", "--plot", str(plot)]
+    command = [sys.executable, str(BENCHMARKS / "cost.py"), *common, "--out", str(out)]
+    flags = ["--stages", *stages.split(), "--sizes", *sizes.split()]
+    subprocess.run([*command, *flags], check=True)
+    lines = [json.loads(text) for text in out.read_text().splitlines()]
+    assert [line["stage"] for line in lines] == stages.split()
+    for line in lines:
+        assert set(line["fit"]) == {"fixed", "each", "r2"}
+        assert [len(times) for times in line["seconds"].values()] == [1, 1]
+    assert plot.stat().st_size > 1000
+
+
 SMALL_PROGRAM = f"""
 import sys
 sys.path.append({str(BENCHMARKS)!r})

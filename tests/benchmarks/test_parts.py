@@ -1,15 +1,18 @@
 """What the benchmarks share: turns, ratios, equal work on all sides, the floor, the plain ways."""
 
 import doctest
+import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+import cost
 import floor
 import guard
 import measure
 import plain
+import table
 from instructgpt.data.text import TextCodec
 from instructgpt.models.forward import pad_rows, response_logprobs
 from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer
@@ -17,6 +20,7 @@ from instructgpt.reward.data import Comparison
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.sft import Example, SFTConfig, SFTModel, SFTTrainer
 from peers import ForcedEnd, generate_batches
+from tests.benchmarks.conftest import BENCHMARKS
 from tests.tiny import tiny_model
 from workload import as_text, draw_lengths, draw_tokens, forced_lengths, number_tokenizer
 
@@ -266,3 +270,41 @@ def test_accepting_takes_what_there_is(ratios):
     assert ratios.run("--accept") == 0
     ratios.left = [0.45]
     assert ratios.run() == 0
+
+
+# ------------------------------------------------------------------ cost and table
+
+
+def test_cost_is_fitted_by_medians():
+    """2 seconds and half a second for each; one slow round does not count."""
+    seconds = {4: [4.0, 4.0, 90.0], 8: [6.0], 12: [8.0, 8.0, 8.0]}
+    found = cost.fit(seconds)
+    assert found == pytest.approx({"fixed": 2.0, "each": 0.5, "r2": 1.0})
+    assert cost.fit(seconds | {16: [30.0]})["r2"] < 0.9
+
+
+def side(seconds, peak):
+    return {
+        "seconds": {"median": seconds, "min": seconds / 2, "max": seconds * 2},
+        "peak_bytes": peak,
+    }
+
+
+def test_a_row_has_the_ratios_and_the_share_of_the_floor():
+    line = {
+        "benchmark": "rollout", "slots": 32, "dtype": "float32", "peers": "tuned",
+        "sides": {"ours": side(10.0, 2e9), "generate": side(25.0, 3e9), "floor": side(6.0, 1e9)},
+        "seconds_over_ours": {
+            "generate": {"median": 2.5, "min": 2.4, "max": 2.6},
+            "floor": {"median": 0.6, "min": 0.5, "max": 0.7},
+        },
+    }  # fmt: skip
+    assert table.row(line) == [
+        "rollout, 32 slots", "float32", "tuned", "10 (5–20)",
+        "generate **2.5** (2.4–2.6)", "60 %", "ours 2.0; generate 3.0",
+    ]  # fmt: skip
+
+
+def test_the_readme_shows_what_was_measured():
+    lines = [json.loads(text) for text in (BENCHMARKS / "results" / "cpu.jsonl").open()]
+    assert table.table(lines) in (BENCHMARKS / "README.md").read_text()

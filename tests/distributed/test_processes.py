@@ -39,7 +39,7 @@ ELSEWHERE = {
     "tied ppo, logits layer by layer": {"gather_weights": False, "micro_batch_tokens": 1},
 }
 """Hardware settings, which change nothing."""
-FITTED = {"fit_head": True}
+FITTED = {"fit_head": True, "max_steps": 10}
 HALF = {"sft": {"dtype": "bfloat16"}, "ppo": {"dtype": "bfloat16", "total_episodes": 10}}
 """PPO's one iteration: after it, rounding makes the policies draw different tokens."""
 MOVED_ON = {"sft": 7, "reward": 7, "ppo": 13}

@@ -3,7 +3,8 @@
 Axes: B rows, T time over the whole row, R response, V vocabulary.
 """
 
-from itertools import pairwise
+import math
+from itertools import combinations, pairwise
 
 import pytest
 import torch
@@ -248,9 +249,37 @@ def test_groups_are_a_partition_within_the_budget(items, budget):
         assert padded <= budget or len(group) == 1
     in_order = [lengths[i] for group in groups for i in group]
     assert in_order == sorted(lengths, reverse=True)
-    for group, following in pairwise(groups):  # none was closed too early
-        together = sum(rows[i] for i in [*group, following[0]])
-        assert lengths[group[0]] * together > budget
+
+
+def cost(groups, lengths, rows, budget):
+    """Padded tokens, and a sixteenth of the budget for each pass; infinite if one is too large."""
+    total = 0.0
+    for group in groups:
+        padded = max(lengths[i] for i in group) * sum(rows[i] for i in group)
+        if padded > budget and len(group) > 1:
+            return math.inf
+        total += padded + max(1, budget // 16)
+    return total
+
+
+@given(
+    items=st.lists(st.tuples(st.integers(1, 50), st.integers(1, 3)), min_size=1, max_size=8),
+    budget=st.integers(1, 400),
+)
+def test_no_other_cut_of_the_same_order_costs_less(items, budget):
+    """Against all cuts there are."""
+    lengths, rows = [length for length, _ in items], [count for _, count in items]
+    groups = budget_groups(lengths, budget, rows)
+    order = [i for group in groups for i in group]
+    places = range(1, len(order))
+    cuts = [cut for size in range(len(order)) for cut in combinations(places, size)]
+    others = [[order[a:b] for a, b in pairwise([0, *cut, len(order)])] for cut in cuts]
+    least = min(cost(other, lengths, rows, budget) for other in others)
+    assert cost(groups, lengths, rows, budget) == least
+
+
+def test_equal_rows_fill_a_pass():
+    assert [len(group) for group in budget_groups([100] * 25, 1024)] == [10, 10, 5]
 
 
 @given(lengths=st.lists(st.integers(1, 50), max_size=30), budget=st.integers(1, 200))

@@ -4,6 +4,7 @@ Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N re
     rows.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from instructgpt.run.tuning import forward_dtype
 PASS_TOKENS = {"cpu": 1024, "cuda": 4096}
 """Padded tokens of a forward pass, by device, where the configuration says 0: on a CPU larger ones
 are no faster, hold more memory, and pad rows of less similar length.
+"""
+PASS_SHARE = 16
+"""A full pass costs this many times what any pass costs besides its tokens (launching it, adding up
+gradients).
 """
 LOGIT_ROWS = 512
 """Rows of logits that exist at a time: (512 × vocabulary) floats instead of (tokens × vocabulary).
@@ -206,25 +211,38 @@ def pass_tokens(configured: int, device: torch.device) -> int:
 def budget_groups(
     lengths: Sequence[int], budget: int, rows: Sequence[int] | None = None
 ) -> list[list[int]]:
-    """Micro-batches of similar length whose padded size stays within `budget` tokens.
+    """Micro-batches of similar length whose padded size stays within `budget` tokens, cut so that
+    filler and passes together cost least; a pass counts as `1 / PASS_SHARE` of a full one.
 
     An item that alone is over the budget makes a micro-batch of its own. `rows` says how many rows
     of that length each item has (1 unless given).
 
-    >>> budget_groups([5, 1, 4, 2], budget=8)
-    [[0], [2, 3], [1]]
+    >>> budget_groups([50, 10, 49, 12], budget=160)
+    [[0, 2], [3, 1]]
     """
     rows = rows or [1] * len(lengths)
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    a_pass = max(1, budget // PASS_SHARE)
+    # Of the first n items in order: the least cost, and where their last group begins.
+    best, begins = [0.0], [0]
+    for end in range(1, len(order) + 1):
+        filled = 0
+        least, begin = math.inf, end - 1
+        for start in reversed(range(end)):
+            filled += rows[order[start]]
+            padded = lengths[order[start]] * filled
+            if padded > budget and start < end - 1:
+                break
+            if best[start] + padded + a_pass < least:
+                least, begin = best[start] + padded + a_pass, start
+        best.append(least)
+        begins.append(begin)
     groups: list[list[int]] = []
-    longest = filled = 0
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if groups and longest * (filled + rows[index]) <= budget:
-            groups[-1].append(index)
-            filled += rows[index]
-        else:
-            groups.append([index])
-            longest, filled = lengths[index], rows[index]
-    return groups
+    end = len(order)
+    while end:
+        groups.append(order[begins[end] : end])
+        end = begins[end]
+    return groups[::-1]
 
 
 def autocast(dtype: str, device: torch.device | str) -> AbstractContextManager[object]:

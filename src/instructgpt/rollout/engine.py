@@ -78,8 +78,8 @@ class RolloutEngine:
 
         An answer depends on its prompt, its seed and the weights; on slots, order and the other
         prompts only through float rounding. `on_progress` is told how many answers have ended.
-        `check` is called before every forward; what it raises ends the call, and the engine and the
-        model are left as they were.
+        `check` is called before every forward, or on a GPU before every few; what it raises ends
+        the call, and the engine and the model are left as they were.
         """
         self._check(prompts, seeds, sampling)
         # Longest last, where pop() takes it: prompts prefilled together are then of like length,
@@ -91,7 +91,8 @@ class RolloutEngine:
         model = self.model
         with torch.no_grad(), _evaluating(model), _cast_once(model), batched_products(model):
             if self._takes_graphs and waiting:
-                rows = FixedRows(model, self.slots, sampling, waiting[-1].length)
+                slots = min(self.slots, len(waiting))
+                rows = FixedRows(model, slots, sampling, waiting[-1].length)
                 samples = rows.generate(waiting, refill, on_progress, check)
             else:
                 decoder = self._decoder(prompts, sampling)

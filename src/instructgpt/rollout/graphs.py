@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
@@ -36,6 +35,8 @@ def has_fixed_rows(model: PreTrainedModel, accepted: frozenset[str]) -> bool:
     """Whether the model's past can lie in rows of fixed memory, each with its own length: full
     attention in every layer, positions given from outside, kernels that take a mask of booleans.
     """
+    from torch.distributed.tensor import DTensor  # takes a while, and only a GPU asks
+
     kernels = model.config.get_text_config()._attn_implementation
     layers = DynamicCache(config=model.config).layers
     return (
@@ -55,15 +56,18 @@ class _Row(DynamicLayer):
         super().__init__()
         self.rows = rows
 
-    def reserve(self, states_BHTD: Tensor) -> None:
+    def reserve(self, keys_BHTD: Tensor, values_BHTD: Tensor) -> None:
         """Take the memory, once it is known how large a head is."""
-        _, heads, _, size = states_BHTD.shape
-        shape = (self.rows.slots * self.rows.columns, heads, size)
-        device, dtype = states_BHTD.device.type, states_BHTD.dtype
-        if torch.is_autocast_enabled(device):
-            dtype = torch.get_autocast_dtype(device)
-        # Zeros, not empty memory: a masked NaN would still spoil the sum it is masked from.
-        self.keys, self.values = (states_BHTD.new_zeros(shape, dtype=dtype) for _ in range(2))
+
+        def zeros(states: Tensor) -> Tensor:
+            _, heads, _, size = states.shape
+            device, dtype = states.device.type, states.dtype
+            if torch.is_autocast_enabled(device):
+                dtype = torch.get_autocast_dtype(device)
+            # Zeros, not empty memory: a masked NaN would still spoil the sum it is masked from.
+            return states.new_zeros(self.rows.slots * self.rows.columns, heads, size, dtype=dtype)
+
+        self.keys, self.values = zeros(keys_BHTD), zeros(values_BHTD)
         self.is_initialized = True
 
     def fill(self, places_S: Tensor, keys_SHD: Tensor, values_SHD: Tensor) -> None:
@@ -254,7 +258,7 @@ class FixedRows:
             assert keys is not None
             assert values is not None
             if not own.is_initialized:
-                own.reserve(keys)
+                own.reserve(keys, values)
             own.fill(
                 places_S,
                 *(states.transpose(1, 2).flatten(0, 1)[source_S] for states in (keys, values)),

@@ -1,0 +1,63 @@
+"""Prints what the comparisons found as the Markdown table of README.md.
+
+python benchmarks/table.py benchmarks/results/cpu.jsonl
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FLOOR = "floor"
+SETTINGS = {
+    "rollout": "rollout, {slots} slots",
+    "reward": "reward step, K = {answers}",
+    "sft": "SFT step, lengths of {lengths}",
+    "ppo": "PPO iteration, {answers} answers",
+}
+HEAD = ["what", "dtype", "peers", "ours, s", "seconds over ours", "share of floor", "peak GB"]
+
+
+def row(line: Mapping[str, Any]) -> list[str]:
+    """A comparison's cells: medians, least and most over the rounds in parentheses."""
+    sides = line["sides"]
+    ours, *others = [name for name in sides if name != FLOOR]
+    ratios = line[f"seconds_over_{ours}"]
+    found = [f"{name} {ratio(ratios[name])}" for name in others]
+    peaks = [f"{name} {sides[name]['peak_bytes'] / 1e9:.1f}" for name in (ours, *others)]
+    seconds = sides[ours]["seconds"]
+    return [
+        SETTINGS[line["benchmark"]].format(**line),
+        line["dtype"],
+        line["peers"],
+        f"{seconds['median']:.3g} ({seconds['min']:.3g}–{seconds['max']:.3g})",
+        "; ".join(found),
+        f"{100 * ratios[FLOOR]['median']:.0f} %" if FLOOR in ratios else "",
+        "; ".join(peaks),
+    ]
+
+
+def ratio(times: Mapping[str, float]) -> str:
+    """How many times as long a side took.
+
+    >>> ratio({"median": 2.2, "min": 2.0, "max": 25.04})
+    '**2.2** (2–25)'
+    """
+    return f"**{times['median']:.3g}** ({times['min']:.2g}–{times['max']:.2g})"
+
+
+def table(lines: list[Mapping[str, Any]]) -> str:
+    """All comparisons, in the order of the stages."""
+    order = list(SETTINGS)
+    kept = [line for line in lines if line["benchmark"] in order]
+    kept.sort(key=lambda line: (order.index(line["benchmark"]), line["dtype"] != "float32"))
+    rows = [HEAD, ["---"] * len(HEAD), *map(row, kept)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description="Prints results as a table.")
+    options.add_argument("results", type=Path, nargs="+", help="files of JSON lines")
+    files = options.parse_args().results
+    print(table([json.loads(text) for file in files for text in file.open()]), end="")
