@@ -228,8 +228,10 @@ def machine(device: str, threads: int) -> dict[str, Any]:
     else:
         cpuinfo = Path("/proc/cpuinfo")
         lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-        processor = models[0] if models else platform.processor()
+        facts = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
+        processor = facts.get("model name", platform.processor())
+        if "cpu family" in facts:  # the name alone may not tell one generation from another
+            processor += f", family {facts['cpu family']}, model {facts['model']}"
     versions = {}
     for package in ("torch", "transformers", "trl"):
         try:

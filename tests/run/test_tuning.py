@@ -15,9 +15,7 @@ from tests.files import sentence
 def as_before():
     """The choices are global to the process."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    tuning._chosen.clear()
     yield
-    tuning._chosen.clear()
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(precision)
 
@@ -43,6 +41,16 @@ def test_a_later_start_takes_it_over(monkeypatch):
     with pytest.raises(UserError, match="run was started with 2 threads") as raised:
         choose(1, kept, "run")
     sentence(raised)
+
+
+def test_a_process_measures_once(monkeypatch):
+    """A pipeline's stages do not differ because a probe did."""
+    monkeypatch.setattr(tuning, "faster_matmul", lambda: "medium")
+    monkeypatch.setattr(tuning, "faster_dtype", lambda: "bfloat16")
+    first = choose(1, None, "run")
+    monkeypatch.setattr(tuning, "faster_matmul", lambda: pytest.fail("measured again"))
+    monkeypatch.setattr(tuning, "faster_dtype", lambda: pytest.fail("measured again"))
+    assert choose(1, None, "another") == first
 
 
 def test_all_cores_unless_told(monkeypatch):

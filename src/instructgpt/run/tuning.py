@@ -32,6 +32,7 @@ DEFAULT_ALLOCATOR = "default"
 
 log = logging.getLogger(__name__)
 _chosen: dict[str, str] = {}
+"""What this process has chosen: its hardware stays the same, a probe may not."""
 
 
 def choose(
@@ -62,9 +63,11 @@ def choose(
     # It would fill every new tensor first: 7 % of a step. Nothing here reads what it did not write.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     allocator = keep_freed_memory()
-    matmul = kept["matmul"] if kept else faster_matmul()
+    known = _chosen | (kept or {})
+    matmul = known.get("matmul") or faster_matmul()
     torch.set_float32_matmul_precision(matmul)
-    _chosen["dtype"] = dtype = (kept or {}).get("dtype") or faster_dtype()
+    dtype = known.get("dtype") or faster_dtype()
+    _chosen.update(matmul=matmul, dtype=dtype)
     chosen = {"threads": count, "matmul": matmul, "dtype": dtype, "allocator": allocator}
     log.info("chosen for this hardware: %s", chosen)
     return chosen
@@ -113,10 +116,13 @@ def faster_dtype() -> str:
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
 
-    def rounded(a: Tensor, b: Tensor) -> Tensor:
-        return (a.bfloat16() @ b.bfloat16()).float()
+    rounded: dict[int, Tensor] = {}  # weights are rounded once for many products
 
-    ratio, error = _compare(torch.matmul, rounded, size=2 * SIZE)
+    def half(a: Tensor, b: Tensor) -> Tensor:
+        a16, b16 = (rounded.setdefault(id(x), x.bfloat16()) for x in (a, b))
+        return a16 @ b16
+
+    ratio, error = _compare(torch.matmul, half, size=2 * SIZE)
     return "bfloat16" if ratio > FASTER and error < LARGEST_BFLOAT16_ERROR else "float32"
 
 
@@ -131,12 +137,14 @@ def _compare(
     a, b = (torch.randn(size, size, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()
     seconds: dict[Any, list[float]] = {usual: [], other: []}
-    for _ in range(5):  # interleaved, so that a slow moment hits both
+    for _ in range(7):  # interleaved, so that a slow moment hits both
         for way, times in seconds.items():
             start = time.perf_counter()
             product = way(a, b)
             times.append(time.perf_counter() - start)
-    error = ((product - exact).abs().max() / exact.abs().max()).item()  # of the other, the last
+    error = (
+        (product.double() - exact).abs().max() / exact.abs().max()
+    ).item()  # of the other, the last
     return statistics.median(seconds[usual]) / statistics.median(seconds[other]), error
 
 
