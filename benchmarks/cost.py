@@ -41,7 +41,7 @@ class Stage(NamedTuple):
     sizes: tuple[int, ...]
 
 
-def sft(policy: SFTModel, dtype: str) -> Work:
+def sft(policy: SFTModel, dtype: Any) -> Work:
     """A step on demonstrations of 128 tokens, half of them prompt."""
     trainer = SFTTrainer(policy, SFTConfig(**SETTINGS, dropout=0.0, dtype=dtype))
 
@@ -52,7 +52,7 @@ def sft(policy: SFTModel, dtype: str) -> Work:
     return work
 
 
-def rollout(policy: SFTModel, dtype: str) -> Work:
+def rollout(policy: SFTModel, dtype: Any) -> Work:
     """Answers of 64 tokens in 16 slots."""
 
     def work(episodes: int) -> None:
@@ -62,7 +62,7 @@ def rollout(policy: SFTModel, dtype: str) -> Work:
     return work
 
 
-def reward(policy: SFTModel, dtype: str) -> Work:
+def reward(policy: SFTModel, dtype: Any) -> Work:
     """A step on a prompt of 150 tokens with answers of 60."""
     trainer = RewardModelTrainer(RewardModel(policy), RewardConfig(**SETTINGS, dtype=dtype))
 
@@ -74,7 +74,7 @@ def reward(policy: SFTModel, dtype: str) -> Work:
     return work
 
 
-def ppo(policy: SFTModel, dtype: str) -> Work:
+def ppo(policy: SFTModel, dtype: Any) -> Work:
     """An iteration of 64 + 64 tokens an episode, in four minibatches."""
     trainers: dict[int, PPOTrainer] = {}
 

@@ -63,7 +63,7 @@ def choose(
     # It would fill every new tensor first: 7 % of a step. Nothing here reads what it did not write.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     allocator = keep_freed_memory()
-    known = _chosen | (kept or {})
+    known = {**_chosen, **(kept or {})}
     matmul = known.get("matmul") or faster_matmul()
     torch.set_float32_matmul_precision(matmul)
     dtype = known.get("dtype") or faster_dtype()
@@ -142,9 +142,8 @@ def _compare(
             start = time.perf_counter()
             product = way(a, b)
             times.append(time.perf_counter() - start)
-    error = (
-        (product.double() - exact).abs().max() / exact.abs().max()
-    ).item()  # of the other, the last
+    wrong = (product.double() - exact).abs().max()  # the last product is the other's
+    error = (wrong / exact.abs().max()).item()
     return statistics.median(seconds[usual]) / statistics.median(seconds[other]), error
 
 
