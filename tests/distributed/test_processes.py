@@ -39,7 +39,7 @@ ELSEWHERE = {
     "tied ppo, logits layer by layer": {"gather_weights": False, "micro_batch_tokens": 1},
 }
 """Hardware settings, which change nothing."""
-FITTED = {"fit_head": True, "max_steps": 10}
+FITTED = {"fit_head": True}
 HALF = {"sft": {"dtype": "bfloat16"}, "ppo": {"dtype": "bfloat16", "total_episodes": 10}}
 """PPO's one iteration: after it, rounding makes the policies draw different tokens."""
 MOVED_ON = {"sft": 7, "reward": 7, "ppo": 13}
@@ -260,10 +260,12 @@ def texts(out: Path) -> list[tuple[str, ...]]:
     return [(row.get("kind", ""), row["prompt"], row["response"]) for row in rows]
 
 
-def check_same(runs: Runs, batch: str, name: str, reference: str = "") -> None:
+def check_same(
+    runs: Runs, batch: str, name: str, reference: str = "", *, allowed: float = 1e-3
+) -> None:
     """A run went as it does in one process: weights, metrics, and every sampled text."""
     apart = distance(runs, batch, name, reference)
-    assert max(apart.values()) < 1e-3, apart
+    assert max(apart.values()) < allowed, apart
     one, other = runs("one", reference or name), runs(batch, name)
     check_metrics(one, other)
     assert texts(other) == texts(one)
@@ -292,7 +294,8 @@ def test_hardware_settings_change_nothing(name, runs):
 
 def test_a_head_that_was_fitted_layer_by_layer(runs):
     """The head is set between two passes: what was gathered for one must not serve the other."""
-    check_same(runs, "two", "tied reward, fitted")
+    # The fit ends within a tolerance of its minimum: it starts training a little elsewhere.
+    check_same(runs, "two", "tied reward, fitted", allowed=5e-3)
 
 
 @pytest.mark.parametrize("name", EXTREME)
