@@ -261,13 +261,19 @@ def texts(out: Path) -> list[tuple[str, ...]]:
 
 
 def check_same(
-    runs: Runs, batch: str, name: str, reference: str = "", *, allowed: float = 1e-3
+    runs: Runs,
+    batch: str,
+    name: str,
+    reference: str = "",
+    *,
+    allowed: float = 1e-3,
+    relative: float = 2e-4,
 ) -> None:
     """A run went as it does in one process: weights, metrics, and every sampled text."""
     apart = distance(runs, batch, name, reference)
     assert max(apart.values()) < allowed, apart
     one, other = runs("one", reference or name), runs(batch, name)
-    check_metrics(one, other, allowed / 5)
+    check_metrics(one, other, relative)
     assert texts(other) == texts(one)
 
 
@@ -295,7 +301,7 @@ def test_hardware_settings_change_nothing(name, runs):
 def test_a_head_that_was_fitted_layer_by_layer(runs):
     """The head is set between two passes: what was gathered for one must not serve the other."""
     # The fit ends within a tolerance of its minimum: it starts training a little elsewhere.
-    check_same(runs, "two", "tied reward, fitted", allowed=5e-3)
+    check_same(runs, "two", "tied reward, fitted", allowed=5e-3, relative=1e-2)
 
 
 @pytest.mark.parametrize("name", EXTREME)
