@@ -239,6 +239,17 @@ def test_an_error_of_all_collectives_is_said_itself(watches, capsys):
     assert "gone" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending", [Watch.end, lambda watch: watch.tell("no space left")])
+def test_no_thread_outlives_the_watch(store, ended, ending):
+    """One that is inside the store's C++ when the interpreter ends aborts the process."""
+    before = set(threading.enumerate())
+    watch = Watch(store, 1, 2)
+    begun = set(threading.enumerate()) - before
+    assert len(begun) == 2
+    ending(watch)
+    assert not any(thread.is_alive() for thread in begun)
+
+
 def test_a_store_that_is_gone(ended, capsys):
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     watch = Watch(store, 1, 2)

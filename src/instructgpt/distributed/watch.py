@@ -40,12 +40,19 @@ class Watch:
         self._told = ""  # why another process ended
         self._ended = threading.Event()
         self._beats, self._turned = 0, time.monotonic()
-        for target in (self._watch, self._watch_store):
-            threading.Thread(target=target, name="watch", daemon=True).start()
+        self._threads = [
+            threading.Thread(target=target, name="watch", daemon=True)
+            for target in (self._watch, self._watch_store)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def end(self) -> None:
         """All processes have come to their end."""
         self._ended.set()
+        # A thread still inside the store's C++ when the interpreter ends would abort the process.
+        for thread in self._threads:
+            thread.join(TELLING_SECONDS)
 
     def tell(self, reason: str) -> bool:
         """Let the others know why this process ends.
@@ -61,13 +68,14 @@ class Watch:
                 self._tell_all(end)
                 return False
             if self.rank and self._within(TELLING_SECONDS / 2, self._is_told):
-                self._ended.set()
                 return reason not in self._told
             self._tell_all(f"process {self.rank}: {reason}")
         except RuntimeError:
             self._ended.set()
             self._say(self._told or self._end_of_store)
             return not lost
+        finally:
+            self.end()
         return True
 
     def _tell_all(self, reason: str) -> None:
