@@ -1,6 +1,8 @@
 """Prints what the comparisons found as the Markdown table of README.md.
 
-python benchmarks/table.py benchmarks/results/cpu.jsonl
+    python benchmarks/table.py benchmarks/results/cpu.jsonl
+
+A line of the file is a row.
 """
 
 import argparse

@@ -23,7 +23,13 @@ from instructgpt.errors import UserError
 from instructgpt.models.attention import batched_products
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.graphs import FixedRows, has_fixed_rows
-from instructgpt.rollout.sample import Episode, Sample
+from instructgpt.rollout.sample import (
+    Episode,
+    Sample,
+    distinct_prompts,
+    left_padded,
+    token_positions,
+)
 from instructgpt.rollout.sampling import Sampling, draw
 
 log = logging.getLogger(__name__)
@@ -220,15 +226,12 @@ class _Cached:
         self.model, self.accepted, self.cache = model, accepted, cache
 
     def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:
-        # A prompt is read once, whatever the number of its answers.
-        read: dict[tuple[int, ...], int] = {}
-        rows = [read.setdefault(tuple(episode.prompt), len(read)) for episode in fresh]
-        width = max(map(len, read))
-        self.cache.open_prompts(first_slot, len(read), width)
-        # Left-padded with token 0, which the mask hides.
-        ids = [[0] * (width - len(prompt)) + list(prompt) for prompt in read]
-        logits_UV = self._forward(ids, list(map(len, read)), width)
-        if len(read) == len(rows):
+        prompts, rows = distinct_prompts(fresh)
+        lengths = list(map(len, prompts))
+        width = max(lengths)
+        self.cache.open_prompts(first_slot, len(prompts), width)
+        logits_UV = self._forward(left_padded(prompts), lengths, width)
+        if len(prompts) == len(rows):
             return logits_UV
         rows_B = torch.tensor(rows, device=logits_UV.device)
         self.cache.spread(first_slot, rows_B, width)
@@ -246,9 +249,7 @@ class _Cached:
     def _forward(self, ids: list[list[int]], lengths: list[int], width: int) -> Tensor:
         device = self.model.device
         ids_BT = torch.tensor(ids, device=device)
-        lengths_B = torch.tensor(lengths, device=device)
-        # The position at each column: how far it lies past its row's first; padding is below 0.
-        positions_BW = torch.arange(width, device=device) - (width - lengths_B[:, None])
+        positions_BW = token_positions(width, torch.tensor(lengths, device=device))
         options: dict[str, Any] = {
             "position_ids": positions_BW[:, -ids_BT.shape[1] :].clamp(min=0),
             "logits_to_keep": 1,

@@ -18,7 +18,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from instructgpt.rollout.sample import Episode, Sample
+from instructgpt.models import attention
+from instructgpt.rollout.sample import (
+    Episode,
+    Sample,
+    distinct_prompts,
+    left_padded,
+    token_positions,
+)
 from instructgpt.rollout.sampling import Sampling, draw
 
 log = logging.getLogger(__name__)
@@ -43,7 +50,7 @@ def has_fixed_rows(model: PreTrainedModel, accepted: frozenset[str]) -> bool:
         {"position_ids", "past_key_values", "logits_to_keep"} <= accepted
         and not model._is_stateful
         and model._supports_sdpa
-        and kernels in ("sdpa", "batched")
+        and kernels in ("sdpa", attention.NAME)
         and all(type(layer) is DynamicLayer for layer in layers)
         and not any(isinstance(weight, DTensor) for weight in model.parameters())
     )
@@ -230,18 +237,16 @@ class FixedRows:
     def _read_prompts(self, fresh: dict[int, Episode]) -> None:
         """Read the prompts of fresh episodes, equal ones once, and draw their first tokens."""
         device = self.length_B.device
-        read: dict[tuple[int, ...], int] = {}
-        rows = [read.setdefault(tuple(episode.prompt), len(read)) for episode in fresh.values()]
-        width = max(map(len, read))
-        ids_UW = torch.tensor([[0] * (width - len(p)) + list(p) for p in read], device=device)
-        is_token_UW = torch.arange(width, device=device) >= torch.tensor(
-            [[width - len(p)] for p in read], device=device
-        )
+        prompts, rows = distinct_prompts(fresh.values())
+        ids_UW = torch.tensor(left_padded(prompts), device=device)
+        width = ids_UW.shape[1]
+        lengths_U = torch.tensor(list(map(len, prompts)), device=device)
+        positions_UW = token_positions(width, lengths_U)
         past = DynamicCache(config=self.model.config)
         output = self.model(
             input_ids=ids_UW,
-            attention_mask=is_token_UW.long(),
-            position_ids=(is_token_UW.cumsum(1) - 1).clamp(min=0),
+            attention_mask=(positions_UW >= 0).long(),
+            position_ids=positions_UW.clamp(min=0),
             past_key_values=past,
             use_cache=True,
             logits_to_keep=1,

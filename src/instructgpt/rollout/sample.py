@@ -1,9 +1,15 @@
-"""An answer while it grows, and when it has ended."""
+"""An answer while it grows, and when it has ended.
+
+Axes: B rows, W width.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+
+import torch
+from torch import Tensor
 
 from instructgpt.rollout.sampling import Sampling, uniforms
 
@@ -67,3 +73,21 @@ class Episode:
         if finished or len(self.tokens) == self.draws:
             return Sample(self.tokens, self.logprobs, finished)
         return None
+
+
+def distinct_prompts(episodes: Iterable[Episode]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Each prompt once, as it is read whatever the number of its answers; each episode's place."""
+    places: dict[tuple[int, ...], int] = {}
+    rows = [places.setdefault(tuple(episode.prompt), len(places)) for episode in episodes]
+    return list(places), rows
+
+
+def left_padded(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Rows that end together, filled with token 0, which a mask is to hide."""
+    width = max(map(len, prompts))
+    return [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts]
+
+
+def token_positions(width: int, lengths_B: Tensor) -> Tensor:
+    """How far each column lies past its row's first token, [B, W]; padding is below 0."""
+    return torch.arange(width, device=lengths_B.device) - (width - lengths_B[:, None])

@@ -6,6 +6,7 @@ takes over the first start's choice.
 """
 
 import ctypes
+import functools
 import logging
 import os
 import statistics
@@ -116,11 +117,10 @@ def faster_dtype() -> str:
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
 
-    rounded: dict[int, Tensor] = {}  # weights are rounded once for many products
+    rounded = functools.cache(Tensor.bfloat16)  # weights are rounded once for many products
 
     def half(a: Tensor, b: Tensor) -> Tensor:
-        a16, b16 = (rounded.setdefault(id(x), x.bfloat16()) for x in (a, b))
-        return a16 @ b16
+        return rounded(a) @ rounded(b)
 
     ratio, error = _compare(torch.matmul, half, size=2 * SIZE)
     return "bfloat16" if ratio > FASTER and error < LARGEST_BFLOAT16_ERROR else "float32"
