@@ -55,7 +55,9 @@ def by_hand(query, key, value, row: int, head: int, new: int, scaling: float):
 @pytest.mark.parametrize("new", [1, 7], ids=["decoding", "prefill"])
 @pytest.mark.parametrize(("heads", "key_heads"), [(4, 4), (6, 2), (3, 1)])
 @pytest.mark.parametrize("scaling", [None, 0.3])
-def test_every_head_of_every_row(new, heads, key_heads, scaling, fused_calls):
+@pytest.mark.parametrize("block", [attention.BLOCK, 3], ids=["one block", "blocks"])
+def test_every_head_of_every_row(new, heads, key_heads, scaling, block, fused_calls, monkeypatch):
+    monkeypatch.setattr(attention, "BLOCK", block)
     query, key, value, mask = inputs(new, heads, key_heads)
     assert mask is not None
     out_BTHD, _ = attend(nn.Module(), query, key, value, mask, scaling=scaling)
@@ -86,9 +88,27 @@ def test_rows_of_one_length_are_causal_without_a_mask(fused_calls):
     assert not fused_calls
 
 
+def test_blocks_leave_out_only_what_no_query_sees(fused_calls, monkeypatch):
+    """Rows of 7 in blocks of 3, where each query sees two keys beyond its own."""
+    monkeypatch.setattr(attention, "BLOCK", 3)
+    query, key, value, _ = inputs(7, 4, 2)
+    sees = torch.ones(7, 7, dtype=torch.bool).tril(2)
+    assert attention._blocks(sees[None, None], 7, 7) == [(0, 3, 7), (3, 6, 7), (6, 7, 7)]
+    assert attention._blocks(sees.tril()[None, None], 7, 7) == [(0, 3, 3), (3, 6, 6), (6, 7, 7)]
+    out_BTHD, _ = attend(nn.Module(), query, key, value, sees[None, None])
+    keys, values = key[1, 1].double(), value[1, 1].double()
+    for t in range(7):
+        seen = slice(0, t + 3)
+        probs = (keys[seen] @ query[1, 3, t].double() / math.sqrt(6)).softmax(0)
+        torch.testing.assert_close(out_BTHD[1, t, 3], (probs @ values[seen]).float())
+    assert not fused_calls
+
+
+@pytest.mark.parametrize("block", [attention.BLOCK, 3], ids=["one block", "blocks"])
 @pytest.mark.parametrize("masked", [True, False])
-def test_gradients_are_those_of_the_fused_kernel(masked, fused_calls, monkeypatch):
+def test_gradients_are_those_of_the_fused_kernel(masked, block, fused_calls, monkeypatch):
     """Of the same queries, keys and values; rows that begin with padding see nothing there."""
+    monkeypatch.setattr(attention, "BLOCK", block)
     query, key, value, mask = inputs(7, 6, 2)
     module = nn.Module()
     module.num_key_value_groups = 3

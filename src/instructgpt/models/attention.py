@@ -4,8 +4,8 @@ The fused CPU kernel is made for long rows: with one query per row most of its t
 its backward pass is slow up to some hundred tokens. Here, heads that share keys are rows of one
 product. What the products cannot do, or would need too much memory for, the fused kernel does.
 
-Axes: B rows, T new tokens, W width (the longest row), H query heads, K key heads, G query heads
-    that share a key head, N = G * T, D head size.
+Axes: B rows, T new tokens, W width (the longest row), S new tokens and R columns of a block, H
+    query heads, K key heads, G query heads that share a key head, N = G * S, D head size.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "batched"
+BLOCK = 256
+"""Queries that are multiplied with the keys up to their last together."""
 LARGEST_SCORES = 2**25
 """With more scores than this in a layer (128 MiB in float32), the fused kernel saves memory."""
 LARGEST_TRAINED = 10 * 2**20
@@ -53,7 +55,7 @@ def attend(
     query_BHTD: Tensor,
     key_BKWD: Tensor,
     value_BKWD: Tensor,
-    given_mask: Tensor | None,
+    attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
@@ -62,28 +64,50 @@ def attend(
     """The attention function of a transformers model: the heads' outputs (B, T, H, D)."""
     B, H, T, D = query_BHTD.shape
     K, W = key_BKWD.shape[1:3]
-    attention_mask = given_mask
-    if attention_mask is None and T == W > 1 and _is_causal(module, is_causal):
-        attention_mask = torch.ones(1, 1, T, T, dtype=torch.bool, device=query_BHTD.device).tril()
-    by_flag = attention_mask is None and T > 1
-    by_head = attention_mask is not None and attention_mask.shape[1] > 1
+    mask = attention_mask
+    if mask is None and T == W > 1 and _is_causal(module, is_causal):
+        mask = torch.ones(1, 1, T, T, dtype=torch.bool, device=query_BHTD.device).tril()
+    by_flag = mask is None and T > 1
+    by_head = mask is not None and mask.shape[1] > 1
     has_extras = dropout > 0 or any(kwargs.get(name) is not None for name in EXTRAS)
     is_trained = torch.is_grad_enabled() and query_BHTD.requires_grad
-    is_large = (LARGEST_TRAINED if is_trained else LARGEST_SCORES) < B * H * T * W
+    blocks = _blocks(mask, T, W)
+    scores = B * H * sum((stop - start) * columns for start, stop, columns in blocks)
+    is_large = scores > (LARGEST_TRAINED if is_trained else LARGEST_SCORES)
     if by_flag or by_head or has_extras or is_large or query_BHTD.is_cuda:
         kwargs |= {"dropout": dropout, "scaling": scaling, "is_causal": is_causal}
         return sdpa_attention_forward(
-            module, query_BHTD, key_BKWD, value_BKWD, given_mask, **kwargs
+            module, query_BHTD, key_BKWD, value_BKWD, attention_mask, **kwargs
         )
-    query_BHTD = query_BHTD * (D**-0.5 if scaling is None else scaling)
+    query_BKGTD = (query_BHTD * (D**-0.5 if scaling is None else scaling)).view(B, K, -1, T, D)
     keys_BKDW = key_BKWD.contiguous().transpose(2, 3)  # or the product copies them, transposing
-    scores_BKNW = query_BHTD.reshape(B, K, -1, D) @ keys_BKDW
-    if attention_mask is not None:  # true where a query sees a key
-        # Not -inf: where a left-padded row begins, a query sees nothing, and NaN would spread.
-        nothing = torch.finfo(scores_BKNW.dtype).min
-        scores_BKNW.view(B, K, -1, T, W).masked_fill_(~attention_mask[:, :, None], nothing)
-    out_BKND = scores_BKNW.softmax(-1) @ value_BKWD
-    return out_BKND.view(B, H, T, -1).transpose(1, 2), None
+    outs = []
+    for start, stop, columns in blocks:
+        query_BKND = query_BKGTD[:, :, :, start:stop].reshape(B, K, -1, D)
+        scores_BKNR = query_BKND @ keys_BKDW[..., :columns]
+        if mask is not None:  # true where a query sees a key
+            is_hidden_B1SR = ~mask[:, :, start:stop, :columns]
+            # Not -inf: where a left-padded row begins, a query sees nothing, and NaN would spread.
+            nothing = torch.finfo(scores_BKNR.dtype).min
+            scores_BKGSR = scores_BKNR.view(B, K, -1, stop - start, columns)
+            scores_BKGSR.masked_fill_(is_hidden_B1SR[:, :, None], nothing)
+        out_BKND = scores_BKNR.softmax(-1) @ value_BKWD[:, :, :columns]
+        outs.append(out_BKND.view(B, H, stop - start, -1).transpose(1, 2))
+    return outs[0] if len(outs) == 1 else torch.cat(outs, dim=1), None
+
+
+def _blocks(mask: Tensor | None, T: int, W: int) -> list[tuple[int, int, int]]:
+    """First query, end of the queries, and columns to compute, of each block: the columns after a
+    block's last query are left out where none of its queries sees them.
+    """
+    if mask is None or T != W:
+        return [(0, T, W)]
+    blocks = []
+    for start in range(0, T, BLOCK):
+        stop = min(start + BLOCK, T)
+        sees_later = stop < W and bool(mask[:, :, start:stop, stop:].view(torch.uint8).amax())
+        blocks.append((start, stop, W if sees_later else stop))
+    return blocks
 
 
 def _is_causal(module: nn.Module, given: bool | None) -> bool:
