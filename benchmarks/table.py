@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workload import SHAPES
+
 FLOOR = "floor"
 SETTINGS = {
     "rollout": "rollout, {slots} slots",
@@ -18,7 +20,16 @@ SETTINGS = {
     "sft": "SFT step, lengths of {lengths}",
     "ppo": "PPO iteration, {answers} answers",
 }
-HEAD = ["what", "dtype", "peers", "ours, s", "seconds over ours", "share of floor", "peak GB"]
+HEAD = [
+    "what",
+    "model",
+    "dtype",
+    "peers",
+    "ours, s",
+    "seconds over ours",
+    "share of floor",
+    "peak GB",
+]
 
 
 def row(line: Mapping[str, Any]) -> list[str]:
@@ -31,6 +42,7 @@ def row(line: Mapping[str, Any]) -> list[str]:
     seconds = sides[ours]["seconds"]
     return [
         SETTINGS[line["benchmark"]].format(**line),
+        line["model"],
         line["dtype"],
         line["peers"],
         f"{seconds['median']:.3g} ({seconds['min']:.3g}–{seconds['max']:.3g})",
@@ -50,10 +62,18 @@ def ratio(times: Mapping[str, float]) -> str:
 
 
 def table(lines: list[Mapping[str, Any]]) -> str:
-    """All comparisons, in the order of the stages."""
+    """All comparisons, in the order of the stages; random weights come after real ones."""
     order = list(SETTINGS)
-    kept = [line for line in lines if line["benchmark"] in order]
-    kept.sort(key=lambda line: (order.index(line["benchmark"]), line["dtype"] != "float32"))
+
+    def place(line: Mapping[str, Any]) -> tuple[Any, ...]:
+        return (
+            line["model"] in SHAPES,
+            order.index(line["benchmark"]),
+            line["dtype"] != "float32",
+            line["peers"] != "tuned",
+        )
+
+    kept = sorted((line for line in lines if line["benchmark"] in order), key=place)
     rows = [HEAD, ["---"] * len(HEAD), *map(row, kept)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 

@@ -290,9 +290,12 @@ def side(seconds, peak):
     }
 
 
+ROLLOUT = {"benchmark": "rollout", "model": "SmolLM2", "dtype": "float32", "peers": "tuned"}
+
+
 def test_a_row_has_the_ratios_and_the_share_of_the_floor():
     line = {
-        "benchmark": "rollout", "slots": 32, "dtype": "float32", "peers": "tuned",
+        **ROLLOUT, "slots": 32,
         "sides": {"ours": side(10.0, 2e9), "generate": side(25.0, 3e9), "floor": side(6.0, 1e9)},
         "seconds_over_ours": {
             "generate": {"median": 2.5, "min": 2.4, "max": 2.6},
@@ -300,9 +303,26 @@ def test_a_row_has_the_ratios_and_the_share_of_the_floor():
         },
     }  # fmt: skip
     assert table.row(line) == [
-        "rollout, 32 slots", "float32", "tuned", "10 (5–20)",
+        "rollout, 32 slots", "SmolLM2", "float32", "tuned", "10 (5–20)",
         "generate **2.5** (2.4–2.6)", "60 %", "ours 2.0; generate 3.0",
     ]  # fmt: skip
+
+
+def test_rows_stand_in_the_order_of_the_stages_and_real_weights_first():
+    ours = {"sides": {"ours": side(10.0, 2e9)}, "seconds_over_ours": {}}
+    lines = [
+        ROLLOUT | ours | {"slots": slots} | other
+        for slots, other in (
+            (5, {"model": "llama-10m"}),
+            (4, {"benchmark": "ppo", "answers": "fixed"}),
+            (3, {"dtype": "bfloat16"}),
+            (2, {"peers": "as they come"}),
+            (1, {}),
+        )
+    ]
+    rows = table.table(lines).splitlines()[2:]
+    found = [int("".join(filter(str.isdigit, row.split("|")[1])) or 4) for row in rows]
+    assert found == [1, 2, 3, 4, 5]
 
 
 def test_the_readme_shows_what_was_measured():

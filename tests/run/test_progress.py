@@ -72,6 +72,18 @@ def test_the_time_left_for_the_whole(clock, capsys):
     assert "ppo: 2/6, 20 s left (80 s for the whole)" in capsys.readouterr().err
 
 
+def test_the_whole_leaves_no_less_than_its_stage(clock, capsys):
+    """By shares the stage has 2 s to go, by its first step 60."""
+    with Whole([8.0, 1.0, 1.0]) as whole:
+        whole.begin(0)
+        clock(8)
+        whole.begin(1)
+        with StageProgress("ppo", 6) as bar:
+            clock(12)
+            bar.advance(1, {})
+    assert "ppo: 1/6, 60 s left (60 s for the whole)" in capsys.readouterr().err
+
+
 def test_what_was_done_before_does_not_count_as_fast(clock, capsys):
     """The first stage had been done; of the second 2 of 6 steps had, 2 more took 30 s: what is
     left is 2 such steps and the 6 shares of the last stage, 1 share for 30 s.

@@ -143,19 +143,23 @@ class StageProgress:
             )
 
     def _time_left(self) -> str:
-        since = self.done - self._done_before
-        if since == 0 or self.done == self.total:
-            return ""
-        seconds = (time.monotonic() - self._started) / since * (self.total - self.done)
-        return f", {_time(seconds)} left{self._whole_left()}"
+        left = self._seconds_left()
+        return f", {_time(left)} left{self._whole_left()}" if left else ""
+
+    def _seconds_left(self) -> float | None:
+        """Of this stage; None while unknown."""
+        since, to_do = self.done - self._done_before, self.total - self.done
+        return (time.monotonic() - self._started) / since * to_do if since else None
 
     def _whole_left(self) -> str:
-        """Of the pipeline that this stage is part of."""
+        """Of the pipeline that this stage is part of: no less than this stage's own."""
         if Whole.current is None:
             return ""
         here, left = self.done - self._done_before, self.total - self.done
-        left = Whole.current.seconds_left(here / self.total, left / self.total)
-        return f" ({_time(left)} for the whole)" if left is not None else ""
+        seconds = Whole.current.seconds_left(here / self.total, left / self.total)
+        if seconds is None:
+            return ""
+        return f" ({_time(max(seconds, self._seconds_left() or 0.0))} for the whole)"
 
 
 def _time(seconds: float) -> str:
