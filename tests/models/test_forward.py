@@ -131,14 +131,17 @@ def test_logprobs_add_up_to_the_reference_loss(arch):
     torch.testing.assert_close(-response_logprobs(model, rows).sum(), total, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("arch", ["gpt_neox", "llama", "granite"])
-def test_chunks_change_nothing_and_bound_the_logits(arch, monkeypatch):
+def test_chunks_change_nothing_and_bound_the_logits(arch, keeps, monkeypatch):
     model = own_logits_model(arch) if arch in OWN_LOGITS else tiny_model(arch)
     rows = pad_rows(PROMPTS, RESPONSES)
     whole = response_logprobs(model, rows)[rows.is_response_BR]
     gradient = weighted_gradient(model, whole)
 
     monkeypatch.setattr(forward, "LOGIT_ROWS", 4)
+    limit = 18 * model.config.vocab_size  # there are 18 response tokens
+    monkeypatch.setattr(forward, "KEPT_LOGITS", limit if keeps else limit - 1)
     widths = []
     hook = model.get_output_embeddings().register_forward_hook(
         lambda _module, inputs, _output: widths.append(inputs[0].shape[:-1].numel())
@@ -149,8 +152,9 @@ def test_chunks_change_nothing_and_bound_the_logits(arch, monkeypatch):
     assert_close(weighted_gradient(model, chunked), gradient)
     hook.remove()
     if arch not in OWN_LOGITS:
-        assert seen == [4, 4, 4, 4, 2]  # 18 response tokens
-        assert sorted(widths[5:]) == sorted(seen)  # made again in the backward pass, not kept
+        assert seen == [4, 4, 4, 4, 2]
+        again = [] if keeps else [2, 4, 4, 4, 4]  # in the backward pass
+        assert sorted(widths[5:]) == again
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

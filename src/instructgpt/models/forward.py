@@ -29,8 +29,9 @@ PASS_SHARE = 16
 gradients).
 """
 LOGIT_ROWS = 512
-"""Rows of logits that exist at a time: (512 × vocabulary) floats instead of (tokens × vocabulary).
-"""
+"""Rows of logits that are computed at a time."""
+KEPT_LOGITS = 2**26
+"""With more logits than this in a pass (256 MiB), they are made again in the backward pass."""
 
 ENTER = "_instructgpt_enter"
 """A sharded model's method `(compute, *arguments)` that runs `compute(model, *arguments)`."""
@@ -122,7 +123,8 @@ def hidden_states(model: PreTrainedModel, rows: Rows) -> Tensor:
 def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float = 1.0) -> Tensor:
     """log p of each response token given what precedes it, under softmax(logits / temperature).
 
-    Never holds more than `LOGIT_ROWS` rows of logits: they are recomputed in the backward pass.
+    Holds `KEPT_LOGITS` logits at most, or `LOGIT_ROWS` rows: of a larger pass, they are recomputed
+    in the backward pass.
 
     Returns:
         float32 (B, R), zero where there is no response token.
@@ -135,9 +137,10 @@ def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float 
         project = nn.Identity()
     assert project is not None
     targets_N = rows.response_BR[rows.is_response_BR]
+    keeps = len(targets_N) * model.config.get_text_config().vocab_size <= KEPT_LOGITS
     logprobs_N = torch.cat(
         [
-            _chunk_logprobs(project, states, targets, temperature)
+            _chunk_logprobs(project, states, targets, temperature, keeps)
             for states, targets in zip(
                 states_ND.split(LOGIT_ROWS), targets_N.split(LOGIT_ROWS), strict=True
             )
@@ -303,7 +306,7 @@ def _scatter(values_N: Tensor, rows: Rows) -> Tensor:
 
 
 def _chunk_logprobs(
-    project: nn.Module, states_ND: Tensor, targets_N: Tensor, temperature: float
+    project: nn.Module, states_ND: Tensor, targets_N: Tensor, temperature: float, keeps: bool
 ) -> Tensor:
     def compute(states: Tensor, targets: Tensor) -> Tensor:
         logits_NV = project(states).float()
@@ -311,8 +314,6 @@ def _chunk_logprobs(
             logits_NV = logits_NV / temperature
         return -nn.functional.cross_entropy(logits_NV, targets, reduction="none")
 
-    if torch.is_grad_enabled() and states_ND.requires_grad:
-        return checkpoint(
-            compute, states_ND, targets_N, use_reentrant=False, preserve_rng_state=False
-        )  # type: ignore[return-value]
-    return compute(states_ND, targets_N)
+    if keeps or not (torch.is_grad_enabled() and states_ND.requires_grad):
+        return compute(states_ND, targets_N)
+    return checkpoint(compute, states_ND, targets_N, use_reentrant=False, preserve_rng_state=False)  # type: ignore[return-value]

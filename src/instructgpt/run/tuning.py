@@ -153,7 +153,7 @@ def keep_freed_memory() -> str:
         return DEFAULT_ALLOCATOR
     try:
         libc = ctypes.CDLL("libc.so.6")
-        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**26)):
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, NEVER), (M_TOP_PAD, 2**26)):
             if not libc.mallopt(option, value):
                 return DEFAULT_ALLOCATOR
     except (OSError, AttributeError):  # another C library: its allocator is left alone
@@ -162,3 +162,4 @@ def keep_freed_memory() -> str:
 
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+NEVER = -1
