@@ -27,7 +27,7 @@ MEMORY_GB, DISK_GB = 10.0, 8.0
 HELD_OUT_SHARE = 5
 """One in so many of a user's own prompts is held out, where their records name no split."""
 
-SHARES = {"sft": 8, "sample": 14, "rank": 1, "reward": 18, "ppo": 48, "evaluate": 11}
+SHARES = {"sft": 8, "sample": 12, "rank": 1, "reward": 19, "ppo": 51, "evaluate": 9}
 """How long the stages of the default run take compared with each other."""
 
 
