@@ -82,15 +82,17 @@ def attend(
     query_BKGTD = (query_BHTD * (D**-0.5 if scaling is None else scaling)).view(B, K, -1, T, D)
     keys_BKDW = key_BKWD.contiguous().transpose(2, 3)  # or the product copies them, transposing
     outs = []
-    for start, stop, columns in blocks:
-        query_BKND = query_BKGTD[:, :, :, start:stop].reshape(B, K, -1, D)
-        scores_BKNR = query_BKND @ keys_BKDW[..., :columns]
+    queries = query_BKGTD.split([stop - start for start, stop, _ in blocks], dim=3)
+    for query_BKGSD, (start, stop, columns) in zip(queries, blocks, strict=True):
+        scores_BKNR = query_BKGSD.reshape(B, K, -1, D) @ keys_BKDW[..., :columns]
         if mask is not None:  # true where a query sees a key
             is_hidden_B1SR = ~mask[:, :, start:stop, :columns]
             # Not -inf: where a left-padded row begins, a query sees nothing, and NaN would spread.
             nothing = torch.finfo(scores_BKNR.dtype).min
-            scores_BKGSR = scores_BKNR.view(B, K, -1, stop - start, columns)
-            scores_BKGSR.masked_fill_(is_hidden_B1SR[:, :, None], nothing)
+            bias_B1SR = torch.zeros_like(is_hidden_B1SR, dtype=scores_BKNR.dtype)
+            bias_B1SR.masked_fill_(is_hidden_B1SR, nothing)
+            # Added, as that has no backward pass: the gradient of a hidden score is 0 anyway.
+            scores_BKNR.view(B, K, -1, stop - start, columns).add_(bias_B1SR[:, :, None])
         out_BKND = scores_BKNR.softmax(-1) @ value_BKWD[:, :, :columns]
         outs.append(out_BKND.view(B, H, stop - start, -1).transpose(1, 2))
     return outs[0] if len(outs) == 1 else torch.cat(outs, dim=1), None
