@@ -24,7 +24,7 @@ from measure import Turn
 
 def trl_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Settings of every TRL trainer: nothing logged or saved, and if tuned no bfloat16 that we do
-    not use, no activations recomputed.
+    not use, no gradient checkpointing.
     """
     options: dict[str, Any] = {
         "output_dir": tempfile.mkdtemp(),
@@ -56,14 +56,33 @@ class StepTurns(TrainerCallback):
 
 
 class IterationTurns(StepTurns):
-    """A turn is a PPO iteration: TRL's loop tells its start and every end."""
+    """A turn is a PPO iteration of `steps` optimizer steps: TRL's loop tells its start and every
+    end.
+    """
 
-    def on_train_begin(self, *_args: Any, **_kwargs: Any) -> None:
+    def __init__(self, turn: Turn, *, steps: int, **facts: float) -> None:
+        super().__init__(turn, **facts)
+        self.steps, self.taken = steps, 0
+
+    def on_train_begin(self, *_args: Any, optimizer: Any, **_kwargs: Any) -> None:
         """Wait for the first turn."""
+
+        def count(*_args: Any) -> None:
+            self.taken += 1
+
+        plain = getattr(optimizer, "optimizer", optimizer)  # within accelerate's
+        plain.register_step_post_hook(count)
         self.turn.begin()
 
     def on_step_end(self, *_args: Any, **_kwargs: Any) -> None:
-        """Say how it went, and wait for the next turn."""
+        """Say how it went, and wait for the next turn.
+
+        Raises:
+            RuntimeError: the optimizer took another number of steps.
+        """
+        if self.taken != self.steps:
+            raise RuntimeError(f"{self.taken} optimizer steps an iteration, not {self.steps}")
+        self.taken = 0
         self.turn.end(**self.facts)
         self.turn.begin()
 

@@ -23,7 +23,7 @@ from peers import IterationTurns, generate_forced, trl_options
 from workload import SETTINGS, as_text, draw_lengths, draw_tokens, forced_lengths, load
 
 EPISODES, MINIBATCHES = 32, 4
-MICRO_BATCH = 4
+MICRO_BATCH = {"fixed": 8, "ragged": 4}
 """Episodes in TRL's training passes at a time, so that it fits beside ours into 24 GB."""
 PROMPT = {"fixed": (64, 64), "ragged": (24, 104)}
 ANSWER = {"fixed": (64, 64), "ragged": (8, 128)}
@@ -88,10 +88,11 @@ def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
     judge = RewardModel(policy)
     if arguments.answers == "ragged":
         policy.model.generate = functools.partial(generate_forced, policy, lengths)  # type: ignore[method-assign]
-    ppo.PPOTrainer(
+    at_a_time = MICRO_BATCH[arguments.answers]
+    trainer = ppo.PPOTrainer(
         args=ppo.PPOConfig(
-            per_device_train_batch_size=MICRO_BATCH,
-            gradient_accumulation_steps=EPISODES // MICRO_BATCH,
+            per_device_train_batch_size=at_a_time,
+            gradient_accumulation_steps=EPISODES // at_a_time,
             num_mini_batches=MINIBATCHES,
             num_ppo_epochs=1,
             local_rollout_forward_batch_size=EPISODES,
@@ -108,8 +109,14 @@ def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
         reward_model=judge.model,
         value_model=copy.deepcopy(judge.model),
         train_dataset=Dataset.from_list([{"input_ids": prompt} for prompt in prompts]),
-        callbacks=[IterationTurns(turn, episodes=EPISODES)],
-    ).train()
+        callbacks=[IterationTurns(turn, steps=MINIBATCHES, episodes=EPISODES)],
+    )
+    # A step for each minibatch: left alone, accelerate makes one of every micro-batch, as its
+    # loader is always at its last batch.
+    trainer.accelerator.gradient_state.plugin_kwargs.update(
+        num_steps=EPISODES // MINIBATCHES // at_a_time, sync_with_dataloader=False
+    )
+    trainer.train()
 
 
 def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:

@@ -135,7 +135,9 @@ SIDES = {"ours": ours, "trl": padded, "trl-packed": packed, "floor": floor}
 if __name__ == "__main__":
     options = parser("Compares SFT steps.", SIDES)
     options.add_argument("--batch", type=int, default=16, help="demonstrations a step")
-    options.add_argument("--micro-batch", type=int, default=2, help="of them in TRL's memory")
+    options.add_argument(
+        "--micro-batch", type=int, default=2, help="of them in a pass of TRL's, padded"
+    )
     options.add_argument("--max-length", type=int, default=1024)
     options.add_argument(
         "--data", type=Path, help="take the lengths of these: JSON lines (instruction, output)"
@@ -148,5 +150,6 @@ if __name__ == "__main__":
         needs={"trl": "trl", "trl-packed": "trl"},
         lengths=arguments.data.name if arguments.data else "fitted",
         batch=arguments.batch,
+        micro_batch=arguments.micro_batch,
         max_length=arguments.max_length,
     )

@@ -17,7 +17,7 @@ FLOOR = "floor"
 SETTINGS = {
     "rollout": "rollout, {slots} slots",
     "reward": "reward step, K = {answers}",
-    "sft": "SFT step, lengths of {lengths}",
+    "sft": "SFT step, lengths of {lengths}, TRL's padded by {micro_batch}",
     "ppo": "PPO iteration, {answers} answers",
 }
 HEAD = [
@@ -44,12 +44,23 @@ def row(line: Mapping[str, Any]) -> list[str]:
         SETTINGS[line["benchmark"]].format(**line),
         line["model"],
         line["dtype"],
-        line["peers"],
+        peers(line),
         f"{seconds['median']:.3g} ({seconds['min']:.3g}–{seconds['max']:.3g})",
         "; ".join(found),
         f"{100 * ratios[FLOOR]['median']:.0f} %" if FLOOR in ratios else "",
         "; ".join(peaks),
     ]
+
+
+def peers(line: Mapping[str, Any]) -> str:
+    """How peers were set up, and the version of one that changes from release to release.
+
+    >>> peers({"peers": "tuned", "sides": {"trl": {}}, "versions": {"trl": "1.12.0"}})
+    'tuned, TRL 1.12'
+    """
+    if not any(name.startswith("trl") for name in line["sides"]):
+        return line["peers"]
+    return f"{line['peers']}, TRL {line['versions']['trl'].removesuffix('.0')}"
 
 
 def ratio(times: Mapping[str, float]) -> str:
@@ -71,6 +82,7 @@ def table(lines: list[Mapping[str, Any]]) -> str:
             order.index(line["benchmark"]),
             line["dtype"] != "float32",
             line["peers"] != "tuned",
+            line.get("micro_batch", 0),
         )
 
     kept = sorted((line for line in lines if line["benchmark"] in order), key=place)
