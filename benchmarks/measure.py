@@ -137,7 +137,7 @@ def compare(
     """
     absent = [name for name, module in (needs or {}).items() if not installed(module)]
     torch.set_num_threads(arguments.threads)
-    shared = argparse.Namespace(**vars(arguments) | setting, matmul=faster_matmul())
+    shared = argparse.Namespace(**vars(arguments) | setting, matmul=faster_matmul(arguments.device))
     running = [
         Side(name, work, shared)
         for name, work in sides.items()

@@ -473,7 +473,7 @@ def main() -> int:
         leave()
         return 0
 
-    arguments.matmul = faster_matmul()
+    arguments.matmul = faster_matmul(arguments.device)
     line: dict[str, Any] = {"benchmark": "scaling", "date": date.today().isoformat()}
     line |= {name: getattr(arguments, name) for name in ("shape", "dtype", "steps", "rounds")}
     line |= {**machine(arguments.device, arguments.threads), "cores": available_cores()}

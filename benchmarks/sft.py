@@ -98,7 +98,7 @@ def train_trl(arguments: argparse.Namespace, turn: Turn, *, packing: bool) -> No
         for example in batch
     ]
     data = Dataset.from_list(rows)
-    at_a_time, micro_batches = arguments.micro_batch, len(batch) // arguments.micro_batch
+    at_a_time, micro_batches = arguments.micro_batch, -(-len(batch) // arguments.micro_batch)
     if packing:
         at_a_time, micro_batches = 1, len(pack_dataset(data, arguments.max_length, "bfd"))
     trl.SFTTrainer(

@@ -147,7 +147,7 @@ def killed_after(step: int) -> Iterator[None]:
 def one_backend() -> Iterator[None]:
     """No choice of a backend by measurement, which may fall differently in two runs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "faster_matmul", lambda: "highest")
+        patch.setattr(tuning, "faster_matmul", lambda *_: "highest")
         yield
 
 

@@ -62,7 +62,7 @@ def direction(model, loss):
 # ------------------------------------------------------------------ measure
 
 
-@pytest.mark.parametrize("module", [measure, floor])
+@pytest.mark.parametrize("module", [measure, floor, table, cost])
 def test_the_worked_examples(module):
     assert doctest.testmod(module).failed == 0
     assert doctest.testmod(module).attempted

@@ -9,6 +9,7 @@ from transformers.masking_utils import sdpa_mask
 
 from instructgpt.models import attention
 from instructgpt.models.attention import attend, batched_products
+from instructgpt.models.load import use_attention
 from instructgpt.rollout import RolloutEngine, Sampling
 from tests.tiny import tiny_model
 
@@ -160,11 +161,15 @@ def test_a_sampling_model_uses_the_products_and_then_its_own_kernel_again(kernel
     model = tiny_model("llama")
     model.set_attn_implementation(kernels)
     expected = model(input_ids=torch.tensor([[1, 2, 3]])).logits
-    assert not fused_calls
+    seen = set()
+    watch = model.model.layers[0].self_attn.register_forward_pre_hook(
+        lambda module, _inputs: seen.add(module.config._attn_implementation)
+    )
     RolloutEngine(model).generate([[1, 2, 3], [4]], [0, 1], Sampling(5))
-    assert not fused_calls
     RolloutEngine(model).generate([[1, 2, 3]], [0], Sampling(5))  # whose prompt has no mask
+    assert seen == {attention.NAME}
     assert not fused_calls
+    watch.remove()
     assert model.config._attn_implementation == kernels
     nn.init.constant_(model.model.norm.weight, torch.nan)
     with pytest.raises(RuntimeError):  # also after a failure
@@ -172,6 +177,14 @@ def test_a_sampling_model_uses_the_products_and_then_its_own_kernel_again(kernel
     nn.init.ones_(model.model.norm.weight)
     assert model.config._attn_implementation == kernels
     assert torch.equal(model(input_ids=torch.tensor([[1, 2, 3]])).logits, expected)
+
+
+def test_training_takes_the_products_unless_told():
+    model = tiny_model("llama")
+    use_attention(model, "auto")
+    assert model.config._attn_implementation == attention.NAME
+    use_attention(model, "sdpa")
+    assert model.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize("kernels", ["sdpa", "eager"])

@@ -349,6 +349,15 @@ def test_under_autocast_every_weight_is_cast_once(frozen, monkeypatch):
     assert head.requires_grad == (not frozen)
 
 
+def test_a_model_sampled_under_autocast_can_be_trained_under_it():
+    """Its casts were made without gradient; training makes its own."""
+    model = tiny_model("llama")
+    with torch.autocast("cpu", torch.bfloat16):
+        RolloutEngine(model).generate(PROMPTS[:3], SEEDS[:3], Sampling(6))
+        model(input_ids=torch.tensor([[1, 2, 3]])).logits.float().sum().backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+
+
 def test_progress_counts_ended_answers():
     counts = []
     RolloutEngine(MODELS["llama"], slots=4).generate(

@@ -105,7 +105,16 @@ def test_windows_and_positions_of_its_own_are_left_to_the_other_way(config):
     assert not graphs.has_fixed_rows(model, RolloutEngine(model)._accepted)
 
 
-def test_a_step_asks_the_device_for_nothing():
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(5, stop_tokens=(1,)),
+        Sampling(5, temperature=0),
+        Sampling(5, temperature=0.7, top_p=0.9),
+        Sampling(5, top_k=7),
+    ],
+)
+def test_a_step_asks_the_device_for_nothing(sampling):
     """Under fake tensors, which have no values: anything read by the host would raise."""
     with FakeTensorMode(allow_non_fake_inputs=False):
         config = Qwen2Config(
@@ -113,7 +122,7 @@ def test_a_step_asks_the_device_for_nothing():
             num_attention_heads=4, num_key_value_heads=2,
         )  # fmt: skip
         model = AutoModelForCausalLM.from_config(config).eval()
-        rows = graphs.FixedRows(model, 3, Sampling(5, stop_tokens=(1,)), longest=4)
+        rows = graphs.FixedRows(model, 3, sampling, longest=4)
         for layer in rows.layers:
             layer.reserve(*torch.zeros(2, 1, 2, 1, 8))
         rows.rows.width = 9
@@ -124,30 +133,29 @@ def test_a_step_asks_the_device_for_nothing():
             rows._look({})  # the control: the host's look does read
 
 
-class _Graph:
-    """Records what is captured and does it again: a stand-in for `torch.cuda.CUDAGraph`."""
-
-    made = 0
-    replayed = 0
-
-    def __init__(self) -> None:
-        _Graph.made += 1
-
-    def replay(self) -> None:
-        _Graph.replayed += 1
-        self.step()
-
-
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_width_is_captured_once_and_a_capture_draws_nothing(fails, monkeypatch, caplog):
-    """The logic around a capture, with a stand-in for the GPU."""
-    _Graph.made = _Graph.replayed = 0
+    """The logic around a capture, with a stand-in for the GPU: a graph is the step of the rows that
+    it captured, at the width of that time.
+    """
     monkeypatch.setattr(graphs, "WIDTH_STEP", 16)
     model = MODELS["llama"]
     expected = engine(model, fixed=False, slots=5).generate(PROMPTS, SEEDS, SAMPLING)
+    rows: list[graphs.FixedRows] = []
+    captured: list[int] = []
+    replayed: list[int] = []
+    devices: list[torch.device] = []
+
+    class Graph:
+        def replay(self):
+            assert rows[0].rows.width == self.width
+            replayed.append(self.width)
+            rows[0].step()
 
     @contextmanager
     def capture(graph):
+        graph.width = rows[0].rows.width
+        captured.append(graph.width)
         yield
         if fails:
             raise RuntimeError("capture is not possible here")
@@ -160,27 +168,29 @@ def test_a_width_is_captured_once_and_a_capture_draws_nothing(fails, monkeypatch
     def on(stream):
         yield
 
+    @contextmanager
+    def at(device):
+        devices.append(device)
+        yield
+
     for name, stand_in in {
-        "CUDAGraph": _Graph, "Stream": Stream, "current_stream": Stream, "stream": on,
-        "graph": capture,
+        "CUDAGraph": Graph, "Stream": Stream, "current_stream": Stream, "stream": on,
+        "graph": capture, "device": at, "synchronize": lambda: None,
     }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, stand_in)
-    captured: list[int] = []
+    made = graphs.FixedRows.__init__
 
-    def advance(self: graphs.FixedRows) -> None:
-        width = self.rows.width
-        if width not in self._graphs:
-            captured.append(width)
-            self._graphs[width] = self._capture()
-            if self._graphs[width] is not None:
-                self._graphs[width].step = self.step
-        graph = self._graphs[width]
-        graph.replay() if graph else self.step()
+    def as_on_a_gpu(self, *args):
+        made(self, *args)
+        self._captures = True
+        rows.append(self)
 
-    monkeypatch.setattr(graphs.FixedRows, "_advance", advance)
+    monkeypatch.setattr(graphs.FixedRows, "__init__", as_on_a_gpu)
     assert_same(engine(model, slots=5).generate(PROMPTS, SEEDS, SAMPLING), expected)
-    assert len(captured) == len(set(captured)) == _Graph.made > 2
-    assert (_Graph.replayed == 0) == fails
+    assert len(rows) == 1
+    assert len(captured) == len(set(captured)) > 2
+    assert set(replayed) == (set() if fails else set(captured))
+    assert set(devices) == {model.device}
     assert ("no CUDA graph" in caplog.text) == fails
 
 

@@ -21,8 +21,8 @@ def as_before():
 
 
 def test_the_first_start_decides(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_matmul", lambda: "medium")
-    monkeypatch.setattr(tuning, "faster_dtype", lambda: "bfloat16")
+    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: "medium")
+    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: "bfloat16")
     monkeypatch.setattr(tuning, "keep_freed_memory", lambda: "default")
     expected = {"threads": 2, "matmul": "medium", "dtype": "bfloat16", "allocator": "default"}
     assert choose(2, None, "run") == expected
@@ -31,8 +31,8 @@ def test_the_first_start_decides(monkeypatch):
 
 
 def test_a_later_start_takes_it_over(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_matmul", lambda: pytest.fail("measured again"))
-    monkeypatch.setattr(tuning, "faster_dtype", lambda: pytest.fail("measured again"))
+    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: pytest.fail("measured again"))
     kept = {"threads": 2, "matmul": "highest", "dtype": "bfloat16"}
     kept["allocator"] = tuning.keep_freed_memory()
     for threads in (0, 2):
@@ -45,29 +45,29 @@ def test_a_later_start_takes_it_over(monkeypatch):
 
 def test_a_process_measures_once(monkeypatch):
     """A pipeline's stages do not differ because a probe did."""
-    monkeypatch.setattr(tuning, "faster_matmul", lambda: "medium")
-    monkeypatch.setattr(tuning, "faster_dtype", lambda: "bfloat16")
+    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: "medium")
+    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: "bfloat16")
     first = choose(1, None, "run")
-    monkeypatch.setattr(tuning, "faster_matmul", lambda: pytest.fail("measured again"))
-    monkeypatch.setattr(tuning, "faster_dtype", lambda: pytest.fail("measured again"))
+    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: pytest.fail("measured again"))
     assert choose(1, None, "another") == first
 
 
 def test_all_cores_unless_told(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_matmul", lambda: "highest")
+    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: "highest")
     monkeypatch.setattr(tuning, "available_cores", lambda: 3)
     assert choose(0, None, "run")["threads"] == 3
 
 
 def test_a_run_of_before_there_was_a_choice_of_dtype_goes_on(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_dtype", lambda: "float32")
+    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: "float32")
     assert choose(0, {"threads": 2, "matmul": "highest"}, "run")["dtype"] == "float32"
 
 
 @pytest.mark.parametrize("faster", ["float32", "bfloat16"])
 def test_auto_means_the_choice_and_a_dtype_means_itself(faster, monkeypatch):
     probes = []
-    monkeypatch.setattr(tuning, "faster_dtype", lambda: probes.append(1) or faster)
+    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: probes.append(1) or faster)
     assert {forward_dtype("auto") for _ in range(3)} == {faster}
     assert len(probes) == 1  # no start has chosen: it is measured, once
     assert [forward_dtype(dtype) for dtype in ("float32", "bfloat16")] == ["float32", "bfloat16"]
@@ -133,3 +133,31 @@ def test_a_product_in_bfloat16_is_not_taken_for_float32(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
     clock = itertools.cycle([0.0, 2.0, 0.0, 1.0])
     assert faster_matmul() == "highest"
+
+
+def test_a_gpu_that_is_not_used_decides_nothing(monkeypatch):
+    """`--device cpu` on a machine with a GPU: the processor is measured, and told from the GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    monkeypatch.setattr(tuning, "_compare", lambda *_, **__: (1.0, 0.0))
+    assert (faster_matmul("cpu"), faster_dtype("cpu")) == ("highest", "float32")
+    assert [faster_dtype(device) for device in ("auto", "cuda", "cuda:1")] == ["bfloat16"] * 3
+    monkeypatch.setattr(tuning, "_compare", lambda *_, **__: (2.0, 0.0))
+    assert (faster_matmul("cpu"), faster_dtype("cpu")) == ("medium", "bfloat16")
+    assert faster_matmul("cuda") == "highest"
+
+
+def test_emulated_bfloat16_is_not_taken_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    assert faster_dtype("cuda") == "float32"
+
+
+def test_the_device_of_the_run_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tuning, "_chosen", {})
+    monkeypatch.setattr(tuning, "faster_matmul", lambda device: asked.append(device) or "highest")
+    monkeypatch.setattr(tuning, "faster_dtype", lambda device: asked.append(device) or "float32")
+    choose(1, None, "run", device="cuda:1")
+    assert asked == ["cuda:1"] * 2

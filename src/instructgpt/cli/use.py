@@ -60,7 +60,7 @@ def generate(
     prompts += [record.prompt for record in load_records([data], Prompt)] if data else []
     if not all(p if not isinstance(p, str) else p.strip() for p in prompts):
         raise UserError("--prompt: the prompt is empty; give some text")
-    choose(0, None, "")
+    choose(0, None, "", device=device)
     policy = SFTModel(model, template=template, device=pick_device(device))
     settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
     completions = policy.generate(prompts, max_new_tokens=max_new_tokens, **settings)
@@ -87,7 +87,7 @@ def chat(
     from instructgpt.run.tuning import choose
     from instructgpt.sft.model import SFTModel
 
-    choose(0, None, "")
+    choose(0, None, "", device=device)
     policy = SFTModel(model, template=template, device=pick_device(device))
     settings = {
         "max_new_tokens": max_new_tokens,
@@ -130,7 +130,7 @@ def score(
         ]
     if not pairs:
         raise UserError("score needs --prompt TEXT and --response TEXT, or --data FILE")
-    choose(0, None, "")
+    choose(0, None, "", device=device)
     reward = RewardModel(model, template=template, device=pick_device(device))
     scores = reward.score([p for p, _ in pairs], [text for _, text in pairs]).tolist()
     if json:

@@ -49,14 +49,14 @@ class _Onlooker(RunDirectory):
         pass
 
 
-def start_tuned(directory: RunDirectory, facts: Mapping[str, Any]) -> None:
+def start_tuned(directory: RunDirectory, facts: Mapping[str, Any], device: str) -> None:
     """Start, with what the hardware decides chosen as before if the run goes on."""
     together = world()
 
     def start() -> None:
         kept = directory.info.get("tuning")
         threads = kept["threads"] if kept else torch.get_num_threads()
-        tuning = choose(threads, kept, str(directory.path))
+        tuning = choose(threads, kept, str(directory.path), device=device)
         directory.start({**facts, "tuning": tuning})
 
     together.once(start)

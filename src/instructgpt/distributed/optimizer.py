@@ -1,7 +1,7 @@
 """The one optimizer of all stages: Adam, clipped, never stepped on what is not finite."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -77,7 +77,10 @@ def take_step(
     norms: dict[str, float] = {}
     for name in rates:
         parameters = [p for group in state.optimizers[name].param_groups for p in group["params"]]
-        norms[name] = full(nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)).item()
+        norm = _total_norm(parameters)
+        norms[name] = full(norm).item()
+        if norms[name] > config.max_grad_norm:  # torch's `clip_grad_norm_` would multiply by 1
+            nn.utils.clip_grads_with_norm_(parameters, config.max_grad_norm, norm)
     broken = [name for name, norm in norms.items() if not math.isfinite(norm)]
     for name, rate in rates.items():
         optimizer = state.optimizers[name]
@@ -114,5 +117,8 @@ NAMED = 3
 
 def gradient_norm(module: nn.Module) -> float:
     """The norm of the gradient that has accumulated so far."""
-    grads = [p.grad for p in module.parameters() if p.grad is not None]
-    return full(nn.utils.get_total_norm(grads)).item()
+    return full(_total_norm(module.parameters())).item()
+
+
+def _total_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])

@@ -92,7 +92,13 @@ class TrainingRun:
                 f"{self.world.size}: from here on its figures differ by float rounding"
             )
             kept = None
-        tuning = choose(self.config.threads, kept, str(path), processes=self.world.here)
+        tuning = choose(
+            self.config.threads,
+            kept,
+            str(path),
+            processes=self.world.here,
+            device=self.config.device,
+        )
         self.directory.start({**self._facts, "tuning": tuning | {"processes": self.world.size}})
         self._tracker = open_tracker(self.config.report_to, path, self.stage)
 

@@ -58,7 +58,7 @@ def compare_policies(
         else:
             facts = {"seed": config.seed, "data": data_hashes(config.data + config.prose)}
             facts["parents"] = [config.a, config.b, *config.further]
-            start_tuned(directory, facts)
+            start_tuned(directory, facts, config.device)
             records = _prompts(config)
             answered = _all_answers(config, [r.prompt for r in records], directory.path)
 

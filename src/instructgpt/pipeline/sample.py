@@ -40,7 +40,7 @@ def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sampl
             say(f"{stage}: {directory.path} is already finished; nothing to do")
         else:
             facts = {"seed": config.seed, "data": data_hashes(config.data)}
-            start_tuned(directory, {**facts, "parents": [config.model]})
+            start_tuned(directory, {**facts, "parents": [config.model]}, config.device)
             _sample_all(config, directory, stage)
             world().once(directory.finish)
         return Run(directory.path)

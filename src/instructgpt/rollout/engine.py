@@ -307,7 +307,7 @@ def _cast_once(model: PreTrainedModel) -> Iterator[None]:
     """Under autocast, each weight is cast at its first use and no more.
 
     Autocast itself keeps the casts of weights that require gradients only, and it keeps them until
-    the caller leaves autocast, even if the weights have changed since.
+    the caller leaves autocast, even if the weights have changed since, or are to be trained next.
     """
     if not torch.is_autocast_enabled(model.device.type):
         yield
@@ -319,5 +319,6 @@ def _cast_once(model: PreTrainedModel) -> Iterator[None]:
     try:
         yield
     finally:
+        torch.clear_autocast_cache()
         for weight in frozen:
             weight.requires_grad_(False)

@@ -143,6 +143,7 @@ class FixedRows:
         # A column more than is ever asked for: what is drawn beyond the end goes there.
         self.tokens_BN = zeros(slots, draws + 1)
         self.logprobs_BN = zeros(slots, draws + 1, dtype=torch.float32)
+        self._captures = model.device.type == "cuda"
         self._graphs: dict[int, torch.cuda.CUDAGraph | None] = {}
 
     @property
@@ -208,7 +209,7 @@ class FixedRows:
         """A step: replayed, if it can be captured."""
         width = self.rows.width
         if width not in self._graphs:
-            self._graphs[width] = self._capture() if self.length_B.is_cuda else None
+            self._graphs[width] = self._capture() if self._captures else None
         graph = self._graphs[width]
         if graph is None:
             self.step()
@@ -218,18 +219,21 @@ class FixedRows:
     def _capture(self) -> torch.cuda.CUDAGraph | None:
         """A graph of a step at this width; nothing has been drawn afterwards."""
         before = [tensor.clone() for tensor in self.state]
-        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-        try:
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(WARM_UP):
+        device, graph = self.length_B.device, torch.cuda.CUDAGraph()
+        with torch.cuda.device(device):  # whose stream is captured
+            stream = torch.cuda.Stream()
+            try:
+                stream.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(stream):
+                    for _ in range(WARM_UP):
+                        self.step()
+                torch.cuda.current_stream().wait_stream(stream)
+                with torch.cuda.graph(graph):
                     self.step()
-            torch.cuda.current_stream().wait_stream(stream)
-            with torch.cuda.graph(graph):
-                self.step()
-        except RuntimeError as problem:
-            log.warning("steps are launched one by one: no CUDA graph (%s)", problem)
-            graph = None
+            except RuntimeError as problem:
+                log.warning("steps are launched one by one: no CUDA graph (%s)", problem)
+                torch.cuda.synchronize()  # what the warm-up began may still be writing
+                graph = None
         for tensor, value in zip(self.state, before, strict=True):
             tensor.copy_(value)
         return graph

@@ -37,7 +37,12 @@ _chosen: dict[str, str] = {}
 
 
 def choose(
-    threads: int, kept: Mapping[str, Any] | None, where: str, *, processes: int = 1
+    threads: int,
+    kept: Mapping[str, Any] | None,
+    where: str,
+    *,
+    processes: int = 1,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Set threads, matmul backend, allocator and what `dtype: auto` means, measured or as `kept`.
 
@@ -46,6 +51,7 @@ def choose(
         processes: how many share this machine's cores.
         kept: the choices in `run.json`, if the run is being continued.
         where: names the run in an error.
+        device: as configured: `cpu`, `cuda`, `cuda:N` or `auto`.
 
     Returns:
         The choices, for `run.json`.
@@ -65,9 +71,9 @@ def choose(
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     allocator = keep_freed_memory()
     known = {**_chosen, **(kept or {})}
-    matmul = known.get("matmul") or faster_matmul()
+    matmul = known.get("matmul") or faster_matmul(device)
     torch.set_float32_matmul_precision(matmul)
-    dtype = known.get("dtype") or faster_dtype()
+    dtype = known.get("dtype") or faster_dtype(device)
     _chosen.update(matmul=matmul, dtype=dtype)
     chosen = {"threads": count, "matmul": matmul, "dtype": dtype, "allocator": allocator}
     log.info("chosen for this hardware: %s", chosen)
@@ -88,13 +94,13 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def faster_matmul() -> str:
+def faster_matmul(device: str = "auto") -> str:
     """`medium` where it is a faster true float32 on this CPU, else torch's default `highest`.
 
     On x86 without bfloat16 matrix units, `medium` only moves float32 products from MKL to oneDNN.
     Elsewhere it may round to bfloat16, so the error is measured as well; on a GPU it always rounds.
     """
-    if torch.cuda.is_available():
+    if _is_gpu(device):
         return "highest"
     before = torch.get_float32_matmul_precision()
 
@@ -110,12 +116,13 @@ def faster_matmul() -> str:
     return "medium" if ratio > FASTER and error < LARGEST_ERROR else "highest"
 
 
-def faster_dtype() -> str:
+def faster_dtype(device: str = "auto") -> str:
     """`bfloat16` where its products are faster than float32's as they are set now, else `float32`:
     a processor without bfloat16 units takes several times as long with it.
     """
-    if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    if _is_gpu(device):
+        has_units = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if has_units else "float32"
 
     rounded = functools.cache(Tensor.bfloat16)  # weights are rounded once for many products
 
@@ -124,6 +131,10 @@ def faster_dtype() -> str:
 
     ratio, error = _compare(torch.matmul, half, size=2 * SIZE)
     return "bfloat16" if ratio > FASTER and error < LARGEST_BFLOAT16_ERROR else "float32"
+
+
+def _is_gpu(device: str) -> bool:
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
 
 
 def _compare(
