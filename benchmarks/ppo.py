@@ -23,7 +23,7 @@ from peers import IterationTurns, generate_forced, trl_options
 from workload import SETTINGS, as_text, draw_lengths, draw_tokens, forced_lengths, load
 
 EPISODES, MINIBATCHES = 32, 4
-MICRO_BATCH = {"fixed": 8, "ragged": 4}
+MICRO_BATCH = {"fixed": 8, "ragged": 2}
 """Episodes in TRL's training passes at a time, so that it fits beside ours into 24 GB."""
 PROMPT = {"fixed": (64, 64), "ragged": (24, 104)}
 ANSWER = {"fixed": (64, 64), "ragged": (8, 128)}
