@@ -1,26 +1,27 @@
 """What can be set when two policies are compared."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from instructgpt.run.config import Config, Paths
+from instructgpt.run.config import Config
+from instructgpt.run.inputs import Policies, Policy, Prompts, Prose, Reads
 
 
 class CompareConfig(Config):
     """Configuration of `eval compare`."""
 
-    a: str = Field(description="policy that is measured")
-    b: str = Field(description="policy it is measured against")
-    base: str = Field("", description="model that training began with, to measure against b too")
-    others: Paths = Field((), description="further policies to measure against b")
-    data: Paths = Field(description="prompts (several files: repeat the flag)")
-    judge: str = Field(
+    a: Policy = Field(description="policy that is measured")
+    b: Policy = Field(description="policy it is measured against")
+    base: Policy = Field("", description="model that training began with, to measure against b too")
+    others: Policies = Field((), description="further policies to measure against b")
+    data: Prompts = Field(description="prompts (several files: repeat the flag)")
+    judge: Annotated[str, Reads("judge", mendable=True)] = Field(
         "",
         description="who judges: a reward model's directory; simulated (held-out simulated "
         "labelers); rule (the written rule of the tiny pipeline)",
     )
-    prose: Paths = Field(
+    prose: Prose = Field(
         (), description="text on which each policy's language-model loss is measured"
     )
     out: str = Field(description="run directory; the figures go to OUT/evaluation.json")

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from instructgpt.run.config import Config, Paths
+from instructgpt.run.config import Config
+from instructgpt.run.inputs import Answers
 
 NOISE = 0.13
 """Standard deviation of a judgement on the rubric's scale 0..1, calibrated so that two training
@@ -40,7 +41,7 @@ class SimulatedLabelers(Config):
 class LabelConfig(SimulatedLabelers):
     """Configuration of `label simulate`."""
 
-    data: Paths = Field(description="answers to rank, as `sample` writes them")
+    data: Answers = Field(description="answers to rank, as `sample` writes them")
     out: str = Field(description="run directory; the rankings go to OUT/rankings.jsonl")
     group: Literal["training", "heldout"] = Field(
         "training",

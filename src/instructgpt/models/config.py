@@ -1,10 +1,11 @@
 """GPT-3's shapes (Brown 2020, table 2.1), and what can be set when a model is made from scratch."""
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from instructgpt.run.config import Config, Paths
+from instructgpt.run.config import Config
+from instructgpt.run.inputs import Prose, Reads
 
 
 class Shape(NamedTuple):
@@ -39,10 +40,10 @@ class InitConfig(Config):
     preset: str = Field("gpt3-125m", description=f"preset: {', '.join(SHAPES)}")
     out: str = Field(description="run directory to write; the model goes to OUT/model")
     seed: int = Field(0, ge=0, description="decides the weights")
-    tokenizer: str = Field(
+    tokenizer: Annotated[str, Reads("tokenizer")] = Field(
         "", description="take the tokenizer of this model (a directory or a Hub id)"
     )
-    tokenizer_data: Paths = Field(
+    tokenizer_data: Prose = Field(
         ("shipped:prose",),
         description="otherwise train a byte-level one on this text (.txt or .jsonl)",
     )

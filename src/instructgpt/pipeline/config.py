@@ -1,18 +1,19 @@
 """What can be set in sampling for the labelers, and in ranking."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from instructgpt.label.config import SimulatedLabelers
 from instructgpt.run.config import Config, Paths
+from instructgpt.run.inputs import Answers, Policy, Prompts, Reads
 
 
 class SampleConfig(Config):
     """Configuration of the `sample` command."""
 
-    model: str = Field(description="policy to sample from")
-    data: Paths = Field(description="prompts (several files: repeat the flag)")
+    model: Policy = Field(description="policy to sample from")
+    data: Prompts = Field(description="prompts (several files: repeat the flag)")
     out: str = Field(description="run directory; the answers go to OUT/candidates.jsonl")
     format: str = Field("auto", description="format of the prompts: auto, native, trl")
     split: str = Field(
@@ -55,10 +56,10 @@ HELD_OUT = "heldout"
 class RankConfig(SimulatedLabelers):
     """Configuration of the `rank` stage."""
 
-    data: Paths = Field(
+    data: Answers = Field(
         (), description="answers to rank (a pipeline takes them from its sample stage)"
     )
-    rankings: Paths = Field(
+    rankings: Annotated[Paths, Reads("rankings", mendable=True)] = Field(
         (), description="rankings that people made; then nothing is ranked here"
     )
     by: Literal["people", "me", "simulated", "rule"] = Field(

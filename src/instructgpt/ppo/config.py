@@ -4,24 +4,27 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from instructgpt.run.config import Paths, StageConfig
+from instructgpt.run.config import StageConfig
+from instructgpt.run.inputs import Policy, Prompts, Prose, ScorerPath
 
 
 class PPOConfig(StageConfig):
     """Configuration of the PPO stage. Batch sizes count episodes: answers to prompts."""
 
-    model: str = Field(
+    model: Policy = Field(
         description="policy to start from, and the reference of the KL penalty (the C.3 model)"
     )
-    reward_model: str = Field(description="reward model; the value function starts from it")
-    critic: str = Field("", description="start the value function from this directory instead")
-    data: Paths = Field(description="prompts (several files: repeat the flag)")
+    reward_model: ScorerPath = Field(description="reward model; the value function starts from it")
+    critic: ScorerPath = Field(
+        "", description="start the value function from this directory instead"
+    )
+    data: Prompts = Field(description="prompts (several files: repeat the flag)")
     format: str = Field("auto", description="format of the prompts: auto, native, trl")
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
-    pretrain_data: Paths = Field((), description="pretraining text for PPO-ptx (.txt or .jsonl)")
-    eval_data: Paths = Field((), description="validation prompts")
+    pretrain_data: Prose = Field((), description="pretraining text for PPO-ptx (.txt or .jsonl)")
+    eval_data: Prompts = Field((), description="validation prompts")
     eval_every: int = Field(10, ge=1, description="iterations between validations")
     eval_prompts: int = Field(64, ge=1, description="how many validation prompts are sampled")
 

@@ -1,28 +1,31 @@
 """What can be set in reward modelling; the defaults are appendix C.2's."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from instructgpt.run.config import Paths, StageConfig
+from instructgpt.run.inputs import Rankings, Reads
 
 
 class RewardConfig(StageConfig):
     """Configuration of the reward-model stage."""
 
-    model: str = Field(
+    model: Annotated[str, Reads("trunk")] = Field(
         description="policy whose trunk gets a scalar head, or a reward model to train on"
     )
-    data: Paths = Field(description="rankings (several files: repeat the flag)")
+    data: Rankings = Field(description="rankings (several files: repeat the flag)")
     format: str = Field("auto", description="format of the rankings: auto, native, trl")
-    eval_data: Paths = Field((), description="held-out rankings")
+    eval_data: Rankings = Field((), description="held-out rankings")
     eval_fraction: float = Field(
         0.0, ge=0, lt=1, description="without eval_data: hold out this share of the prompts"
     )
     eval_split: str = Field(
         "", description="hold out the rankings in `data` whose `split` field says this"
     )
-    demonstrations: Paths = Field((), description="demonstrations whose mean score becomes 0")
+    demonstrations: Annotated[Paths, Reads("demonstrations", mendable=True)] = Field(
+        (), description="demonstrations whose mean score becomes 0"
+    )
     epochs: int = Field(1, ge=1, description="passes over the rankings (more overfit quickly)")
     max_steps: int = Field(
         0, ge=0, description="stop after so many optimizer steps (0: after the epochs)"

@@ -4,18 +4,21 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from instructgpt.run.config import Paths, StageConfig
+from instructgpt.run.config import StageConfig
+from instructgpt.run.inputs import Demonstrations, Policy, Prose, ScorerPath
 
 
 class SFTConfig(StageConfig):
     """Configuration of the SFT stage."""
 
-    model: str = Field(description="model to start from: a directory or a Hub id")
-    data: Paths = Field((), description="demonstrations (several files: repeat the flag)")
+    model: Policy = Field(description="model to start from: a directory or a Hub id")
+    data: Demonstrations = Field((), description="demonstrations (several files: repeat the flag)")
     format: str = Field("auto", description="format of the demonstrations: auto, native, trl")
-    eval_data: Paths = Field((), description="held-out demonstrations for the validation loss")
-    pretrain_data: Paths = Field((), description="pretraining text to mix in (.txt or .jsonl)")
-    eval_pretrain_data: Paths = Field(
+    eval_data: Demonstrations = Field(
+        (), description="held-out demonstrations for the validation loss"
+    )
+    pretrain_data: Prose = Field((), description="pretraining text to mix in (.txt or .jsonl)")
+    eval_pretrain_data: Prose = Field(
         (), description="held-out pretraining text for its own validation loss"
     )
     pretrain_fraction: float = Field(
@@ -49,7 +52,7 @@ class SFTConfig(StageConfig):
     eval_every: int = Field(
         0, ge=0, description="steps between validations (0: at each epoch's end)"
     )
-    reward_model: str = Field(
+    reward_model: ScorerPath = Field(
         "", description="reward model that scores samples to choose the checkpoint"
     )
     reward_prompts: int = Field(
