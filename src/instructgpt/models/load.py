@@ -18,20 +18,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from instructgpt.errors import UserError
 from instructgpt.models import attention
-
-transformers_logging.disable_progress_bar()
+from instructgpt.models.facts import Kind, auto_class
+from instructgpt.models.fit import context_length as context_length
+from instructgpt.models.opening import first_line, load_config, model_folder
+from instructgpt.models.opening import is_scorer as is_scorer
+from instructgpt.models.opening import load_tokenizer as load_tokenizer
+from instructgpt.models.weights import assemble, read_shapes, require_finite, weight_files
 
 ORIGINAL_DROPOUT = "_instructgpt_original_dropout"
 
@@ -43,11 +43,7 @@ def load_policy(path: str | Path, *, device: str = "cpu") -> PreTrainedModel:
         UserError: the path is not a policy (a reward model, say), its weights are damaged or not
             finite.
     """
-    if is_scorer(path):
-        raise UserError(
-            f"{path} is a reward model, not a policy; give the model it was trained from"
-        )
-    return _load(AutoModelForCausalLM, path, device)
+    return _load(path, "policy", device)
 
 
 def load_scorer(path: str | Path, *, device: str = "cpu") -> PreTrainedModel:
@@ -56,48 +52,7 @@ def load_scorer(path: str | Path, *, device: str = "cpu") -> PreTrainedModel:
     Raises:
         UserError: the path is not such a model (a policy, say), or its weights are not finite.
     """
-    if not is_scorer(path):
-        raise UserError(
-            f"{path} is a policy, not a reward model; train one with `instructgpt reward`"
-        )
-    model = _load(AutoModelForSequenceClassification, path, device)
-    if model.config.num_labels != 1:
-        raise UserError(
-            f"{path} has {model.config.num_labels} labels; a reward model has exactly one, give "
-            f"such a model"
-        )
-    return model
-
-
-def is_scorer(path: str | Path) -> bool:
-    """Whether a model directory holds a reward model or critic, by its configuration."""
-    return "SequenceClassification" in "".join(_load_config(path).architectures or [])
-
-
-def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model directory, with an end-of-text token.
-
-    Raises:
-        UserError: there is none, or it has no end-of-text token.
-    """
-    _require_model(path)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path), trust_remote_code=False)
-    except Exception as error:
-        raise UserError(
-            f"{path} has no tokenizer that opens ({_first_line(error)}); copy the model's "
-            f"tokenizer files into it"
-        ) from None
-    if set(tokenizer.get_vocab()) <= set(
-        tokenizer.all_special_tokens
-    ):  # what transformers makes of no files
-        raise UserError(f"{path} has no tokenizer; copy the model's tokenizer files into it")
-    if tokenizer.eos_token_id is None:
-        raise UserError(
-            f"{path}: its tokenizer has no end-of-text token; set eos_token in "
-            f"tokenizer_config.json"
-        )
-    return tokenizer
+    return _load(path, "scorer", device)
 
 
 def scorer_from_policy(
@@ -214,22 +169,13 @@ def save_model(
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(
-            f"{path}: the model cannot be written ({_first_line(error)}); free space or choose "
+            f"{path}: the model cannot be written ({first_line(error)}); free space or choose "
             f"another --out"
         ) from error
     finally:
         for key, value in restored.items():
             setattr(model.config, key, value)
     return path
-
-
-def context_length(config: PreTrainedConfig) -> int | None:
-    """How many tokens the model can read, where its configuration says so."""
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
-        value = getattr(config, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
 
 
 def pick_device(name: str) -> str:
@@ -241,59 +187,18 @@ def pick_device(name: str) -> str:
     return name
 
 
-def _load(auto: Any, path: str | Path, device: str) -> PreTrainedModel:
-    config = _load_config(path)
+def _load(path: str | Path, kind: Kind, device: str) -> PreTrainedModel:
+    config = load_config(path)
+    auto = auto_class(path, config, kind)
     dropout = {key: value for key, value in config.to_dict().items() if _is_dropout(key, value)}
     for key in dropout:
         setattr(config, key, 0.0)
-    try:
-        model, report = auto.from_pretrained(
-            str(path),
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise UserError(
-            f"{path}: the weights cannot be read ({_first_line(error)}); give a model with "
-            f"safetensors weights"
-        ) from None
-    if report["missing_keys"]:
-        missing = ", ".join(sorted(report["missing_keys"])[:3])
-        raise UserError(
-            f"{path}: the weights lack {missing}; the model is damaged or of another kind"
-        )
-    for name, tensor in model.named_parameters():
-        if not torch.isfinite(tensor).all():
-            raise UserError(
-                f"{path}: the weight '{name}' is not finite; the model is damaged, take an "
-                f"earlier one"
-            )
+    folder = model_folder(path, weights=True)
+    read_shapes(path, weight_files(path, folder))
+    model = assemble(path, auto, config, folder)
+    require_finite(path, model)
     setattr(model, ORIGINAL_DROPOUT, dropout)
-    return model.to(device).eval()
-
-
-def _load_config(path: str | Path) -> PreTrainedConfig:
-    _require_model(path)
-    try:
-        return AutoConfig.from_pretrained(str(path), trust_remote_code=False)
-    except Exception as error:
-        raise UserError(
-            f"{path}: no model there ({_first_line(error)}); give a model directory or a Hub id"
-        ) from None
-
-
-def _require_model(path: str | Path) -> None:
-    """A local path must hold a model; anything else is taken for a Hub id."""
-    is_local = (
-        Path(path).exists() or str(path).startswith((".", "/", "~")) or str(path).count("/") > 1
-    )
-    if is_local and not (Path(path) / "config.json").is_file():
-        raise UserError(
-            f"{path}: no model there (config.json is missing); give a model directory or a Hub id"
-        )
+    return model.to(device).eval()  # type: ignore[arg-type]
 
 
 def _is_dropout(key: str, value: Any) -> bool:
@@ -328,10 +233,6 @@ def _drop_end_as_padding(config: PreTrainedConfig) -> None:
     eos = config.eos_token_id
     if config.pad_token_id in (eos if isinstance(eos, list) else [eos]):
         config.pad_token_id = None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200].rstrip(".") or type(error).__name__
 
 
 def copy_weights(source: nn.Module) -> dict[str, Tensor]:

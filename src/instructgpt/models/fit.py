@@ -1,0 +1,115 @@
+"""Whether texts fit a model: the tokens that it can read, and the rows of its embedding."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from instructgpt.errors import UserError
+
+EXTENDED = frozenset({"linear", "dynamic", "yarn"})
+"""Kinds of rotary scaling whose factor multiplies the original context."""
+
+
+class Sized(Protocol):
+    """What has the sizes that texts must fit: `ModelFacts`, or `size_of` a model."""
+
+    @property
+    def context(self) -> int | None:
+        """Tokens it can read, where its configuration says so."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Rows of its embedding."""
+        ...
+
+
+class Size(NamedTuple):
+    """The sizes of a model in memory."""
+
+    context: int | None
+    rows: int
+
+
+def size_of(model: PreTrainedModel) -> Size:
+    """The sizes that texts must fit."""
+    return Size(context_length(model.config), embedding_rows(model))
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Rows of the embedding: token ids from there on have none."""
+    return int(model.get_input_embeddings().weight.shape[0])  # type: ignore[union-attr]
+
+
+def context_length(config: PreTrainedConfig) -> int | None:
+    """How many tokens the model can read, where its configuration says so.
+
+    Where rotary positions are scaled by a factor, it is the extended length.
+    """
+    config = config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return max(value, _extended(config, value))
+    return None
+
+
+def _extended(config: PreTrainedConfig, declared: int) -> int:
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
+    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) not in EXTENDED:
+        return declared  # `llama3` and `longrope` declare the extended length
+    original = rope.get("original_max_position_embeddings") or declared
+    return int(original * (rope.get("factor") or 1))
+
+
+def require_fit(
+    model: Sized, *, longest: int = 0, highest_id: int = -1, role: str, text: str = "a text"
+) -> None:
+    """Texts must fit the model that reads them.
+
+    Args:
+        model: `ModelFacts`, or `size_of` a model.
+        longest: tokens of the longest row that it will read.
+        highest_id: the highest token id that can occur.
+        role: what it is called, such as "the reward model runs/reward/model".
+        text: what the longest row is, such as "prompt 7 with its answer".
+
+    Raises:
+        UserError: a row has more tokens than the model has positions, or an id no row.
+    """
+    if model.context is not None and longest > model.context:
+        raise UserError(
+            f"{role} reads {model.context} tokens at most, but {text} has {longest}; shorten it, "
+            f"or give a model with a longer context"
+        )
+    if highest_id >= model.rows:
+        raise UserError(
+            f"{role} has {model.rows} rows in its embedding, but its tokenizer has ids up to "
+            f"{highest_id}; give the tokenizer that belongs to it, or widen the model with "
+            f"resize_token_embeddings({highest_id + 1})"
+        )
+
+
+def require_vocabulary(model: Sized, tokenizer: PreTrainedTokenizerBase, *, role: str) -> None:
+    """Every token of the tokenizer must have a row in the embedding.
+
+    Raises:
+        UserError: one has none.
+    """
+    require_fit(model, highest_id=max(tokenizer.get_vocab().values()), role=role)
+
+
+def require_tokens(model: Sized, rows: Iterable[Sequence[int]], *, role: str) -> None:
+    """Every row of tokens must fit the model.
+
+    Raises:
+        UserError: the first that does not, by its number.
+    """
+    for number, row in enumerate(rows, 1):
+        require_fit(model, longest=len(row), role=role, text=f"row {number}")
+        if row and not 0 <= min(row) <= max(row) < model.rows:
+            raise UserError(
+                f"{role} has {model.rows} rows in its embedding, but row {number} has the token "
+                f"id {max(row)}; give ids of the model's own tokenizer"
+            )

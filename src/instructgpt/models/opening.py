@@ -1,0 +1,246 @@
+"""Where a model is, what kind it is, its configuration and its tokenizer: all that opens without
+weights.
+
+A model is a Hugging Face directory, or a Hub id, which becomes the directory of its files in the
+Hub's cache. Nothing that transformers says on the way reaches the user: one sentence of ours does.
+"""
+
+import functools
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
+from transformers import __version__ as transformers_version
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.utils import logging as transformers_logging
+
+from instructgpt.errors import UserError
+from instructgpt.models.missing import CONFIG, is_model, no_model
+from instructgpt.run.config import nearest
+from instructgpt.run.progress import say
+
+transformers_logging.disable_progress_bar()
+
+HUB_SECONDS = 5.0
+"""How long the Hub may take to say whether it has a model."""
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
+WEIGHT_FILES = ["model.safetensors", "model-*.safetensors"]
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+    "*.tiktoken",
+)
+
+
+def model_folder(path: str | Path, *, weights: bool = False) -> Path:
+    """The directory of a model; a Hub id's files are fetched, its weights only if asked for.
+
+    Raises:
+        UserError: there is none, or it is an adapter's.
+    """
+    folder = Path(path)
+    if not is_model(folder):
+        if _is_local(path):
+            raise (
+                no_model(path) if not (folder / "adapter_config.json").is_file() else _adapter(path)
+            )
+        folder = _from_hub(str(path), weights=weights)
+    if (folder / "adapter_config.json").is_file():
+        raise _adapter(path)
+    return folder
+
+
+def load_config(path: str | Path) -> PreTrainedConfig:
+    """The configuration of a model.
+
+    Raises:
+        UserError: there is no model, its configuration is broken, or of an architecture that
+            transformers does not know.
+    """
+    content = read_json(path, model_folder(path) / CONFIG)
+    kind = content.get("model_type")
+    if not isinstance(kind, str):
+        raise UserError(f"{path}: {CONFIG} names no model_type; give a model's directory")
+    if kind not in CONFIG_MAPPING:
+        if "auto_map" in content:
+            raise UserError(
+                f"{path}: the architecture '{kind}' needs code that comes with the model "
+                f"(trust_remote_code), which is not run; give a model that transformers knows"
+            )
+        raise UserError(
+            f"{path}: transformers {transformers_version} knows no model_type '{kind}'"
+            f"{nearest(kind, CONFIG_MAPPING)}; correct {CONFIG} or install a newer transformers"
+        )
+    if method := content.get("quantization_config"):
+        name = method.get("quant_method", "") if isinstance(method, dict) else ""
+        raise UserError(
+            f"{path}: its weights are quantized ({name or 'see ' + CONFIG}), which cannot be "
+            f"trained; give the model in float32, float16 or bfloat16"
+        )
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(str(model_folder(path)), trust_remote_code=False)
+    except Exception as error:
+        raise UserError(
+            f"{path}: {CONFIG} does not fit the architecture '{kind}' ({first_line(error)}); "
+            f"correct it"
+        ) from None
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model directory, with an end-of-text token.
+
+    Raises:
+        UserError: there is none, or it has no end-of-text token.
+    """
+    folder = model_folder(path)
+    if not any(file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)):
+        raise UserError(f"{path} has no tokenizer; copy the model's tokenizer files into it")
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (folder / name).is_file():
+            read_json(path, folder / name)
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except Exception as error:
+        raise UserError(
+            f"{path} has no tokenizer that opens ({first_line(error)}); copy the model's "
+            f"tokenizer files into it"
+        ) from None
+    if set(tokenizer.get_vocab()) <= set(
+        tokenizer.all_special_tokens
+    ):  # what transformers makes of no files
+        raise UserError(f"{path} has no tokenizer; copy the model's tokenizer files into it")
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"{path}: its tokenizer has no end-of-text token; set eos_token in "
+            f"tokenizer_config.json"
+        )
+    return tokenizer
+
+
+def is_scorer(path: str | Path) -> bool:
+    """Whether a model directory holds a reward model or critic, by its configuration."""
+    return is_scorer_config(load_config(path))
+
+
+def is_scorer_config(config: PreTrainedConfig) -> bool:
+    """Whether a configuration is a reward model's or a critic's."""
+    return "SequenceClassification" in "".join(config.architectures or [])
+
+
+def read_json(path: str | Path, file: Path) -> dict[str, Any]:
+    """A JSON file of the model `path`, or a sentence that says what is wrong with it."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{path}: {file.name} cannot be read ({error.strerror}); mend its permissions or give "
+            f"another model"
+        ) from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{path}: {file.name} is broken (it is not UTF-8 text); copy it again"
+        ) from None
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        why = "it is empty" if not text.strip() else str(error)
+        raise UserError(f"{path}: {file.name} is broken ({why}); copy it again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: {file.name} is broken (it holds no object); copy it again")
+    return content
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing that transformers and the Hub's client log or warn of is shown."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says, short enough for a sentence."""
+    return str(error).strip().split("\n")[0][:200].rstrip(".") or type(error).__name__
+
+
+def _adapter(path: str | Path) -> UserError:
+    return UserError(
+        f"{path} is a LoRA adapter (adapter_config.json), not a whole model; merge it into its "
+        f"base model (peft's merge_and_unload, then save_pretrained) and give that directory"
+    )
+
+
+def _is_local(path: str | Path) -> bool:
+    """Whether a path can only be meant for the disk; anything else may be a Hub id."""
+    exists = Path(path).exists() or Path(path).is_symlink()
+    return exists or isinstance(path, Path) or not HUB_ID.fullmatch(path)
+
+
+def _from_hub(name: str, *, weights: bool) -> Path:
+    """The directory of a Hub id's files in the cache, fetched where the Hub can be reached."""
+    reason = _hub_refusal(name)
+    patterns = SMALL_FILES + (WEIGHT_FILES if weights else [])
+    if weights and not reason:
+        say(f"{name}: looking for its weights on the Hub, or in its cache")
+    try:
+        with quiet():
+            folder = huggingface_hub.snapshot_download(
+                name, allow_patterns=patterns, local_files_only=bool(reason)
+            )
+    except Exception as error:
+        if reason:
+            raise no_model(name, f"no such folder, and {reason}") from None
+        raise UserError(
+            f"{name} cannot be fetched from the Hub ({first_line(error)}); try again, or give a "
+            f"model directory"
+        ) from None
+    if not is_model(Path(folder)):
+        raise UserError(f"{name}: the Hub has no {CONFIG} for it; give another model")
+    return Path(folder)
+
+
+@functools.cache
+def _hub_refusal(name: str) -> str:
+    """Why a model's files cannot be fetched now, or nothing: one request, no second try."""
+    if huggingface_hub.constants.is_offline_mode():
+        return "the Hub is not asked (HF_HUB_OFFLINE is set)"
+    try:
+        with quiet():
+            huggingface_hub.HfApi().model_info(name, timeout=HUB_SECONDS)
+    except GatedRepoError:
+        return "the Hub gives it to those alone who are logged in and may have it (`hf auth login`)"
+    except RepositoryNotFoundError:
+        return "the Hub has no such model"
+    except HfHubHTTPError as error:
+        return f"the Hub answers with status {error.response.status_code}"
+    except Exception as error:
+        return f"the Hub cannot be reached ({type(error).__name__})"
+    return ""
