@@ -29,7 +29,7 @@ PLACES = {
         "instructgpt.distributed.training:save_checkpoint",
         "instructgpt.distributed.checkpoint:write_shards",
         "instructgpt.distributed.checkpoint:_write",
-        "instructgpt.distributed.checkpoint:_synced",
+        "instructgpt.distributed.checkpoint:_settled",
     ),
     "rollout": (
         "instructgpt.rollout.engine:RolloutEngine.generate",

@@ -87,7 +87,7 @@ def self_instruct(path: Path) -> Iterator[Demonstration]:
 
 
 def rows(path: Path) -> Iterator[dict]:
-    with open_text(path, "r") as file:
+    with open_text(path) as file:
         yield from (json.loads(line) for line in file.read().split("\n") if line)
 
 

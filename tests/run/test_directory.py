@@ -8,7 +8,8 @@ from pydantic import Field
 
 from instructgpt.errors import UserError
 from instructgpt.run.config import Config, Resolved, resolve
-from instructgpt.run.directory import Run, RunDirectory, file_hash, read_lines, write_atomically
+from instructgpt.run.directory import Run, RunDirectory, file_hash, read_lines
+from instructgpt.run.disk import write_atomically
 from tests.files import sentence
 
 

@@ -3,16 +3,15 @@
 import gzip
 import io
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from instructgpt.errors import UserError
+from instructgpt.run.disk import make_folder, new_file
 
 Row = dict[str, Any]
 """One line of a JSON Lines file."""
@@ -23,17 +22,16 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @contextmanager
-def open_text(path: Path, mode: Literal["r", "w"]) -> Iterator[io.TextIOWrapper]:
+def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     r"""Open a UTF-8 text, gzipped when the name ends in .gz; a line ends at "\n" and nowhere else.
 
     Raises:
         UserError: the file is missing, a folder, not UTF-8, a broken gzip, or may not be opened.
     """
-    encoding = "utf-8-sig" if mode == "r" else "utf-8"  # -sig: pass over Windows' byte-order mark
     with (
         _explained(path),
-        _open(path, mode) as binary,
-        io.TextIOWrapper(binary, encoding=encoding, newline="\n") as text,
+        _open(path) as binary,  # -sig: pass over Windows' byte-order mark
+        io.TextIOWrapper(binary, encoding="utf-8-sig", newline="\n") as text,
     ):
         yield text
 
@@ -59,17 +57,14 @@ def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
         UserError: the file cannot be written, or a text in `rows` could not be read back.
     """
     with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-            temporary = Path(folder, path.name)
-            with _open(temporary, "w") as file:
-                for number, row in enumerate(rows, start=1):
-                    try:
-                        check_text(row, "the line")
-                    except ValueError as error:
-                        raise UserError(f"{path} line {number}: {error}; take it out") from None
-                    file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            os.replace(temporary, path)
+        make_folder(path.parent)
+        with new_file(path) as binary, _packed(binary, path) as file:
+            for number, row in enumerate(rows, start=1):
+                try:
+                    check_text(row, "the line")
+                except ValueError as error:
+                    raise UserError(f"{path} line {number}: {error}; take it out") from None
+                file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -79,7 +74,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         UserError: the file cannot be read (see `open_text`) or is empty.
     """
     empty = True
-    with _explained(path), _open(path, "r") as file:
+    with _explained(path), _open(path) as file:
         for number, line in enumerate(file, start=1):
             if content := line.rstrip():
                 empty = False
@@ -129,10 +124,15 @@ def check_text(value: Any, name: str) -> None:
                 check_text(item, key)
 
 
-def _open(path: Path, mode: Literal["r", "w"]) -> gzip.GzipFile | IO[bytes]:
-    if path.suffix == ".gz":
-        return gzip.GzipFile(path, f"{mode}b", mtime=0)  # no clock: equal texts give equal bytes
-    return open(path, f"{mode}b")
+def _open(path: Path) -> gzip.GzipFile | IO[bytes]:
+    return gzip.GzipFile(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+
+
+def _packed(binary: IO[bytes], path: Path) -> gzip.GzipFile | nullcontext[IO[bytes]]:
+    """What is written to `path` goes through here."""
+    if path.suffix == ".gz":  # no clock: equal texts give equal bytes
+        return gzip.GzipFile(path.name, "wb", fileobj=binary, mtime=0)
+    return nullcontext(binary)
 
 
 @contextmanager

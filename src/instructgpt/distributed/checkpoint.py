@@ -9,13 +9,12 @@ read. No pickle: everything else is JSON.
 import errno
 import hashlib
 import json
-import os
 import re
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,15 @@ from torch import Tensor
 from instructgpt.distributed.state import Shape
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
+from instructgpt.run.disk import (
+    explained,
+    make_folder,
+    put,
+    remove_folder,
+    scratch,
+    settle,
+    sync_folder,
+)
 
 FORMAT = 2
 
@@ -87,43 +95,45 @@ def save_checkpoint(
             untouched.
     """
     together = world()
-    final, temporary = folder / f"step-{step}", folder / f".step-{step}.tmp"
+    final = folder / f"step-{step}"
 
-    def prepare() -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
-        temporary.mkdir()
+    def prepare() -> Path:
+        make_folder(folder)
+        if final.is_dir() and not final.is_symlink() and not _is_ours(final):
+            raise UserError(
+                f"{final}: not a checkpoint, and in the way of one; move it, and run the same "
+                f"command again"
+            )
+        temporary = begun.enter_context(scratch(final))
         text = json.dumps({"step": step, "state": dict(state)}, indent=1)
         _write(temporary / "state.json", text)
+        return temporary
 
     def write_shard(numbers: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
         """This process's file, and its checksum."""
         name = f"tensors-{numbers[0] + 1:05}-of-{together.size:05}.safetensors"
         write_shards(tensors, temporary / name, is_first=together.is_first)
-        return [(name, _synced(temporary / name))]
+        return [(name, _settled(temporary / name))]
 
     def complete() -> None:
-        files = {"state.json": _synced(temporary / "state.json"), **dict(written)}
+        files = {"state.json": _settled(temporary / "state.json"), **dict(written)}
         _write(temporary / "manifest.json", json.dumps({"format": FORMAT, "files": files}))
-        _sync(temporary / "manifest.json")
-        _sync(temporary)
-        if final.exists():  # a damaged checkpoint of the same step, which was skipped on resume
-            shutil.rmtree(final)
-        temporary.rename(final)
-        _sync(folder)
-        older = [number for number in _steps(folder) if number <= step]  # a later one is damaged
+        settle(temporary / "manifest.json")
+        sync_folder(temporary)
+        put(temporary, final)  # what has the name is a damaged one, skipped on resume
+        older = [number for number in _own(folder) if number <= step]  # a later one is damaged
         for old in older[:-keep]:
             if old != best:
-                shutil.rmtree(folder / f"step-{old}")
+                remove_folder(folder / f"step-{old}")
 
     try:
-        together.once(prepare)
-        written = together.spread(range(together.size), write_shard)
-        together.once(complete)
+        with ExitStack() as begun:  # the first process's
+            temporary = together.once(prepare)
+            written = together.spread(range(together.size), write_shard)
+            together.once(complete)
     except (OSError, SafetensorError) as error:
-        if together.is_first:
-            shutil.rmtree(temporary, ignore_errors=True)
-        raise UserError(_why_not_saved(error, folder, step, tensors)) from error
+        why = partial(_why_not_saved, error, folder, step, tensors)
+        raise UserError(together.once(why)) from error
     return final
 
 
@@ -235,21 +245,58 @@ def latest_checkpoint(folder: Path, *, notice: Callable[[str], None]) -> Checkpo
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """Remove the checkpoints after `step`, when a run goes back to it."""
+    """Remove the checkpoints after `step`, when a run goes back to it.
+
+    Raises:
+        UserError: one cannot be removed.
+    """
 
     def remove() -> None:
-        for later in _steps(folder):
+        for later in _own(folder):
             if later > step:
-                shutil.rmtree(folder / f"step-{later}")
+                with explained(folder / f"step-{later}"):
+                    remove_folder(folder / f"step-{later}")
 
     world().once(remove)
 
 
+def newest_whole(folder: Path) -> int | None:
+    """The step of the newest checkpoint whose every byte is as it was written."""
+    for step in reversed(_steps(folder)):
+        path = folder / f"step-{step}"
+        with suppress(DamagedCheckpointError):
+            files = _manifest(path)["files"]
+            if not any(_is_changed(path / name, digest) for name, digest in files.items()):
+                return step
+    return None
+
+
+def saved_states(folder: Path) -> list[dict[str, Any]]:
+    """What the checkpoints hold beside tensors, as far as it can be read."""
+    states = []
+    for step in _steps(folder):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            states.append(json.loads((folder / f"step-{step}" / "state.json").read_text())["state"])
+    return states
+
+
 def _steps(folder: Path) -> list[int]:
+    """The steps of the folders that have a checkpoint's name; links and copies are nobody's."""
     if not folder.is_dir():
         return []
-    matches = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.iterdir())
+    names = [p.name for p in folder.iterdir() if p.is_dir() and not p.is_symlink()]
+    matches = (re.fullmatch(r"step-(0|[1-9][0-9]*)", name) for name in names)
     return sorted(int(match[1]) for match in matches if match)
+
+
+def _own(folder: Path) -> list[int]:
+    """The steps of those that may be removed."""
+    return [step for step in _steps(folder) if _is_ours(folder / f"step-{step}")]
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder with a checkpoint's name is one, be it damaged."""
+    return (path / "manifest.json").is_file()
 
 
 def _digest(path: Path) -> dict[str, Any]:
@@ -260,9 +307,9 @@ def _digest(path: Path) -> dict[str, Any]:
         }
 
 
-def _synced(path: Path) -> dict[str, Any]:
+def _settled(path: Path) -> dict[str, Any]:
     """The checksum of a file that is safely on the disk."""
-    _sync(path)
+    settle(path)
     return _digest(path)
 
 
@@ -277,25 +324,13 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Half-written checkpoints of runs that were killed while saving."""
-    for path in folder.glob(".step-*.tmp*"):
-        shutil.rmtree(path)
-
-
 def _why_not_saved(error: Exception, folder: Path, step: int, tensors: Mapping[str, Tensor]) -> str:
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-    last = _steps(folder)[-1:]
-    kept = f"the checkpoint of step {last[0]} is whole" if last else "no checkpoint was written yet"
+    last = newest_whole(folder)
+    kept = f"the checkpoint of step {last} is whole"
+    if last is None:
+        kept = "none before it is whole" if _own(folder) else "no checkpoint was written yet"
     if full:
         return (
             f"{folder}: the disk is full, the checkpoint of step {step} needs {needed / 1e6:.0f} "

@@ -22,8 +22,10 @@ from instructgpt.distributed.checkpoint import (
     DamagedCheckpointError,
     forget_after,
     latest_checkpoint,
+    newest_whole,
     open_checkpoint,
     save_checkpoint,
+    saved_states,
 )
 from instructgpt.distributed.directory import open_directory
 from instructgpt.distributed.optimizer import NotFiniteError
@@ -32,7 +34,8 @@ from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import Stopped, world
 from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved, StageConfig
-from instructgpt.run.directory import Run, write_atomically
+from instructgpt.run.directory import Run
+from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.trackers import open_tracker
 from instructgpt.run.tuning import choose
@@ -141,6 +144,8 @@ class TrainingRun:
                 f"{checkpoint.path} does not fit the model ({' '.join(str(error).split())}); "
                 "give a checkpoint of this very run, or choose another --out"
             ) from None
+        if self.config.resume not in {"auto", "never"}:  # what replaces the later ones is read
+            forget_after(self.directory.path / "checkpoints", checkpoint.step)
         self.world.once(lambda: self.directory.cut_back(checkpoint.step))
         say(f"{self.stage}: resuming {self.directory.path} after step {checkpoint.step}")
         self._saved = Saved(checkpoint.step, time.monotonic())
@@ -229,6 +234,11 @@ class TrainingRun:
         self._saved = Saved(step, time.monotonic())
         return path
 
+    def saved_states(self) -> list[dict[str, Any]]:
+        """The counters in the checkpoints, to any of which a resume may go back."""
+        folder = self.directory.path / "checkpoints"
+        return self.world.once(lambda: saved_states(folder))
+
     def _save_last(self) -> None:
         """The state after the last finished step: a step that was given up has changed no weight,
         but may have moved counters on.
@@ -259,11 +269,9 @@ class TrainingRun:
         if self.config.resume in {"auto", "never"}:
             return latest_checkpoint(self.directory.path / "checkpoints", notice=say)
         try:
-            checkpoint = open_checkpoint(Path(self.config.resume))
+            return open_checkpoint(Path(self.config.resume))
         except DamagedCheckpointError as error:
             raise UserError(f"--resume: {error}; give a checkpoint directory, or auto") from None
-        forget_after(self.directory.path / "checkpoints", checkpoint.step)
-        return checkpoint
 
     def _log_timings(self, step: int, tokens: int, episodes: int) -> None:
         self._unreported += sum(self._phases.values())
@@ -296,7 +304,8 @@ class TrainingRun:
             raise KeyboardInterrupt
 
     def _memory_advice(self, error: BaseException) -> str:
-        kept = f"the checkpoint of step {self._saved.step} is whole; " if self._saved.step else ""
+        last = newest_whole(self.directory.path / "checkpoints")
+        kept = "" if last is None else f"the checkpoint of step {last} is whole; "
         what, *_ = str(error).strip().splitlines() or [type(error).__name__]
         return (
             f"{self.stage}: out of memory ({what[:120]}); {kept}"

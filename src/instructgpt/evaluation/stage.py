@@ -20,7 +20,8 @@ from instructgpt.evaluation.stats import Interval, clustered_bootstrap
 from instructgpt.models.load import pick_device
 from instructgpt.reward.model import RewardModel
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, write_atomically
+from instructgpt.run.directory import Run
+from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.sft.model import SFTModel
 

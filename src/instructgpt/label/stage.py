@@ -18,7 +18,8 @@ from instructgpt.label.rubric import quality
 from instructgpt.label.simulate import held_out_labelers, simulate, training_labelers
 from instructgpt.label.task import Task
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory, write_atomically
+from instructgpt.run.directory import Run, RunDirectory
+from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import say
 
 

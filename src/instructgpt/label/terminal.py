@@ -1,7 +1,6 @@
 """A person ranks answers in a plain terminal, one prompt at a time, and can stop at any of them."""
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -16,7 +15,8 @@ from instructgpt.data.formats import read_records
 from instructgpt.data.records import Candidates, Ranking, prompt_id
 from instructgpt.data.text import plain_text
 from instructgpt.errors import UserError
-from instructgpt.run.directory import read_lines, write_atomically
+from instructgpt.run.directory import read_lines
+from instructgpt.run.disk import append_line, explained, make_folder, write_atomically
 from instructgpt.run.progress import console
 from instructgpt.run.seeds import permutation
 
@@ -185,13 +185,6 @@ def _earlier(path: Path, kind: type[C]) -> list[C]:
 
 def _append(path: Path, record: Candidates) -> None:
     row = record.model_dump(mode="json", exclude_defaults=True)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); free space and run it again"
-        ) from None
+    with explained(path):
+        make_folder(path.parent)
+    append_line(path, json.dumps(row, ensure_ascii=False))

@@ -8,8 +8,6 @@ configuration's own dropout values are put back on saving.
 
 import copy
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +30,7 @@ from instructgpt.models.opening import first_line, load_config, model_folder
 from instructgpt.models.opening import is_scorer as is_scorer
 from instructgpt.models.opening import load_tokenizer as load_tokenizer
 from instructgpt.models.weights import assemble, read_shapes, require_finite, weight_files
+from instructgpt.run.disk import make_folder, new_folder
 
 ORIGINAL_DROPOUT = "_instructgpt_original_dropout"
 
@@ -157,17 +156,15 @@ def save_model(
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     restored = _swap_dropout(model)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        model.save_pretrained(temporary, state_dict=None if weights is None else dict(weights))
-        tokenizer.save_pretrained(temporary)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.rename(path)
+        make_folder(path.parent)
+        with new_folder(path) as folder:
+            model.save_pretrained(folder, state_dict=None if weights is None else dict(weights))
+            tokenizer.save_pretrained(folder)
+    except UserError:
+        raise
     except Exception as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(
             f"{path}: the model cannot be written ({first_line(error)}); free space or choose "
             f"another --out"

@@ -16,7 +16,7 @@ from instructgpt.errors import UserError
 from instructgpt.pipeline.plan import KINDS, Stage, plan
 from instructgpt.report import write_report
 from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
-from instructgpt.run.directory import write_atomically
+from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import Whole, say
 
 

@@ -123,7 +123,6 @@ def _with_split(path: Path, out: Path) -> Path:
             f"{path}: {len(split)} prompts are too few to hold some out; give 20 or more, or write "
             f"'split': 'train' or '{HELD_OUT}' into each"
         )
-    out.mkdir(parents=True, exist_ok=True)
     write_records(out / "prompts.jsonl", split)
     say(f"{held} of {len(split)} prompts are held out ({out / 'prompts.jsonl'})")
     return out / "prompts.jsonl"

@@ -15,7 +15,8 @@ from instructgpt.label.terminal import rank_in_terminal
 from instructgpt.pipeline.config import HELD_OUT, RankConfig
 from instructgpt.pipeline.rule import rank
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory, write_atomically
+from instructgpt.run.directory import Run, RunDirectory
+from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import permutation
 

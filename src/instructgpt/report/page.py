@@ -13,6 +13,7 @@ from instructgpt.report.loop import loop_cards
 from instructgpt.report.sections import first_screen, sections_of
 from instructgpt.report.story import simulated, summary, title
 from instructgpt.report.words import decimals, signed
+from instructgpt.run.disk import explained, make_folder, new_file
 
 
 def write_report(path: Path, out: Path | None = None) -> Path:
@@ -62,7 +63,9 @@ def render(out: Path, **context: object) -> Path:
     environment.filters["decimals"] = decimals
     environment.filters["drawn"] = _drawing()  # for our own SVG only; all else is escaped
     page = environment.get_template("template.html.j2").render(context)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # A half of a surrogate pair, which JSON allows and UTF-8 does not, becomes "?".
-    out.write_bytes(page.encode("utf-8", "replace"))
+    with explained(out):
+        make_folder(out.parent)
+        with new_file(out) as file:
+            # A half of a surrogate pair, which JSON allows and UTF-8 does not, becomes "?".
+            file.write(page.encode("utf-8", "replace"))
     return out

@@ -1,7 +1,6 @@
 """The run directory: one layout for every stage."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -9,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,9 +17,13 @@ from typing import Any, Self, TextIO
 
 from instructgpt.errors import UserError
 from instructgpt.run.config import RUNTIME_KEYS, Resolved
+from instructgpt.run.disk import explained, refuse_unfit, sweep, sync_folder, write_atomically
+from instructgpt.run.lock import open_locked
 from instructgpt.run.progress import say
 
 PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
+PLACES = (".", "checkpoints", "best")
+"""The folders of a run in which something is written under a temporary name."""
 STREAMS = ("metrics.jsonl", "samples.jsonl")
 """Files whose lines carry a step and are cut back to the checkpoint on resume."""
 
@@ -73,26 +76,17 @@ class RunDirectory:
         self.stage = stage
         self._config = resolved
         self._streams: dict[str, TextIO] = {}
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror}); choose another --out"
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise UserError(
-                f"{self.path}: another process is writing this run; wait for it to end"
-            ) from None
+        self._lock = open_locked(out)
         try:
             self.info = self._read_info()
             self._refuse_another_run()
-        except UserError:
+        except BaseException:
             self.close()
             raise
+        if (self.path / "run.json").exists():  # it is ours
+            for folder in map(self.path.joinpath, PLACES):
+                if not folder.is_symlink():
+                    sweep(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -144,6 +138,7 @@ class RunDirectory:
 
     def finish(self, status: str = "done") -> None:
         """Set the status and the time; close the streams and give the lock back."""
+        self.sync()
         self.update({"status": status, "finished": _now()})
         self.close()
 
@@ -157,8 +152,9 @@ class RunDirectory:
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Add one JSON line to `metrics.jsonl`, `timings.jsonl` or `samples.jsonl`."""
-        with _explained(self.path / name):
+        with explained(self.path / name):
             if name not in self._streams:
+                refuse_unfit(self.path / name)
                 self._streams[name] = (self.path / name).open("a", encoding="utf-8")
             self._streams[name].write(json.dumps(row, ensure_ascii=False) + "\n")
             self._streams[name].flush()
@@ -166,8 +162,10 @@ class RunDirectory:
     def sync(self) -> None:
         """Push the streams to the disk, so that a checkpoint never outlives its metrics."""
         for name, stream in self._streams.items():
-            with _explained(self.path / name):
+            with explained(self.path / name):
                 os.fsync(stream.fileno())
+        with explained(self.path):
+            sync_folder(self.path)
 
     def cut_back(self, step: int) -> None:
         """Drop what stands after `step`, and a line cut short by a crash: both come again."""
@@ -261,33 +259,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             if number < len(lines):
                 raise UserError(f"{path} line {number}: not valid JSON; remove that line") from None
     return rows
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that a reader, or a crash, sees the old or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    with _explained(path):
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Say in one sentence why a file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); free space and run the same command "
-            f"again, or choose another --out"
-        ) from None
 
 
 def file_hash(path: Path) -> str:

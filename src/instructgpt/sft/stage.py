@@ -16,6 +16,7 @@ from instructgpt.models.scorer import Scorer
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
+from instructgpt.run.disk import explained, remove_folder
 from instructgpt.run.progress import say, say_skipped
 from instructgpt.run.seeds import derive
 from instructgpt.sft.config import SFTConfig
@@ -120,9 +121,10 @@ class _Validator:
             "reward": metrics.get("sft/reward_score", 0.0),
         }[self.config.selection]
         if self.config.selection != "last" and (self.best is None or figure > self.best["figure"]):
-            before, self.best = self.best, {"step": trainer.step, "figure": figure}
+            self.best = {"step": trainer.step, "figure": figure}
             run.save_model(self.policy, f"best/step-{trainer.step}")
-            world().once(lambda: _keep_only(_best_path(run, 0).parent, [before, self.best]))
+            kept = [self.best, *(state.get("best") for state in run.saved_states())]
+            world().once(lambda: _keep_only(_best_path(run, 0).parent, kept))
         return metrics
 
     def load_best(self, run: TrainingRun) -> None:
@@ -188,9 +190,10 @@ def _best_path(run: TrainingRun, step: int) -> Path:
 def _keep_only(folder: Path, choices: Sequence[dict[str, float] | None]) -> None:
     """Remove the candidates that can no longer be chosen, even after a resume."""
     names = {f"step-{int(choice['step'])}" for choice in choices if choice}
-    for path in folder.iterdir():
-        if path.name not in names:
-            shutil.rmtree(path)
+    for path in folder.glob("step-*"):
+        if path.name not in names and path.is_dir() and not path.is_symlink():
+            with explained(path):
+                remove_folder(path)
 
 
 def _windows(

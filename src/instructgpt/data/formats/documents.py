@@ -44,7 +44,7 @@ def read_documents(path: Path, *, on_error: OnError = "stop") -> list[str]:
 
 
 def _parts(path: Path) -> list[str]:
-    with open_text(path, "r") as file:
+    with open_text(path) as file:
         text = file.read()
     boundary = _MARKER_LINE if _MARKER_LINE.search(text) else _BLANK_LINES
     parts = [part for part in boundary.split(text) if part.strip()]

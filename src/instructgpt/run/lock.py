@@ -1,0 +1,58 @@
+"""One process at a time writes a run or a pipeline."""
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+from instructgpt.errors import UserError
+from instructgpt.run.disk import make_folder, refuse_unfit
+
+
+class Lock:
+    """Keeps other processes out of a folder until it is closed, or this process dies.
+
+    Raises:
+        UserError: another process has it.
+        OSError: `.lock` cannot be opened there, because it is a link, say.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / ".lock"
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._file = os.fdopen(os.open(path, flags, 0o666), "rb", buffering=0)
+        try:
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                raise UserError(f"{path} is not a file; remove it, or choose another --out")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise UserError(
+                f"{folder}: another process is writing this run; wait for it to end"
+            ) from None
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Let others in."""
+        self._file.close()
+
+
+def open_locked(out: str | Path) -> Lock:
+    """Make the folder that `--out` names, and lock it.
+
+    Raises:
+        UserError: it is named by nothing, is no folder, cannot be written, or somebody has it.
+    """
+    if not str(out):
+        raise UserError("--out is empty; name a folder to write to")
+    folder = Path(out)
+    refuse_unfit(folder, stat.S_ISDIR)
+    try:
+        make_folder(folder)
+        return Lock(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); choose another --out"
+        ) from None
