@@ -214,6 +214,32 @@ def test_chat(cli, inputs, monkeypatch):
     assert (result.status, result.out) == (0, f"{first}\n{second}\n")
 
 
+def test_a_chat_outgrows_the_context_and_goes_on(cli, inputs, monkeypatch):
+    """A turn is a line of "User: …" and "Assistant: …", of which this tokenizer keeps the letters:
+    the third line's prompt no longer fits with the first turn in it.
+    """
+    policy = SFTModel(inputs["sft"]["model"])
+    assert policy.model.config.max_position_embeddings == 48
+    asked = []
+    real = SFTModel.generate
+
+    def generate(self, prompts, **settings):
+        asked.append([turn.content for turn in prompts[0]])
+        return real(self, prompts, **settings)
+
+    monkeypatch.setattr(SFTModel, "generate", generate)
+    lines = iter(["cab", "cab" * 20, "bad", "fade", "gag", ""])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    result = cli("chat", model=inputs["sft"]["model"], max_new_tokens=8, temperature=0)
+    assert (result.status, len(result.out.splitlines())) == (0, 4)
+    assert result.err.count("exceeds the model's context of 48") == 1  # the second line, alone
+    own = [[text for text in turns[::2]] for turns in asked]
+    assert own[0] == ["cab"]
+    assert own[-1][-1] == "gag"
+    assert "cab" not in own[-1]
+    assert all("cab" * 20 not in turns for turns in own[2:])
+
+
 def as_messages(turns):
     from instructgpt.data.records import Message
 

@@ -98,7 +98,13 @@ def chat(
     turns: list[Message] = []
     while line := _read_line():
         turns.append(Message(role="user", content=line))
-        answer = policy.generate([tuple(turns)], seed=seed + len(turns), **settings)[0].text
+        recent = _recent(policy, turns, max_new_tokens)
+        try:
+            answer = policy.generate([recent], seed=seed + len(turns), **settings)[0].text
+        except UserError as error:  # a line too long for the model does not end the conversation
+            print(f"instructgpt: {error}", file=sys.stderr, flush=True)
+            turns.pop()
+            continue
         turns.append(Message(role="assistant", content=answer))
         print(answer, flush=True)
 
@@ -169,6 +175,18 @@ def print_json(value: Any) -> None:
     """A result for scripts, on standard output."""
     jsonlib.dump(value, sys.stdout, ensure_ascii=False, indent=1)
     print()
+
+
+def _recent(policy: Any, turns: list[Message], max_new_tokens: int) -> tuple[Message, ...]:
+    """The latest turns that leave room for an answer; the oldest are forgotten."""
+    from instructgpt.models.fit import size_of
+
+    context, recent = size_of(policy.model).context, tuple(turns)
+    while context and len(recent) > 1:
+        if len(policy.text.prompt(recent)) + max_new_tokens <= context:
+            break
+        recent = recent[2:]
+    return recent
 
 
 def _read_line() -> str:

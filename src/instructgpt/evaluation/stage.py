@@ -64,9 +64,7 @@ def compare_policies(
             answered = _all_answers(config, [r.prompt for r in records], directory.path)
 
             def finish() -> None:
-                device = pick_device(config.device)
-                own = judge or RewardModel(config.judge, template=config.template, device=device)
-                evaluation = _evaluation(config, records, answered, own, audit)
+                evaluation = _evaluation(config, records, answered, judge or _judge(config), audit)
                 evaluation = {"judge": judge_name or config.judge, **evaluation}
                 text = json.dumps(evaluation, indent=1) + "\n"
                 write_atomically(directory.path / "evaluation.json", text)
@@ -74,6 +72,13 @@ def compare_policies(
 
             world().once(finish)
         return Run(directory.path)
+
+
+def _judge(config: CompareConfig) -> RewardModel:
+    device = pick_device(config.device)
+    judge = RewardModel(config.judge, template=config.template, device=device)
+    judge.on_long = "truncate"  # its tokenizer may make more of an answer
+    return judge
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
@@ -125,6 +126,10 @@ def auto_class(path: str | Path, config: PreTrainedConfig, kind: Kind) -> Any:
             f"{path} has {config.num_labels} labels; a reward model has exactly one, give such a "
             f"model"
         )
+    if wrong := _another_kind(config):
+        raise UserError(
+            f"{path} is a {wrong}, not a causal language model; give one that continues text"
+        )
     auto = AutoModelForSequenceClassification if scorer else AutoModelForCausalLM
     if type(config) not in auto._model_mapping:
         raise UserError(
@@ -137,6 +142,16 @@ def auto_class(path: str | Path, config: PreTrainedConfig, kind: Kind) -> Any:
             f"choose another model"
         )
     return auto
+
+
+def _another_kind(config: PreTrainedConfig) -> str:
+    """The class that wrote the model, where it is neither a policy's nor a scorer's."""
+    classes = config.architectures or []
+    causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    is_known = is_scorer_config(config) or any(
+        name in causal or name.endswith("Model") for name in classes
+    )
+    return "" if is_known or not classes else classes[0]
 
 
 def _facts(

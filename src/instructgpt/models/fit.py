@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.errors import UserError
@@ -91,25 +92,62 @@ def require_fit(
         )
 
 
+def require_room(model: nn.Module, longest: int) -> None:
+    """The last guard, at the forward pass itself: an embedding of positions would fail there
+    without words, and rotary positions would go on beyond what the model has learnt.
+
+    Raises:
+        UserError: the longest row has more tokens than the model can read.
+    """
+    size = Size(context_length(model.config), 0)  # type: ignore[arg-type]
+    require_fit(size, longest=longest, role=f"the model ({type(model).__name__})")
+
+
+def rows_needed(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Rows that an embedding needs for every token of a tokenizer, whose ids may have gaps."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
 def require_vocabulary(model: Sized, tokenizer: PreTrainedTokenizerBase, *, role: str) -> None:
     """Every token of the tokenizer must have a row in the embedding.
 
     Raises:
         UserError: one has none.
     """
-    require_fit(model, highest_id=max(tokenizer.get_vocab().values()), role=role)
+    require_fit(model, highest_id=rows_needed(tokenizer) - 1, role=role)
 
 
-def require_tokens(model: Sized, rows: Iterable[Sequence[int]], *, role: str) -> None:
+def require_tokens(model: Sized, rows: Iterable[Sequence[int]], *, role: str, text: str) -> None:
     """Every row of tokens must fit the model.
+
+    Args:
+        model: `ModelFacts`, or `size_of` a model.
+        rows: token ids.
+        role: what the model is called.
+        text: what a row is, such as "answer"; its number is added.
 
     Raises:
         UserError: the first that does not, by its number.
     """
     for number, row in enumerate(rows, 1):
-        require_fit(model, longest=len(row), role=role, text=f"row {number}")
+        require_fit(model, longest=len(row), role=role, text=f"{text} {number}")
         if row and not 0 <= min(row) <= max(row) < model.rows:
             raise UserError(
-                f"{role} has {model.rows} rows in its embedding, but row {number} has the token "
-                f"id {max(row)}; give ids of the model's own tokenizer"
+                f"{role} has {model.rows} rows in its embedding, but {text} {number} has the token "
+                f"ids {min(row)} to {max(row)}; give ids of the model's own tokenizer"
             )
+
+
+def widen_embedding(model: PreTrainedModel, rows: int) -> None:
+    """Give the embedding at least so many rows; new ones are zero, so a token that has one of them
+    says nothing.
+    """
+    embedding = model.get_input_embeddings()
+    weight: Tensor = embedding.weight  # type: ignore[assignment, union-attr]
+    if len(weight) >= rows:
+        return
+    grown = weight.new_zeros(rows, weight.shape[1])
+    grown[: len(weight)] = weight.detach()
+    embedding.weight = nn.Parameter(grown, requires_grad=weight.requires_grad)  # type: ignore[union-attr]
+    embedding.num_embeddings = rows  # type: ignore[union-attr]
+    model.config.get_text_config().vocab_size = rows

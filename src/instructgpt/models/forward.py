@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from instructgpt.models.fit import context_length, require_room
 from instructgpt.models.load import scalar_head, trunk
 from instructgpt.run.tuning import forward_dtype
 
@@ -268,7 +269,9 @@ def head_is_plain(model: PreTrainedModel) -> bool:
 def _compare_head(model: PreTrainedModel) -> bool:
     """One forward, so that dropout acts on both sides alike; its random numbers are given back."""
     head, device = model.get_output_embeddings(), next(model.parameters()).device
-    probe = range(min(8, model.config.get_text_config().vocab_size))  # token 0 may be a zero vector
+    fitting = (context_length(model.config) or 9) - 1
+    # Several, as token 0 may be a zero vector.
+    probe = range(min(8, fitting, model.config.get_text_config().vocab_size))
     rows = pad_rows([probe], [[0]], device=device)
     states: list[Tensor] = []
     handle = trunk(model).register_forward_hook(
@@ -282,6 +285,7 @@ def _compare_head(model: PreTrainedModel) -> bool:
 
 
 def _inputs(module: nn.Module, rows: Rows) -> dict[str, Tensor | bool]:
+    require_room(module, rows.tokens_BT.shape[1])
     inputs: dict[str, Tensor | bool] = {
         "input_ids": rows.tokens_BT,
         "attention_mask": rows.is_token_BT.long(),

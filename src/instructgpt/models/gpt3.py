@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from instructgpt.models.config import Shape
+from instructgpt.models.fit import rows_needed
 from instructgpt.run.seeds import seed_torch
 
 EOS, PAD = "<|endoftext|>", "<|pad|>"
@@ -34,7 +35,7 @@ def gpt3_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -
     """
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = GPTNeoConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=rows_needed(tokenizer),
         hidden_size=shape.width,
         num_layers=shape.layers,
         num_heads=shape.heads,

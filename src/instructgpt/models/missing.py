@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,15 +20,22 @@ def no_model(path: str | Path, reason: str = "") -> UserError:
         reason: why it is no model of the Hub either.
     """
     place = Path(path)
-    with suppress(OSError):  # a folder that may not be listed: what is below serves
-        if place.is_file():
-            return UserError(f"{path}: no model there, {_file(place)}")
-        if place.is_dir():
-            return UserError(f"{path}: no model there{_folder(place)}")
-        return UserError(f"{path}: no model there{_nothing(place, reason)}")
-    return UserError(
-        f"{path}: no model there (it cannot be read); give a model directory that you may read"
-    )
+    try:
+        return UserError(f"{path}: no model there{_what(place, reason)}")
+    except (OSError, ValueError) as error:
+        return UserError(
+            f"{path}: no model there (it cannot be read: {error}); give a model directory"
+        )
+
+
+def _what(place: Path, reason: str) -> str:
+    if place.is_dir():
+        return _folder(place)
+    if place.is_file():
+        return f", {_file(place)}"
+    if place.exists():
+        return ", it is neither a folder nor a file; give a model directory or a Hub id"
+    return _nothing(place, reason)
 
 
 def _file(place: Path) -> str:
@@ -113,4 +121,4 @@ def models_in(place: Path) -> list[Path]:
 
 def is_model(place: Path) -> bool:
     """Whether a folder has a model's configuration."""
-    return (place / CONFIG).is_file()
+    return os.path.isfile(place / CONFIG)  # false for a name that none can have

@@ -8,6 +8,7 @@ Hub's cache. Nothing that transformers says on the way reaches the user: one sen
 import functools
 import json
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    IncompleteSnapshotError,
+    RepositoryNotFoundError,
+)
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -56,6 +62,8 @@ def model_folder(path: str | Path, *, weights: bool = False) -> Path:
     Raises:
         UserError: there is none, or it is an adapter's.
     """
+    if not str(path).strip():
+        raise UserError("the path of a model is empty; give a model directory or a Hub id")
     folder = Path(path)
     if not is_model(folder):
         if _is_local(path):
@@ -200,13 +208,12 @@ def _adapter(path: str | Path) -> UserError:
 
 def _is_local(path: str | Path) -> bool:
     """Whether a path can only be meant for the disk; anything else may be a Hub id."""
-    exists = Path(path).exists() or Path(path).is_symlink()
-    return exists or isinstance(path, Path) or not HUB_ID.fullmatch(path)
+    return isinstance(path, Path) or os.path.lexists(path) or not HUB_ID.fullmatch(path)
 
 
 def _from_hub(name: str, *, weights: bool) -> Path:
     """The directory of a Hub id's files in the cache, fetched where the Hub can be reached."""
-    reason = _hub_refusal(name)
+    reason = hub_refusal(name)
     patterns = SMALL_FILES + (WEIGHT_FILES if weights else [])
     if weights and not reason:
         say(f"{name}: looking for its weights on the Hub, or in its cache")
@@ -215,6 +222,8 @@ def _from_hub(name: str, *, weights: bool) -> Path:
             folder = huggingface_hub.snapshot_download(
                 name, allow_patterns=patterns, local_files_only=bool(reason)
             )
+    except IncompleteSnapshotError as error:  # what lacks is called by its name later on
+        folder = error.snapshot_path
     except Exception as error:
         if reason:
             raise no_model(name, f"no such folder, and {reason}") from None
@@ -228,10 +237,10 @@ def _from_hub(name: str, *, weights: bool) -> Path:
 
 
 @functools.cache
-def _hub_refusal(name: str) -> str:
+def hub_refusal(name: str) -> str:
     """Why a model's files cannot be fetched now, or nothing: one request, no second try."""
     if huggingface_hub.constants.is_offline_mode():
-        return "the Hub is not asked (HF_HUB_OFFLINE is set)"
+        return "HF_HUB_OFFLINE keeps the Hub from being asked"
     try:
         with quiet():
             huggingface_hub.HfApi().model_info(name, timeout=HUB_SECONDS)

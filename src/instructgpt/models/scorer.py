@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,8 +10,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
 from instructgpt.data.text import TextCodec
+from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
 from instructgpt.models.load import load_scorer, load_tokenizer, save_model
+from instructgpt.run.progress import say
 
 SHIFT_KEY = "reward_shift"
 
@@ -24,6 +27,13 @@ class Scorer:
         tokenizer: replaces the one beside the model.
         template: how a prompt becomes text (see `TextCodec`).
         device: where the model lives.
+
+    Attributes:
+        on_long: what becomes of an answer that does not fit the model with its prompt: `stop`
+            refuses it, `truncate` reads as much of it as fits and says so once.
+
+    Raises:
+        UserError: the model does not open, or its embedding lacks rows for the tokenizer.
     """
 
     def __init__(
@@ -34,6 +44,8 @@ class Scorer:
         template: str = "auto",
         device: str = "cpu",
     ) -> None:
+        self.on_long: Literal["stop", "truncate"] = "stop"
+        self._role, self._has_cut = "the reward model", False
         if isinstance(model, PreTrainedModel):
             if tokenizer is None:
                 raise TypeError(
@@ -44,6 +56,8 @@ class Scorer:
         else:
             self.tokenizer = tokenizer or load_tokenizer(model)
             self.model = load_scorer(model, device=device)
+            self._role += f" {model}"
+        require_vocabulary(size_of(self.model), self.tokenizer, role=self._role)
         self.text = TextCodec(self.tokenizer, template)
 
     @property
@@ -78,17 +92,20 @@ class Scorer:
                 end-of-text token.
             dtype: precision of the forward pass.
             micro_batch_tokens: padded tokens per forward pass (0: what suits the device).
+
+        Raises:
+            UserError: an answer does not fit the model with its prompt.
         """
         ended = [finished] * len(responses) if isinstance(finished, bool) else finished
-        return self.score_tokens(
-            [self.text.prompt(prompt) for prompt in prompts],
-            [
-                self.text.response(text, finished=end)
-                for text, end in zip(responses, ended, strict=True)
-            ],
-            dtype=dtype,
-            micro_batch_tokens=micro_batch_tokens,
-        )
+        prompt_ids = [self.text.prompt(prompt) for prompt in prompts]
+        answer_ids = [
+            self.text.response(text, finished=end)
+            for text, end in zip(responses, ended, strict=True)
+        ]
+        if self.on_long == "truncate":
+            answer_ids = self._cut(prompt_ids, answer_ids)
+        settings = {"dtype": dtype, "micro_batch_tokens": micro_batch_tokens}
+        return self.score_tokens(prompt_ids, answer_ids, **settings)
 
     @torch.no_grad()
     def score_tokens(
@@ -99,9 +116,15 @@ class Scorer:
         dtype: str = "float32",
         micro_batch_tokens: int = 0,
     ) -> Tensor:
-        """Scores of token sequences in this model's own vocabulary, float32 (N,) on the CPU."""
+        """Scores of token sequences in this model's own vocabulary, float32 (N,) on the CPU.
+
+        Raises:
+            UserError: a sequence does not fit the model.
+        """
         if not prompts:
             return torch.zeros(0)
+        rows = ([*p, *r] for p, r in zip(prompts, responses, strict=True))
+        require_tokens(size_of(self.model), rows, role=self._role, text="prompt and answer")
         scores = in_groups(
             lambda rows: last_token_scores(self.model, rows),
             prompts,
@@ -111,6 +134,20 @@ class Scorer:
             micro_batch_tokens=micro_batch_tokens,
         )
         return scores - self.shift
+
+    def _cut(self, prompts: list[list[int]], answers: list[list[int]]) -> list[list[int]]:
+        """As much of each answer as fits behind its prompt."""
+        context = size_of(self.model).context
+        if context is None:
+            return answers
+        cut = [a[: max(0, context - len(p))] for p, a in zip(prompts, answers, strict=True)]
+        if cut != answers and not self._has_cut:
+            self._has_cut = True
+            say(
+                f"{self._role} reads {context} tokens at most: what an answer has beyond them, with"
+                f" its prompt, is not scored"
+            )
+        return cut
 
     def save(self, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> Path:
         """Write the model, its shift and its tokenizer as a Hugging Face directory (`weights`:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from instructgpt.models import attention
+from instructgpt.models.fit import require_room
 from instructgpt.models.forward import Tokens, last_states, pad_rows, within_model
 from instructgpt.models.load import scalar_head, trunk, use_attention
 
@@ -248,6 +249,8 @@ for _name, _plain in (
 def _last_states(
     model: PreTrainedModel, prompts: Sequence[Tokens], responses: Sequence[Sequence[Tokens]]
 ) -> Tensor:
+    for prompt, own in zip(prompts, responses, strict=True):
+        require_room(model, len(prompt) + max(map(len, own), default=0))
     kernels, device = _take_trees(model), next(model.parameters()).device
     trees = pack_trees(prompts, responses, additive=kernels == "eager", device=device)
     output = trunk(model)(

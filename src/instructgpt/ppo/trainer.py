@@ -121,6 +121,7 @@ class PPOTrainer:
         """Sample, then score: log-probs, reference log-probs, reward, values, advantages."""
         config, ppo = self.config, self.ppo
         prompt_ids = [ppo.policy.text.prompt(prompt) for prompt in prompts]
+        ppo.require_room(prompt_ids, config.response_length)
         sampling = Sampling(
             config.response_length, config.temperature, stop_tokens=(ppo.policy.text.eos,)
         )

@@ -21,6 +21,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 
 from instructgpt.errors import UserError
 from instructgpt.models.attention import batched_products
+from instructgpt.models.fit import size_of
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.graphs import FixedRows, has_fixed_rows
 from instructgpt.rollout.sample import (
@@ -156,9 +157,8 @@ class RolloutEngine:
     ) -> None:
         if len(prompts) != len(seeds):
             raise ValueError(f"{len(prompts)} prompts but {len(seeds)} seeds: give one for each")
-        config = self.model.config.get_text_config()
-        context = getattr(config, "max_position_embeddings", None)
-        context = context or getattr(config, "n_positions", None) or math.inf
+        size = size_of(self.model)
+        context = size.context or math.inf
         for index, prompt in enumerate(prompts):
             if not len(prompt):
                 raise UserError(f"prompt {index} is empty: give at least one token")
@@ -167,6 +167,11 @@ class RolloutEngine:
                     f"prompt {index} has {len(prompt)} tokens, which with max_new_tokens "
                     f"{sampling.max_new_tokens} exceeds the model's context of {context}: "
                     "shorten the prompt or lower max_new_tokens"
+                )
+            if max(prompt) >= size.rows:
+                raise UserError(
+                    f"prompt {index} has the token id {max(prompt)}, but the model has "
+                    f"{size.rows} rows in its embedding: give ids of its own tokenizer"
                 )
 
 

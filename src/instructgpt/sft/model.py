@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
 from instructgpt.data.text import TextCodec
+from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.forward import autocast
 from instructgpt.models.load import load_policy, load_tokenizer, save_model
 from instructgpt.rollout.engine import RolloutEngine
@@ -37,6 +38,9 @@ class SFTModel:
         tokenizer: replaces the one beside the model.
         template: how a prompt becomes text (see `TextCodec`).
         device: where the model lives.
+
+    Raises:
+        UserError: the model does not open, or its embedding lacks rows for the tokenizer.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class SFTModel:
         else:
             self.tokenizer = tokenizer or load_tokenizer(model)
             self.model = load_policy(model, device=device)
+        role = "the policy" if isinstance(model, PreTrainedModel) else str(model)
+        require_vocabulary(size_of(self.model), self.tokenizer, role=role)
         self.text = TextCodec(self.tokenizer, template)
 
     @property

@@ -141,6 +141,7 @@ class _Validator:
             self._scorer = Scorer(
                 config.reward_model, template=config.template, device=str(self.policy.device)
             )
+            self._scorer.on_long = "truncate"  # its tokenizer may make more of an answer
         prompts = [self.policy.text.prompt(record.prompt) for record in self.records]
         sampling = Sampling(config.response_length, stop_tokens=(self.policy.text.eos,))
         seeds = [derive(config.seed, "sft/validation", index) for index in range(len(prompts))]
