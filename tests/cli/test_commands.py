@@ -215,9 +215,7 @@ def test_chat(cli, inputs, monkeypatch):
 
 
 def test_a_chat_outgrows_the_context_and_goes_on(cli, inputs, monkeypatch):
-    """A turn is a line of "User: …" and "Assistant: …", of which this tokenizer keeps the letters:
-    the third line's prompt no longer fits with the first turn in it.
-    """
+    """The oldest turns are forgotten, and a line that alone is too long ends nothing."""
     policy = SFTModel(inputs["sft"]["model"])
     assert policy.model.config.max_position_embeddings == 48
     asked = []
@@ -233,7 +231,7 @@ def test_a_chat_outgrows_the_context_and_goes_on(cli, inputs, monkeypatch):
     result = cli("chat", model=inputs["sft"]["model"], max_new_tokens=8, temperature=0)
     assert (result.status, len(result.out.splitlines())) == (0, 4)
     assert result.err.count("exceeds the model's context of 48") == 1  # the second line, alone
-    own = [[text for text in turns[::2]] for turns in asked]
+    own = [turns[::2] for turns in asked]
     assert own[0] == ["cab"]
     assert own[-1][-1] == "gag"
     assert "cab" not in own[-1]
