@@ -150,8 +150,8 @@ def asked_to_stop(
 
 
 @contextmanager
-def poisoned(steps: Sequence[int], item: str) -> Iterator[None]:
-    """In these steps the loss of one prompt is NaN."""
+def poisoned(updates: Sequence[int], item: str) -> Iterator[None]:
+    """In these updates the loss of one prompt is NaN."""
 
     def holds(trainer: Any, args: tuple[Any, ...]) -> bool:
         if isinstance(trainer, SFTTrainer):
@@ -162,7 +162,8 @@ def poisoned(steps: Sequence[int], item: str) -> Iterator[None]:
         return any(row[: len(ids)] == ids for row in args[0].tokens_BT.tolist())
 
     def act(trainer: Any, found: Any, args: tuple[Any, ...]) -> Any:
-        if not torch.is_grad_enabled() or trainer.step + 1 not in steps or not holds(trainer, args):
+        now = trainer.state.updates + 1
+        if not torch.is_grad_enabled() or now not in updates or not holds(trainer, args):
             return found
         nan = float("nan")
         return found * nan if torch.is_tensor(found) else (found[0] * nan, *found[1:])

@@ -87,7 +87,7 @@ def troubled(settings: dict[str, Any], one: bool) -> list[Case]:
         cases.append(Case(name, stage, never[stage], [("asked_to_stop", when)]))
         cases.append(Case(f"{name}, again", stage, never[stage], goes_on=name))
     for stage in STAGES:
-        poison = ("poisoned", {"steps": [3, 4], "item": ITEMS[stage]})
+        poison = ("poisoned", {"updates": [3, 4], "item": ITEMS[stage]})
         name = f"{stage}, not finite"
         cases.append(Case(name, stage, never[stage], [poison]))
         cases.append(Case(f"{name}, again", stage, never[stage], goes_on=name))
@@ -377,14 +377,16 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_record(batch, stage, runs
 @pytest.mark.parametrize("batch", ["one", "two"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_loss_that_is_not_finite_is_left_out_and_counted(batch, stage, runs):
+    """Updates 3, 4 or both are; the line after them, step 3, says how many."""
     name = f"{stage}, left out"
     metrics = Run(runs(batch, name)).metrics
-    counts = [0] + [row.get(f"{stage}/skipped_steps", 0) for row in metrics]
-    left_out = [step for step in range(1, len(counts)) if counts[step] > counts[step - 1]]
-    assert left_out
-    assert set(left_out) <= {3, 4}
+    counts = [row.get(f"{stage}/skipped_steps", 0) for row in metrics]
+    assert counts[:2] == [0, 0]
+    assert counts[-1] in {1, 2}
+    straight = Run(runs(batch, stage)).metrics
+    assert [row["step"] for row in metrics] == list(range(1, len(straight) - counts[-1] + 1))
     norms = {"sft": "sft/grad_norm", "reward": "reward/grad_norm", "ppo": "ppo/critic/grad_norm"}
-    assert [row["step"] for row in metrics if norms[stage] not in row] == left_out
+    assert all(norms[stage] in row for row in metrics)
     assert differing(runs(batch, f"{name}, again"), runs(batch, name)) == []
 
 

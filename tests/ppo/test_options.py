@@ -65,7 +65,7 @@ def test_two_epochs_pass_twice_over_all_episodes_and_once_over_the_pretraining_t
     minibatch, pretraining = trainer._minibatch, trainer._pretraining_backward
     monkeypatch.setattr(trainer, "_minibatch", lambda n: picked.append(minibatch(n)) or picked[-1])
     monkeypatch.setattr(
-        trainer, "_pretraining_backward", lambda x, norm: read.extend(x) or pretraining(x, norm)
+        trainer, "_pretraining_backward", lambda x, *rest: read.extend(x) or pretraining(x, *rest)
     )
     windows = [[1 + i % 7, 1 + i // 7, 3] for i in range(16)]
     trainer.train_step(PROMPTS, windows)

@@ -58,6 +58,7 @@ def generate(
         raise UserError("generate needs a prompt: give --prompt TEXT or --data FILE")
     prompts: list[Any] = list(prompt or [])
     prompts += [record.prompt for record in load_records([data], Prompt)] if data else []
+    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
     if not all(p if not isinstance(p, str) else p.strip() for p in prompts):
         raise UserError("--prompt: the prompt is empty; give some text")
     choose(0, None, "", device=device)
@@ -87,6 +88,7 @@ def chat(
     from instructgpt.run.tuning import choose
     from instructgpt.sft.model import SFTModel
 
+    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
     choose(0, None, "", device=device)
     policy = SFTModel(model, template=template, device=pick_device(device))
     settings = {
@@ -169,6 +171,17 @@ def report(
         print(write_report(runs[0], out))
     else:
         print(compare_report(list(runs), out or Path("comparison.html")))
+
+
+def _check_sampling(
+    max_new_tokens: int, temperature: float, top_p: float, top_k: int, seed: int
+) -> None:
+    """Refuse what cannot be sampled with before a model is opened."""
+    from instructgpt.rollout.sampling import Sampling
+
+    Sampling(max_new_tokens, temperature, top_p, top_k)
+    if seed < 0:
+        raise UserError(f"seed is {seed}: give 0 or more")
 
 
 def print_json(value: Any) -> None:

@@ -86,6 +86,12 @@ class Response(Record):
     model: str | None = None
     sampling: dict[str, Any] | None = None
 
+    @model_validator(mode="after")
+    def _check_finished(self) -> "Response":
+        if (self.sampling or {}).get("finished", True) not in (True, False):
+            raise ValueError("sampling.finished must be true or false")
+        return self
+
     @property
     def finished(self) -> bool:
         """Whether the model ended the answer; one that does not say counts as ended."""

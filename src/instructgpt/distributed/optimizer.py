@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
@@ -10,10 +12,15 @@ from instructgpt.distributed.sharding import full
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import World
 from instructgpt.run.config import StageConfig
+from instructgpt.run.progress import say
 
 
 class NotFiniteError(RuntimeError):
     """A loss or a gradient is NaN or infinite; the optimizer step was not taken."""
+
+
+class BrokenWeightsError(RuntimeError):
+    """A weight is NaN or infinite: the network must not be written."""
 
 
 def make_adam(module: nn.Module, config: StageConfig) -> AdamW:
@@ -38,21 +45,48 @@ class Losses:
 
     def __init__(self, world: World, name: Callable[[int], str]) -> None:
         self._world, self._name = world, name
-        self._parts: list[tuple[Sequence[int], Tensor]] = []
+        self._parts: list[_Part] = []
 
-    def add(self, indices: Sequence[int], loss: Tensor) -> None:
-        """A micro-batch: its items and its part of the loss, on the device."""
-        self._parts.append((indices, loss.detach()))
+    def add(
+        self,
+        indices: Sequence[int],
+        loss: Tensor,
+        *,
+        kind: str = "loss",
+        name: Callable[[int], str] | None = None,
+    ) -> None:
+        """A micro-batch: its items and its part of the loss, on the device; `kind` and `name` are
+        those of another loss than the batch's own.
+        """
+        self._parts.append(_Part(kind, name or self._name, indices, loss.detach()))
 
-    def culprits(self) -> list[str]:
-        """The items of the micro-batches whose loss is not finite, of all processes, each once."""
+    def culprits(self) -> dict[str, list[str]]:
+        """By kind of loss the items of the micro-batches in which it is not finite, of all
+        processes, each once.
+        """
         own = [
-            self._name(index)
-            for indices, loss in self._parts
-            if not math.isfinite(loss.item())
-            for index in indices
+            (part.kind, shortened(part.name(index)))
+            for part in self._parts
+            if not math.isfinite(part.loss.item())
+            for index in part.indices
         ]
-        return list(dict.fromkeys(name for names in self._world.gather(own) for name in names))
+        by_kind: dict[str, list[str]] = {}
+        everyone = dict.fromkeys(item for items in self._world.gather(own) for item in items)
+        for kind, name in everyone:
+            by_kind.setdefault(kind, []).append(name)
+        return by_kind
+
+
+class _Part(NamedTuple):
+    kind: str
+    name: Callable[[int], str]
+    indices: Sequence[int]
+    loss: Tensor
+
+
+def shortened(text: str, width: int = 80) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def take_step(
@@ -91,26 +125,67 @@ def take_step(
         optimizer.zero_grad(set_to_none=True)
     if not broken:
         return norms
+    cause = _cause(broken, losses.culprits())
     if config.on_nonfinite == "stop":
-        raise NotFiniteError(_explanation(broken, losses.culprits()))
+        raise NotFiniteError(
+            f"{cause}; the step was not taken. Likely causes: a learning rate that is too high, "
+            "bfloat16 where float32 is needed, or a damaged record; --on_nonfinite skip leaves "
+            "such steps out"
+        )
+    say(f"an update is left out: {cause}")
     state.counters["skipped"] = state.counters.get("skipped", 0) + 1
     return {}
 
 
-def _explanation(networks: Sequence[str], culprits: Sequence[str]) -> str:
-    if culprits:
-        shown = ", ".join(repr(name) for name in culprits[:NAMED])
-        more = f" and {len(culprits) - NAMED} more" if len(culprits) > NAMED else ""
-        what = f"the loss of {shown}{more} is not finite"
-    else:
-        what = f"the gradient of the {' and the '.join(networks)} is not finite, every loss is"
-    return (
-        f"{what}; the step was not taken. Likely causes: a learning rate that is too high, "
-        "bfloat16 where float32 is needed, or a damaged record; --on_nonfinite skip leaves such "
-        "steps out"
+def _cause(networks: Sequence[str], culprits: Mapping[str, Sequence[str]]) -> str:
+    """Which losses are not finite, or else which gradients."""
+    if not culprits:
+        named = " and the ".join(NETWORKS.get(network, network) for network in networks)
+        return f"the gradient of the {named} is not finite, every loss is"
+    return " and ".join(
+        f"the {kind} of {', '.join(map(repr, names[:NAMED]))}"
+        f"{f' and {len(names) - NAMED} more' if len(names) > NAMED else ''} is not finite"
+        for kind, names in culprits.items()
     )
 
 
+def check_finite(tensors: Mapping[str, Tensor], world: World) -> None:
+    """Nothing that is NaN or infinite is written.
+
+    Args:
+        tensors: weights and moments under `TrainState.to_tensors`' names, whole or this process's
+            shards; others are passed over.
+        world: the processes; all call this together.
+
+    Raises:
+        BrokenWeightsError: one is not finite, in any process; in all of them.
+    """
+    kept = {name: t for name, t in tensors.items() if name.partition(".")[0] in KINDS}
+    local = {name: t.to_local() if hasattr(t, "to_local") else t for name, t in kept.items()}  # type: ignore[operator]
+    present = {name: t.detach() for name, t in local.items() if t.numel()}
+    fine = [torch.stack(torch.aminmax(t)).isfinite().all().cpu() for t in present.values()]
+    broken = [name for name, is_fine in zip(present, fine, strict=True) if not is_fine]
+    for name in (name for names in world.gather(broken[:1]) for name in names):
+        kind, network, parameter = name.split(".", 2)
+        raise BrokenWeightsError(
+            f"the {KINDS[kind]} '{parameter}' of the {NETWORKS.get(network, network)} is not "
+            "finite, so nothing is written and what was saved before stays; likely cause: a "
+            "learning rate that is too high. Begin again with a lower one and another --out, or go "
+            "on from an earlier checkpoint with --resume"
+        )
+
+
+KINDS = {
+    "weight": "weight",
+    "average": "averaged weight",
+    "exp_avg": "first moment of",
+    "exp_avg_sq": "second moment of",
+}
+"""What `check_finite` looks at, by the first part of its name."""
+
+
+NETWORKS = {"reward": "reward model"}
+"""What a network is called, where not by its name in the state."""
 NAMED = 3
 """How many items of a batch a message names."""
 

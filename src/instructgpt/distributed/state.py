@@ -40,6 +40,11 @@ class TrainState:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     counters: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def updates(self) -> int:
+        """Updates gone through: optimizer steps taken, and those left out (`on_nonfinite`)."""
+        return self.counters["step"] + self.counters.get("skipped", 0)
+
     def to_tensors(self) -> dict[str, Tensor]:
         """All tensors under flat names, `group.network.parameter`."""
         flat: dict[str, Tensor] = {f"batch.{name}": tensor for name, tensor in self.tensors.items()}

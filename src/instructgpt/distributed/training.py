@@ -28,7 +28,7 @@ from instructgpt.distributed.checkpoint import (
     saved_states,
 )
 from instructgpt.distributed.directory import open_directory
-from instructgpt.distributed.optimizer import NotFiniteError
+from instructgpt.distributed.optimizer import NotFiniteError, check_finite
 from instructgpt.distributed.sharding import full_weights
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import Stopped, world
@@ -62,6 +62,8 @@ class TrainingRun:
         self.stage = stage
         self._facts = facts
         self._last: _Finished | None = None
+        self._skipped_in_a_row, self._most_skipped = 0, MOST_SKIPPED
+        self._carried: dict[str, float] = {}  # figures of updates left out, for the next line
         self._saved = Saved(0, time.monotonic())
         self._phases: dict[str, float] = {}
         self._unreported = 0.0  # seconds since tokens or episodes were last counted
@@ -152,8 +154,11 @@ class TrainingRun:
         self._last = _Finished.of(checkpoint.step, state)
         return checkpoint.step
 
-    def expect(self, total: int, done: int) -> None:
-        """Start the progress display: `total` optimizer steps, of which `done` are done."""
+    def expect(self, total: int, done: int, in_a_round: int) -> None:
+        """Start the progress display: `total` updates, of which `done` are done, and `in_a_round`
+        go through the data (an epoch, an iteration) once.
+        """
+        self._most_skipped = min(MOST_SKIPPED, max(in_a_round, FEWEST_SKIPPED))
         self._progress = StageProgress(self.stage, total, done).__enter__()
 
     @contextmanager
@@ -174,7 +179,24 @@ class TrainingRun:
         tokens: int = 0,
         episodes: int = 0,
     ) -> None:
-        """Log a finished optimizer step; save if one is due; stop here if the user asked for it."""
+        """Log a finished optimizer step; save if one is due; stop here if the user asked for it.
+
+        An update that was left out has no line of its own: its figures, if it has any, and the
+        count stand in the next one.
+
+        Args:
+            step: optimizer steps taken; the same as last time after one that was left out.
+            state: what a checkpoint holds.
+            metrics: the step's figures.
+            tokens: of the step, for the throughput.
+            episodes: the same.
+        """
+        if step == (self._last.step if self._last else 0):
+            self._after_skip(state, metrics)
+            return
+        self._skipped_in_a_row = 0
+        metrics = {**self._carried, **metrics}
+        self._carried = {}
         if skipped := state.counters.get("skipped"):
             metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
             metrics[f"{self.stage}/skipped_steps"] = skipped
@@ -185,7 +207,7 @@ class TrainingRun:
             self._tracker.log(step, metrics)
         if self._progress:
             shown = {key.split("/")[-1]: value for key, value in metrics.items() if key in SHOWN}
-            self._progress.advance(step, shown)
+            self._progress.advance(state.updates, shown)
         self._last = _Finished.of(step, state)
         stop, minutes, latest, earliest = self.world.maxima(
             [self.world.asked_to_stop, self._is_time_to_save(), step, -step]
@@ -196,6 +218,24 @@ class TrainingRun:
             self.save(step, state)
         if stop:
             self._say_stopped(step)
+            self.world.forget_stop()
+            raise KeyboardInterrupt
+
+    def _after_skip(self, state: TrainState, metrics: Mapping[str, float]) -> None:
+        """The run resumes from the last step that was taken, and leaves the update out again."""
+        self._skipped_in_a_row += 1
+        self._carried |= metrics
+        if self._progress:
+            self._progress.advance(state.updates, {})
+        if self._skipped_in_a_row == self._most_skipped:
+            raise NotFiniteError(
+                f"{self._skipped_in_a_row} updates in a row were left out, since a loss or a "
+                "gradient was not finite each time: there is nothing to learn from. Mend the "
+                "records named above, or take a lower learning rate"
+            )
+        if self.world.max(self.world.asked_to_stop):
+            self._save_last()
+            self._say_stopped(self._last.step if self._last else 0)
             self.world.forget_stop()
             raise KeyboardInterrupt
 
@@ -220,13 +260,19 @@ class TrainingRun:
         self.directory.append("samples.jsonl", {"step": step, **row})
 
     def save(self, step: int, state: TrainState) -> Path:
-        """Write a checkpoint of `state` now."""
+        """Write a checkpoint of `state` now.
+
+        Raises:
+            BrokenWeightsError: a weight is not finite.
+        """
+        tensors = state.to_tensors()
+        check_finite(tensors, self.world)
         self.directory.sync()
         best = state.counters.get("best_checkpoint")
         path = save_checkpoint(
             self.directory.path / "checkpoints",
             step,
-            state.to_tensors(),
+            tensors,
             state.counters,
             keep=self.config.keep_checkpoints,
             best=best and best["step"],
@@ -249,9 +295,23 @@ class TrainingRun:
             self.save(self._last.step, state)
 
     def save_model(self, network: "Network", name: str = "model") -> None:
-        """Write a network, whole, to the folder `name` of the run directory."""
+        """Write a network, whole, to the folder `name` of the run directory.
+
+        Raises:
+            BrokenWeightsError: a weight is not finite.
+        """
+        named = network.model.named_parameters()
+        check_finite({f"weight.{name}.{key}": weight for key, weight in named}, self.world)
         weights = full_weights(network.model, self.world)
         self.world.once(lambda: network.save(self.directory.path / name, weights))
+
+    def check_finite(self, state: TrainState) -> None:
+        """Before the first result is written: the last step may have broken a weight.
+
+        Raises:
+            BrokenWeightsError: it has.
+        """
+        check_finite(state.to_tensors(), self.world)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a file of the run directory at once."""
@@ -260,6 +320,9 @@ class TrainingRun:
 
     def finish(self) -> Run:
         """Mark the run as done."""
+        if self._skipped_in_a_row:
+            left_out = {"updates": self._skipped_in_a_row, **self._carried}
+            self.world.once(lambda: self.directory.update({"left_out_at_the_end": left_out}))
         self.world.once(self.directory.finish)
         if self.world.is_first:
             self._tracker.close()
@@ -343,6 +406,11 @@ class _Finished(NamedTuple):
     def of(cls, step: int, state: TrainState) -> Self:
         return cls(step, state, dict(state.counters), dict(state.tensors))
 
+
+MOST_SKIPPED, FEWEST_SKIPPED = 10, 3
+"""So many updates left out in a row end a run (`on_nonfinite: skip`), or a whole epoch or iteration
+if that is less, but not fewer.
+"""
 
 HELD_OUT = {
     "pretrain/validation_loss": -1,

@@ -50,6 +50,7 @@ def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run
         )
         trainer = PPOTrainer(ppo, config, phase=run.phase)
         _train_loop(run, trainer, prompts, held_out, _pretraining(config, ppo))
+        run.check_finite(trainer.state)
         _save(run, trainer)
         return run.finish()
 
@@ -69,14 +70,16 @@ def _train_loop(
     cursor.position = counters["prompts"]
     if pretraining:
         pretraining.position = counters["pretraining"]
-    run.expect(config.total_iterations * config.updates_per_iteration, trainer.step)
+    in_an_iteration = config.updates_per_iteration
+    run.expect(config.total_iterations * in_an_iteration, trainer.state.updates, in_an_iteration)
 
     while trainer.iteration < config.total_iterations:
+        line = trainer.step + 1  # in metrics.jsonl; of an update that is left out, the next one
         experience = trainer.experience
         if experience is None:
             batch = [prompts[i].prompt for i in cursor.take(config.batch_size)]
             experience = trainer.collect(batch)
-            _write_samples(run, trainer, experience, batch, "training")
+            _write_samples(run, trainer, line, experience, batch, "training")
         with run.phase("train"):
             metrics = trainer.update(pretraining.take(config.ptx_per_update) if pretraining else [])
         episodes = tokens = 0
@@ -84,18 +87,20 @@ def _train_loop(
             episodes, tokens = len(experience), int(experience.response_length_B.sum())
             if held_out and trainer.iteration % config.eval_every == 0:
                 with run.phase("validation"):
-                    metrics |= _validate(run, trainer, held_out)
+                    metrics |= _validate(run, trainer, line, held_out)
         counters["prompts"] = cursor.position
         counters["pretraining"] = pretraining.position if pretraining else 0
         run.after_step(trainer.step, trainer.state, metrics, tokens=tokens, episodes=episodes)
 
 
-def _validate(run: TrainingRun, trainer: PPOTrainer, prompts: Sequence[Prompt]) -> dict[str, float]:
+def _validate(
+    run: TrainingRun, trainer: PPOTrainer, line: int, prompts: Sequence[Prompt]
+) -> dict[str, float]:
     """Reward, KL, length and EOS rate on fixed prompts with fixed seeds."""
     seeds = [derive(trainer.config.seed, "ppo/validation", index) for index in range(len(prompts))]
     texts = [prompt.prompt for prompt in prompts]
     experience = trainer.make_experience(texts, seeds)
-    _write_samples(run, trainer, experience, texts, "validation")
+    _write_samples(run, trainer, line, experience, texts, "validation")
     metrics = experience.metrics(trainer.state.counters["kl_coef"])
     names = ("scores", "kl", "length", "eos_rate")
     return {f"validation/{name}": metrics[f"objective/{name}"] for name in names}
@@ -104,6 +109,7 @@ def _validate(run: TrainingRun, trainer: PPOTrainer, prompts: Sequence[Prompt]) 
 def _write_samples(
     run: TrainingRun,
     trainer: PPOTrainer,
+    line: int,
     experience: Experience,
     prompts: Sequence[PromptText],
     kind: str,
@@ -125,7 +131,7 @@ def _write_samples(
             "score": score,
             "finished": finished,
         }
-        run.sample(trainer.step + (kind == "training"), row)
+        run.sample(line, row)
 
 
 def _open(config: PPOConfig) -> PPOModel:

@@ -253,7 +253,11 @@ class PPOTrainer:
     # ---------------------------------------------------------------- update
 
     def update(self, pretrain_windows: Sequence[Sequence[int]] = ()) -> dict[str, float]:
-        """One optimizer step on the next minibatch; ends the iteration after its last one."""
+        """One optimizer step on the next minibatch; ends the iteration after its last one.
+
+        Returns:
+            The step's metrics, and the iteration's at its end; nothing of a step that was left out.
+        """
         experience, config = self.experience, self.config
         assert experience is not None, "collect() comes before update()"
         batch = experience.select(self._minibatch(len(experience)))
@@ -263,11 +267,12 @@ class PPOTrainer:
 
         metrics = self._policy_backward(batch, losses)
         ppo_norm = gradient_norm(self.ppo.policy.model) if measures_ratio else None
-        metrics |= self._pretraining_backward(pretrain_windows, ppo_norm)
+        metrics |= self._pretraining_backward(pretrain_windows, ppo_norm, losses)
         metrics |= self._value_backward(batch, losses)
-        metrics |= self._optimize(losses)
+        taken = self._optimize(losses)
+        metrics = metrics | taken if taken else {}
 
-        self.state.counters["step"] += 1
+        self.state.counters["step"] += bool(taken)
         self.state.counters["update"] += 1
         if self.state.counters["update"] == config.updates_per_iteration:
             metrics |= self._end_iteration(experience)
@@ -312,7 +317,7 @@ class PPOTrainer:
         }
 
     def _pretraining_backward(
-        self, windows: Sequence[Sequence[int]], ppo_norm: float | None
+        self, windows: Sequence[Sequence[int]], ppo_norm: float | None, losses: Losses
     ) -> dict[str, float]:
         """γ times the gradient of the pretraining loss, added to the same buffers (C.4)."""
         if not windows or not self.config.ptx_coef:
@@ -334,6 +339,12 @@ class PPOTrainer:
             with autocast(config.dtype, device):
                 loss = -weight * response_logprobs(model, rows).sum()
             (config.ptx_coef * loss / count).backward()
+            losses.add(
+                group,
+                loss,
+                kind="pretraining loss",
+                name=lambda i: self.ppo.policy.text.decode(windows[i]),
+            )
             total += loss.detach()
         metrics = {"ptx/loss": (self.world.sum(total) / count).item()}
         if ppo_norm is not None:
@@ -364,7 +375,9 @@ class PPOTrainer:
         return {"ppo/loss/value": (self.world.sum(total) / count).item()}
 
     def _optimize(self, losses: Losses) -> dict[str, float]:
-        """Clip and step both networks, then the policy's running average (C.4)."""
+        """Clip and step both networks, then the policy's running average (C.4); nothing if the
+        step was left out.
+        """
         config = self.config
         shape = multiplier(config.schedule, self.iteration, config.total_iterations, config.warmup)
         rates = {
@@ -372,6 +385,8 @@ class PPOTrainer:
             "critic": config.critic_learning_rate * shape,
         }
         norms = take_step(self.state, rates, config, losses)
+        if not norms:
+            return {}
         average = self.state.averages["policy"]
         with torch.no_grad():
             for name, weight in self.ppo.policy.model.named_parameters():

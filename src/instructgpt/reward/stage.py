@@ -49,6 +49,7 @@ def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward
         reward = _open(config)
         training, held_out = _comparisons(config, reward)
         trainer = _train_loop(run, reward, training, held_out)
+        run.check_finite(trainer.state)
         _set_shift(config, reward)
         _write_evaluation(run, trainer, held_out)
         run.save_model(reward)
@@ -64,7 +65,8 @@ def _train_loop(
 ) -> RewardModelTrainer:
     config: RewardConfig = run.config  # type: ignore[assignment]
     cursor = ShuffledCursor(len(training), seed=config.seed, stream="reward/order")
-    total = -(-len(training) // config.batch_size) * config.epochs
+    in_an_epoch = -(-len(training) // config.batch_size)
+    total = in_an_epoch * config.epochs
     total = min(total, config.max_steps) if config.max_steps else total
     trainer = RewardModelTrainer(reward, config, total)
     if config.shared_prefix and not trainer.reader.in_trees:
@@ -76,19 +78,20 @@ def _train_loop(
         with run.phase("head"):
             loss = fit_head(reward, training, config)
         say(f"reward: the head alone, fitted on the frozen trunk, reaches a loss of {loss:.3f}")
-    run.expect(total, trainer.step)
-    while trainer.step < total:
+    state = trainer.state
+    run.expect(total, state.updates, in_an_epoch)
+    while state.updates < total:
         with run.phase("train"):
             metrics = trainer.train_step(
                 [training[i] for i in cursor.take_rest_of_epoch(config.batch_size)]
             )
-        if held_out and config.eval_every and trainer.step % config.eval_every == 0:
+        if held_out and config.eval_every and state.updates % config.eval_every == 0:
             with run.phase("validation"):
                 evaluation = _evaluation(config, reward, held_out)
             if evaluation:
                 metrics["reward/validation_accuracy"] = evaluation["accuracy"]["estimate"]
-        trainer.state.counters["position"] = cursor.position
-        run.after_step(trainer.step, trainer.state, metrics)
+        state.counters["position"] = cursor.position
+        run.after_step(trainer.step, state, metrics)
     return trainer
 
 

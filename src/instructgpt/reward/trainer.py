@@ -60,6 +60,9 @@ class RewardModelTrainer:
     def train_step(self, batch: Sequence[Comparison]) -> dict[str, float]:
         """One optimizer step on eq. 1, averaged over every labeler's ranking in the batch (the same
         batch in every process).
+
+        Returns:
+            The step's metrics; nothing if it was left out (`on_nonfinite`).
         """
         config, device, rate = self.config, self.reward.device, self.learning_rate
         everything = ranked_scores(batch, device)
@@ -78,9 +81,10 @@ class RewardModelTrainer:
         if pairs:
             metrics["reward/accuracy"] = right / pairs
         norms = take_step(self.state, {"reward": rate}, config, losses)
-        metrics |= {"reward/grad_norm": norms["reward"]} if norms else {}
+        if not norms:
+            return {}
         self.state.counters["step"] += 1
-        return metrics
+        return metrics | {"reward/grad_norm": norms["reward"]}
 
     def compute_comparison_loss(self, batch: Sequence[Comparison]) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 1 over some prompts, each answer forwarded once.

@@ -3,6 +3,7 @@
 Axes: B rows, V vocabulary.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {self.max_new_tokens}: give at least 1")
-        if self.temperature < 0:
-            raise UserError(f"temperature is {self.temperature}: give 0 (greedy) or more")
+        if not 0 <= self.temperature < math.inf:
+            raise UserError(f"temperature is {self.temperature}: give 0 (greedy) or more, finite")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top_p is {self.top_p}: give more than 0 and at most 1 (off)")
         if self.top_k < 0:

@@ -30,9 +30,13 @@ Paths = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 
 
 class Config(BaseModel):
-    """The base of every configuration: unknown keys are refused, values are frozen."""
+    """The base of every configuration: unknown keys and numbers that are not finite are refused,
+    values are frozen.
+    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class StageConfig(Config):

@@ -56,6 +56,7 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
         validator = _Validator(config, policy, max_length)
         trainer = SFTTrainer(policy, config, batches.total_steps)
         _train_loop(run, trainer, batches, validator)
+        run.check_finite(trainer.state)
         validator.load_best(run)
         run.save_model(policy)
         finished = run.finish()
@@ -71,15 +72,16 @@ def _train_loop(
     if run.restore(state):
         batches.positions = state.counters["positions"]
     validator.best = state.counters["best"]
-    run.expect(batches.total_steps, trainer.step)
-    while trainer.step < batches.total_steps:
+    run.expect(batches.total_steps, state.updates, batches.steps_per_epoch)
+    while state.updates < batches.total_steps:
+        line = trainer.step + 1  # in metrics.jsonl; of an update that is left out, the next one
         with run.phase("train"):
             metrics = trainer.train_step(batches.next())
-        if validator.is_due(trainer.step, batches):
+        if validator.is_due(state.updates, batches):
             with run.phase("validation"):
-                metrics |= validator.validate(run, trainer)
+                metrics |= validator.validate(run, trainer, line)
         state.counters |= {"positions": batches.positions, "best": validator.best}
-        tokens = int(metrics["sft/tokens"])
+        tokens = int(metrics.get("sft/tokens", 0))
         # One trainer serves both stages; each names its metrics after itself.
         named = {name.replace("sft/", f"{run.stage}/"): value for name, value in metrics.items()}
         run.after_step(trainer.step, state, named, tokens=tokens)
@@ -99,14 +101,14 @@ class _Validator:
         self.best: dict[str, float] | None = None
         self._scorer: Scorer | None = None
 
-    def is_due(self, step: int, batches: SFTBatches) -> bool:
+    def is_due(self, updates: int, batches: SFTBatches) -> bool:
         every = self.config.eval_every or batches.steps_per_epoch
         return bool(self.examples or self.pretrain) and (
-            step % every == 0 or step == batches.total_steps
+            updates % every == 0 or updates == batches.total_steps
         )
 
-    def validate(self, run: TrainingRun, trainer: SFTTrainer) -> dict[str, float]:
-        """Measure, and keep the model if it is the best so far."""
+    def validate(self, run: TrainingRun, trainer: SFTTrainer, line: int) -> dict[str, float]:
+        """Measure, and keep the model if it is the best so far; the figures go to that line."""
         metrics = (
             {"sft/validation_loss": trainer.validation_loss(self.examples)} if self.examples else {}
         )
@@ -114,7 +116,7 @@ class _Validator:
             windows = [whole_sequence(self.pretrain.window(i)) for i in range(len(self.pretrain))]
             metrics["sft/pretrain_validation_loss"] = trainer.validation_loss(windows)
         if self.config.reward_model:
-            metrics["sft/reward_score"] = self._reward_score(run, trainer.step)
+            metrics["sft/reward_score"] = self._reward_score(run, line)
         figure = {
             "last": 0.0,
             "validation_loss": -metrics.get("sft/validation_loss", 0.0),
@@ -134,7 +136,7 @@ class _Validator:
             load_weights(self.policy.model, SFTModel(_best_path(run, step)).model.state_dict())
             run.directory.update({"selected_step": step, "selected_by": self.config.selection})
 
-    def _reward_score(self, run: TrainingRun, step: int) -> float:
+    def _reward_score(self, run: TrainingRun, line: int) -> float:
         """Mean score of a sample per validation prompt, with the same seeds each time."""
         config = self.config
         if self._scorer is None:
@@ -165,7 +167,7 @@ class _Validator:
             :SAMPLES_SHOWN
         ]:
             run.sample(
-                step, {"prompt": plain_text(record.prompt), "response": text, "score": score}
+                line, {"prompt": plain_text(record.prompt), "response": text, "score": score}
             )
         return sum(scores) / len(scores)
 

@@ -58,16 +58,22 @@ class SFTTrainer:
         return config.learning_rate * shape
 
     def train_epoch(self, loader: Sequence[Sequence[Example]]) -> float:
-        """One pass over the batches of `loader`; returns the mean loss per batch."""
+        """One pass over the batches of `loader`; returns the mean loss per batch, of those that
+        were not left out.
+        """
         if not self.total_steps:
             self.total_steps = self.config.epochs * len(loader)
-        losses = [self.train_step(batch)["sft/loss"] for batch in loader]
-        return sum(losses) / len(losses)
+        steps = [self.train_step(batch) for batch in loader]
+        losses = [metrics["sft/loss"] for metrics in steps if metrics]
+        return sum(losses) / len(losses) if losses else float("nan")
 
     def train_step(self, batch: Sequence[Example]) -> dict[str, float]:
         """One optimizer step on the token mean of the batch, however it is cut up.
 
         All processes are given the same batch.
+
+        Returns:
+            The step's metrics; nothing if it was left out (`on_nonfinite`).
         """
         config, rate = self.config, self.learning_rate
         tokens = sum(len(example.response) for example in batch)
@@ -82,12 +88,17 @@ class SFTTrainer:
                 loss.backward()
             losses.add(group, loss)
             total += loss.detach()
-        metrics = {"sft/loss": self.world.sum(total).item(), "sft/learning_rate": rate}
+        loss = self.world.sum(total).item()
         norms = take_step(self.state, {"policy": rate}, config, losses)
-        metrics |= {"sft/grad_norm": norms["policy"]} if norms else {}
-        metrics["sft/tokens"] = tokens
+        if not norms:
+            return {}
         self.state.counters["step"] += 1
-        return metrics
+        return {
+            "sft/loss": loss,
+            "sft/learning_rate": rate,
+            "sft/grad_norm": norms["policy"],
+            "sft/tokens": tokens,
+        }
 
     @torch.no_grad()
     def validation_loss(self, examples: Sequence[Example]) -> float:
