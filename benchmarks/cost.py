@@ -176,7 +176,7 @@ def main() -> None:
     options.add_argument("--out", type=Path, help="add the lines to this file")
     options.add_argument("--plot", type=Path, help="draw them here")
     arguments = options.parse_args()
-    arguments.model, arguments.matmul = "", faster_matmul(arguments.device)
+    arguments.model, arguments.matmul = "", faster_matmul(arguments.device).value
     lines = []
     for name in arguments.stages:
         stage = STAGES[name]

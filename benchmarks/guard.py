@@ -68,7 +68,7 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--out", type=Path, help="add the line to this file")
     arguments = options.parse_args()
-    arguments.model, arguments.matmul = "", faster_matmul(arguments.device)
+    arguments.model, arguments.matmul = "", faster_matmul(arguments.device).value
 
     kept: dict[str, dict[str, float]] = {}
     if arguments.results.exists():

@@ -137,7 +137,9 @@ def compare(
     """
     absent = [name for name, module in (needs or {}).items() if not installed(module)]
     torch.set_num_threads(arguments.threads)
-    shared = argparse.Namespace(**vars(arguments) | setting, matmul=faster_matmul(arguments.device))
+    shared = argparse.Namespace(
+        **vars(arguments) | setting, matmul=faster_matmul(arguments.device).value
+    )
     running = [
         Side(name, work, shared)
         for name, work in sides.items()

@@ -473,7 +473,7 @@ def main() -> int:
         leave()
         return 0
 
-    arguments.matmul = faster_matmul(arguments.device)
+    arguments.matmul = faster_matmul(arguments.device).value
     line: dict[str, Any] = {"benchmark": "scaling", "date": date.today().isoformat()}
     line |= {name: getattr(arguments, name) for name in ("shape", "dtype", "steps", "rounds")}
     line |= {**machine(arguments.device, arguments.threads), "cores": available_cores()}

@@ -33,3 +33,4 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage takes every core unless told otherwise; the test workers share two."""
     monkeypatch.setattr("instructgpt.run.tuning.available_cores", lambda: 1)
     monkeypatch.setattr("instructgpt.run.tuning._chosen", {})
+    monkeypatch.setattr("instructgpt.run.tuning._now", {})

@@ -20,7 +20,8 @@ from tests.small_runs import differing, one_backend, run_stage, write_inputs
 pytestmark = pytest.mark.slow
 
 LAUNCH = (
-    "from instructgpt.run import tuning; tuning.faster_matmul = lambda *_: 'highest'; "
+    "from instructgpt.run import tuning; "
+    "tuning.faster_matmul = lambda *_: tuning.Choice('highest', '', ''); "
     "from instructgpt.cli import main; main()"
 )
 LONGER = {

@@ -5,12 +5,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch
-
 from instructgpt.distributed.world import world
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import RunDirectory
-from instructgpt.run.tuning import choose
+from instructgpt.run.tuning import choose, threads_before
 
 
 class _Onlooker(RunDirectory):
@@ -55,7 +53,7 @@ def start_tuned(directory: RunDirectory, facts: Mapping[str, Any], device: str) 
 
     def start() -> None:
         kept = directory.info.get("tuning")
-        threads = kept["threads"] if kept else torch.get_num_threads()
+        threads = kept["threads"] if kept else threads_before()
         tuning = choose(threads, kept, str(directory.path), device=device)
         directory.start({**facts, "tuning": tuning})
 

@@ -18,6 +18,7 @@ from instructgpt.report import write_report
 from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import Whole, say
+from instructgpt.run.tuning import one_choice
 
 
 def run_pipeline(
@@ -56,7 +57,8 @@ def run_pipeline(
     together = world()
     log = together.once(lambda: _Log(out, stages, folders))
     started = time.monotonic()
-    with Whole([(shares or {}).get(stage.kind, 0.0) for stage in stages]) as whole:
+    shared = [(shares or {}).get(stage.kind, 0.0) for stage in stages]
+    with one_choice(out), Whole(shared) as whole:
         for number, (stage, config) in enumerate(zip(stages, configs, strict=True), 1):
             say(f"[{number}/{len(stages)}] {stage.name} -> {folders[stage.name]}")
             began = time.monotonic()

@@ -1,39 +1,36 @@
 """Hardware choices, made once and kept in `run.json`: float sums depend on them.
 
-On some CPUs torch's default float32 matmul is several times slower than the other library it ships,
-and glibc hands every large tensor back to the kernel. Both are measured or set here; a resumed run
-takes over the first start's choice.
+On some CPUs torch's default float32 matmul is several times slower than the other library it ships
+(`backend` says where), and glibc hands every large tensor back to the kernel. A resumed run takes
+over the first start's choices, and the stages of a pipeline share theirs.
 """
 
 import ctypes
-import functools
+import json
 import logging
 import os
-import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils import deterministic
 
 from instructgpt.errors import UserError
-
-SIZE = 384
-FASTER = 1.3
-"""How much faster a backend or a precision must be to be taken instead of the default."""
-LARGEST_ERROR = 1e-5
-"""Relative to a float64 product: what true float32 keeps and a hidden bfloat16 does not."""
-LARGEST_BFLOAT16_ERROR = 2e-2
-"""The same for bfloat16, whose numbers have 8 bits."""
+from instructgpt.run.backend import Choice, faster_dtype, faster_matmul, is_gpu
+from instructgpt.run.directory import write_atomically
+from instructgpt.run.products import is_single
 
 DEFAULT_ALLOCATOR = "default"
+FIRST_START = "the run's first start"
 
 log = logging.getLogger(__name__)
-_chosen: dict[str, str] = {}
-"""What this process has chosen: its hardware stays the same, a probe may not."""
+_now: dict[str, str] = {}
+"""What `dtype: auto` means in the stage under way."""
+_chosen: dict[str, Choice] = {}
+"""What this process has chosen, by device and name."""
 
 
 def choose(
@@ -44,7 +41,7 @@ def choose(
     processes: int = 1,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Set threads, matmul backend, allocator and what `dtype: auto` means, measured or as `kept`.
+    """Set threads, matmul backend, allocator and what `dtype: auto` means, found or as `kept`.
 
     Args:
         threads: as configured; 0 for all cores.
@@ -54,10 +51,11 @@ def choose(
         device: as configured: `cpu`, `cuda`, `cuda:N` or `auto`.
 
     Returns:
-        The choices, for `run.json`.
+        The choices, for `run.json`, each with its reason and what said so.
 
     Raises:
-        UserError: `threads` contradicts the first start, which decides how float sums round.
+        UserError: `threads` contradicts the first start, which decides how float sums round, or
+            what was chosen there is no true float32 here.
     """
     if kept and threads and threads != kept["threads"]:
         raise UserError(
@@ -70,23 +68,50 @@ def choose(
     # It would fill every new tensor first: 7 % of a step. Nothing here reads what it did not write.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     allocator = keep_freed_memory()
-    known = {**_chosen, **(kept or {})}
-    matmul = known.get("matmul") or faster_matmul(device)
-    torch.set_float32_matmul_precision(matmul)
-    dtype = known.get("dtype") or faster_dtype(device)
-    _chosen.update(matmul=matmul, dtype=dtype)
-    chosen = {"threads": count, "matmul": matmul, "dtype": dtype, "allocator": allocator}
+    matmul = _decided("matmul", faster_matmul, kept, device)
+    _check_it_holds(matmul, device, where)
+    torch.set_float32_matmul_precision(matmul.value)
+    dtype = _decided("dtype", faster_dtype, kept, device)
+    _now["dtype"] = dtype.value
+    if _Shared.current:
+        _Shared.current.add("threads", count)
+    because = {
+        "threads": _why_threads(threads, kept),
+        "matmul": {"reason": matmul.reason, "source": matmul.source},
+        "dtype": {"reason": dtype.reason, "source": dtype.source},
+    }
+    chosen = {
+        "threads": count,
+        "matmul": matmul.value,
+        "dtype": dtype.value,
+        "allocator": allocator,
+        "because": because,
+    }
     log.info("chosen for this hardware: %s", chosen)
     return chosen
+
+
+def _why_threads(configured: int, kept: Mapping[str, Any] | None) -> dict[str, str]:
+    if kept:
+        return {"reason": "float sums depend on it", "source": FIRST_START}
+    if configured:
+        return {"reason": "asked for, or as the stage before", "source": "configured"}
+    return {"reason": "the cores that this process may use", "source": "the machine"}
 
 
 def forward_dtype(configured: str) -> str:
     """`float32` or `bfloat16`: as configured, or where that is `auto` the faster one here."""
     if configured != "auto":
         return configured
-    if "dtype" not in _chosen:
-        _chosen["dtype"] = faster_dtype()
-    return _chosen["dtype"]
+    if "dtype" not in _now:
+        _now["dtype"] = _decided("dtype", faster_dtype, None, "auto").value
+    return _now["dtype"]
+
+
+def threads_before() -> int:
+    """How many threads the pipeline's stage before took, or torch takes."""
+    shared = _Shared.current
+    return (shared and shared.choices.get("threads")) or torch.get_num_threads()
 
 
 def available_cores() -> int:
@@ -94,68 +119,66 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def faster_matmul(device: str = "auto") -> str:
-    """`medium` where it is a faster true float32 on this CPU, else torch's default `highest`.
-
-    On x86 without bfloat16 matrix units, `medium` only moves float32 products from MKL to oneDNN.
-    Elsewhere it may round to bfloat16, so the error is measured as well; on a GPU it always rounds.
-    """
-    if _is_gpu(device):
-        return "highest"
-    before = torch.get_float32_matmul_precision()
-
-    def product(precision: str) -> Callable[[Tensor, Tensor], Tensor]:
-        def multiply(a: Tensor, b: Tensor) -> Tensor:
-            torch.set_float32_matmul_precision(precision)
-            return a @ b
-
-        return multiply
-
-    ratio, error = _compare(product("highest"), product("medium"))
-    torch.set_float32_matmul_precision(before)
-    return "medium" if ratio > FASTER and error < LARGEST_ERROR else "highest"
-
-
-def faster_dtype(device: str = "auto") -> str:
-    """`bfloat16` where its products are faster than float32's as they are set now, else `float32`:
-    a processor without bfloat16 units takes several times as long with it.
-    """
-    if _is_gpu(device):
-        has_units = torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bfloat16" if has_units else "float32"
-
-    rounded = functools.cache(Tensor.bfloat16)  # weights are rounded once for many products
-
-    def half(a: Tensor, b: Tensor) -> Tensor:
-        return rounded(a) @ rounded(b)
-
-    ratio, error = _compare(torch.matmul, half, size=2 * SIZE)
-    return "bfloat16" if ratio > FASTER and error < LARGEST_BFLOAT16_ERROR else "float32"
+def _decided(
+    name: str, find: Callable[[str], Choice], kept: Mapping[str, Any] | None, device: str
+) -> Choice:
+    """As the run began, else as its pipeline did, else as this process did, else found now."""
+    if kept and name in kept:
+        because = kept.get("because", {}).get(name, {})
+        source = because.get("source", "").removeprefix(f"{FIRST_START}: ")
+        source = f"{FIRST_START}: {source}" if source else FIRST_START
+        return Choice(kept[name], because.get("reason", ""), source)
+    shared = _Shared.current
+    place = f"{'gpu' if is_gpu(device) else 'cpu'}/{name}"
+    if shared and place in shared.choices:
+        value, reason, source = shared.choices[place]
+        return Choice(value, reason, f"{shared.path}: {source}")
+    if place not in _chosen:
+        _chosen[place] = find(device)
+    if shared:
+        shared.add(place, _chosen[place])
+    return _chosen[place]
 
 
-def _is_gpu(device: str) -> bool:
-    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+def _check_it_holds(matmul: Choice, device: str, where: str) -> None:
+    """What was chosen on one processor must be true float32 on this one too."""
+    if matmul.value == "medium" and not is_gpu(device) and not is_single("medium"):
+        raise UserError(
+            f"{where or 'the run'} was begun on a processor on which matmul 'medium' is true "
+            "float32 and this one rounds it to bfloat16; continue on a processor like the first, "
+            "or choose another --out"
+        )
 
 
-def _compare(
-    usual: Callable[[Tensor, Tensor], Tensor],
-    other: Callable[[Tensor, Tensor], Tensor],
-    *,
-    size: int = SIZE,
-) -> tuple[float, float]:
-    """How many times as fast the other way to multiply is, and its relative error."""
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(size, size, generator=generator) for _ in range(2))
-    exact = a.double() @ b.double()
-    seconds: dict[Any, list[float]] = {usual: [], other: []}
-    for _ in range(7):  # interleaved, so that a slow moment hits both
-        for way, times in seconds.items():
-            start = time.perf_counter()
-            product = way(a, b)
-            times.append(time.perf_counter() - start)
-    wrong = (product.double() - exact).abs().max()  # the last product is the other's
-    error = (wrong / exact.abs().max()).item()
-    return statistics.median(seconds[usual]) / statistics.median(seconds[other]), error
+class _Shared:
+    """A pipeline's choices, in a file of its directory."""
+
+    current: "_Shared | None" = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.choices = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        except (OSError, ValueError):
+            raise UserError(
+                f"{path}: cannot be read as JSON; restore it, or remove it to choose anew"
+            ) from None
+
+    def add(self, place: str, choice: Choice | int) -> None:
+        if self.choices.get(place) != choice:
+            self.choices[place] = choice
+            write_atomically(self.path, json.dumps(self.choices, indent=1) + "\n")
+
+
+@contextmanager
+def one_choice(folder: Path) -> Iterator[None]:
+    """All stages that start inside choose alike, also when they start again in another process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _Shared.current = _Shared(folder / "tuning.json")
+    try:
+        yield
+    finally:
+        _Shared.current = None
 
 
 def keep_freed_memory() -> str:
