@@ -65,12 +65,15 @@ def not_finite(updates):
         yield
 
 
-NETWORKS = [("sft", 0, "policy"), ("reward", 0, "reward model"), ("ppo", 0, "policy")]
-NETWORKS += [("ppo", 1, "critic")]
-
-
-@pytest.mark.parametrize("checkpoint_due", [True, False])
-@pytest.mark.parametrize(("stage", "network", "name"), NETWORKS)
+@pytest.mark.parametrize(
+    ("stage", "network", "name", "checkpoint_due"),
+    [
+        ("sft", 0, "policy", False),
+        ("reward", 0, "reward model", True),
+        ("ppo", 0, "policy", True),
+        ("ppo", 1, "critic", False),
+    ],
+)
 def test_weights_that_the_last_step_broke_are_not_written(
     stage, network, name, checkpoint_due, settings, tmp_path
 ):
@@ -90,7 +93,7 @@ def test_weights_that_the_last_step_broke_are_not_written(
     ]
     assert not [name for name in ("model", "critic", "model-ema") if (run.dir / name).exists()]
     assert not (run.dir / "evaluation.json").exists()
-    if stage != "reward" or checkpoint_due:
+    if stage != "reward":
         return
     run_stage(stage, settings[stage], run.dir, **values)  # from the last good checkpoint
     straight = run_stage(stage, settings[stage], tmp_path / "straight", **values)
@@ -175,15 +178,9 @@ def test_the_figures_of_an_iteration_whose_last_update_is_left_out_stand_in_the_
     assert at == {("training", 1), ("validation", 7), ("training", 7), ("validation", 13)}
 
 
-CASES = [
-    (stage, step)
-    for stage, (*_, total) in STAGES.items()
-    for step in range(1, total - len(LEFT_OUT[stage]) + 1)
-    if stage != "ppo" or step in (2, 3, 6, 7)
-]
-
-
-@pytest.mark.parametrize(("stage", "step"), CASES)
+@pytest.mark.parametrize(
+    ("stage", "step"), [("sft", 1), ("sft", 3), ("reward", 1), ("ppo", 2), ("ppo", 6)]
+)
 def test_resumed_to_the_bit_with_updates_left_out(stage, step, settings, left_out, tmp_path):
     values = {"on_nonfinite": "skip", "save_every": 1 + step % 2}
     with not_finite(LEFT_OUT[stage]):
@@ -214,7 +211,7 @@ def test_stopped_while_an_update_is_left_out(stage, number, settings, left_out, 
 
 @pytest.mark.parametrize(
     ("stage", "first", "count"),
-    [("sft", 1, 3), ("sft", 3, 3), ("reward", 2, 3), ("ppo", 1, 8), ("ppo", 9, 8)],
+    [("sft", 1, 3), ("reward", 2, 3), ("ppo", 9, 8)],
 )
 def test_a_run_that_leaves_out_all_of_a_round_stops(stage, first, count, settings, tmp_path):
     """SFT's and the reward model's epochs have up to three batches, PPO's iterations 8 updates."""

@@ -1,14 +1,17 @@
-"""Hardware choices: made once, kept, and never a faster product that is a worse one."""
+"""Hardware choices: made once, kept, and the same in all stages of a pipeline."""
 
-import itertools
+import json
 
 import pytest
 import torch
 
 from instructgpt.errors import UserError
-from instructgpt.run import tuning
-from instructgpt.run.tuning import choose, faster_dtype, faster_matmul, forward_dtype
+from instructgpt.run import backend, tuning
+from instructgpt.run.tuning import Choice, choose, forward_dtype, one_choice, threads_before
 from tests.files import sentence
+
+MEDIUM = Choice("medium", "oneDNN is fast here", "table: AMD")
+HALF = Choice("bfloat16", "it has units", "table: AMD")
 
 
 @pytest.fixture(autouse=True)
@@ -20,144 +23,136 @@ def as_before():
     torch.set_float32_matmul_precision(precision)
 
 
-def test_the_first_start_decides(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: "medium")
-    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: "bfloat16")
-    monkeypatch.setattr(tuning, "keep_freed_memory", lambda: "default")
-    expected = {"threads": 2, "matmul": "medium", "dtype": "bfloat16", "allocator": "default"}
-    assert choose(2, None, "run") == expected
+def found(monkeypatch, matmul=MEDIUM, dtype=HALF):
+    """What the processor says; returns the questions it was asked."""
+    asked = []
+    monkeypatch.setattr(tuning, "faster_matmul", lambda device: asked.append(device) or matmul)
+    monkeypatch.setattr(tuning, "faster_dtype", lambda device: asked.append(device) or dtype)
+    return asked
+
+
+def new_process(monkeypatch):
+    monkeypatch.setattr(tuning, "_chosen", {})
+    monkeypatch.setattr(tuning, "_now", {})
+
+
+def test_the_first_start_decides_and_says_why(monkeypatch):
+    found(monkeypatch)
+    chosen = choose(2, None, "run")
+    because = chosen.pop("because")
+    assert chosen.pop("allocator")
+    assert chosen == {"threads": 2, "matmul": "medium", "dtype": "bfloat16"}
+    assert because["matmul"] == {"reason": "oneDNN is fast here", "source": "table: AMD"}
+    assert because["dtype"] == {"reason": "it has units", "source": "table: AMD"}
+    assert because["threads"]["source"] == "configured"
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (2, "medium")
     assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_later_start_takes_it_over(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: pytest.fail("measured again"))
-    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: pytest.fail("measured again"))
-    kept = {"threads": 2, "matmul": "highest", "dtype": "bfloat16"}
-    kept["allocator"] = tuning.keep_freed_memory()
-    for threads in (0, 2):
-        assert choose(threads, kept, "run") == kept
+    found(monkeypatch)
+    first = choose(2, None, "run")
+    new_process(monkeypatch)
+    asked = found(monkeypatch, Choice("highest", "", ""), Choice("float32", "", ""))
+    kept = first
+    for threads in (0, 2, 0):
+        kept = choose(threads, kept, "run")
+        assert [kept[key] for key in ("threads", "matmul", "dtype")] == [2, "medium", "bfloat16"]
+        assert kept["because"]["matmul"] == {
+            "reason": "oneDNN is fast here",
+            "source": "the run's first start: table: AMD",
+        }
         assert torch.get_num_threads() == 2
+        assert forward_dtype("auto") == "bfloat16"
+    assert asked == []
     with pytest.raises(UserError, match="run was started with 2 threads") as raised:
         choose(1, kept, "run")
     sentence(raised)
 
 
-def test_a_process_measures_once(monkeypatch):
-    """A pipeline's stages do not differ because a probe did."""
-    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: "medium")
-    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: "bfloat16")
-    first = choose(1, None, "run")
-    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: pytest.fail("measured again"))
-    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: pytest.fail("measured again"))
-    assert choose(1, None, "another") == first
+def test_a_kept_choice_that_is_no_float32_here_is_refused(monkeypatch):
+    monkeypatch.setattr(tuning, "is_single", lambda _: False)
+    with pytest.raises(UserError, match="run was begun on a processor on which") as raised:
+        choose(1, {"threads": 1, "matmul": "medium", "dtype": "float32"}, "run")
+    sentence(raised)
+    assert choose(1, {"threads": 1, "matmul": "highest", "dtype": "float32"}, "run")
+
+
+def test_a_process_asks_once_for_each_device(monkeypatch):
+    asked = found(monkeypatch)
+    assert choose(1, None, "run") == choose(1, None, "another")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    choose(1, None, "run", device="cuda:1")
+    assert asked == ["auto", "auto", "cuda:1", "cuda:1"]
+
+
+def test_a_pipeline_decides_once_whatever_a_new_process_would_find(monkeypatch, tmp_path):
+    found(monkeypatch)
+    with one_choice(tmp_path / "out"):
+        first = choose(2, None, "sft")
+        assert threads_before() == 2
+    kept = json.loads((tmp_path / "out" / "tuning.json").read_text())
+    assert kept == {"cpu/matmul": list(MEDIUM), "cpu/dtype": list(HALF), "threads": 2}
+    new_process(monkeypatch)
+    torch.set_num_threads(1)
+    asked = found(monkeypatch, Choice("highest", "", ""), Choice("float32", "", ""))
+    with one_choice(tmp_path / "out"):
+        assert threads_before() == 2
+        second = choose(2, None, "reward")
+    assert asked == []
+    assert [second[key] for key in ("matmul", "dtype")] == ["medium", "bfloat16"]
+    assert second["because"]["matmul"]["source"] == (
+        f"{tmp_path / 'out' / 'tuning.json'}: table: AMD"
+    )
+    assert first["because"]["matmul"]["source"] == "table: AMD"
+    assert choose(1, None, "alone")["matmul"] == "highest"  # outside it does not hold
+
+
+def test_a_broken_file_of_choices_is_refused(tmp_path):
+    (tmp_path / "tuning.json").write_text("{")
+    with pytest.raises(UserError, match=r"tuning.json: cannot be read") as raised:
+        one_choice(tmp_path).__enter__()
+    sentence(raised)
 
 
 def test_all_cores_unless_told(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_matmul", lambda *_: "highest")
+    found(monkeypatch)
     monkeypatch.setattr(tuning, "available_cores", lambda: 3)
-    assert choose(0, None, "run")["threads"] == 3
+    chosen = choose(0, None, "run")
+    assert (chosen["threads"], chosen["because"]["threads"]["source"]) == (3, "the machine")
 
 
 def test_a_run_of_before_there_was_a_choice_of_dtype_goes_on(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: "float32")
+    found(monkeypatch, dtype=Choice("float32", "", ""))
     assert choose(0, {"threads": 2, "matmul": "highest"}, "run")["dtype"] == "float32"
 
 
 @pytest.mark.parametrize("faster", ["float32", "bfloat16"])
 def test_auto_means_the_choice_and_a_dtype_means_itself(faster, monkeypatch):
-    probes = []
-    monkeypatch.setattr(tuning, "faster_dtype", lambda *_: probes.append(1) or faster)
+    asked = found(monkeypatch, dtype=Choice(faster, "", ""))
     assert {forward_dtype("auto") for _ in range(3)} == {faster}
-    assert len(probes) == 1  # no start has chosen: it is measured, once
+    assert len(asked) == 1  # no start has chosen: it is found out, once
     assert [forward_dtype(dtype) for dtype in ("float32", "bfloat16")] == ["float32", "bfloat16"]
     other = {"float32": "bfloat16", "bfloat16": "float32"}[faster]
     choose(1, {"threads": 1, "matmul": "highest", "dtype": other}, "run")
     assert forward_dtype("auto") == other
 
 
-@pytest.mark.parametrize(
-    ("single", "half", "chosen"),
-    [(2.0, 1.0, "bfloat16"), (1.2, 1.0, "float32"), (1.0, 3.0, "float32")],
-)
-def test_bfloat16_is_taken_where_it_is_much_faster(single, half, chosen, monkeypatch):
-    clock = itertools.cycle([0.0, single, 0.0, half])
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(clock))
-    assert faster_dtype() == chosen
-
-
-def test_a_wrong_product_is_not_taken_for_bfloat16(monkeypatch):
-    clock = itertools.cycle([0.0, 2.0, 0.0, 1.0])
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(clock))
-    real = torch.Tensor.__matmul__
-
-    def coarse(a, b):
-        product = real(a, b)
-        return product.to(torch.float8_e5m2).to(a.dtype) if a.dtype == torch.bfloat16 else product
-
-    monkeypatch.setattr(torch.Tensor, "__matmul__", coarse)
-    assert faster_dtype() == "float32"
-
-
-@pytest.mark.parametrize(
-    ("highest", "medium", "chosen"),
-    [(2.0, 1.0, "medium"), (1.2, 1.0, "highest"), (1.0, 1.0, "highest"), (1.0, 2.0, "highest")],
-)
-def test_the_faster_backend_is_taken_where_it_is_much_faster(highest, medium, chosen, monkeypatch):
-    durations = itertools.cycle([highest, medium])
-    clock, inside = [0.0], itertools.cycle([True, False])
-
-    def perf_counter():
-        if not next(inside):
-            clock[0] += next(durations)
-        return clock[0]
-
-    monkeypatch.setattr(tuning.time, "perf_counter", perf_counter)
-    before = torch.get_float32_matmul_precision()
-    assert faster_matmul() == chosen
-    assert torch.get_float32_matmul_precision() == before
-
-
-def test_a_product_in_bfloat16_is_not_taken_for_float32(monkeypatch):
-    """Its error is a thousand times float32's."""
-    clock = itertools.cycle([0.0, 2.0, 0.0, 1.0])
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: next(clock))
-    assert faster_matmul() == "medium"
-    real = torch.Tensor.__matmul__
-
-    def rounded(a, b):
-        if a.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
-            return real(a.bfloat16(), b.bfloat16()).float()
-        return real(a, b)
-
-    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
-    clock = itertools.cycle([0.0, 2.0, 0.0, 1.0])
-    assert faster_matmul() == "highest"
-
-
 def test_a_gpu_that_is_not_used_decides_nothing(monkeypatch):
-    """`--device cpu` on a machine with a GPU: the processor is measured, and told from the GPU."""
+    """`--device cpu` on a machine with a GPU: the processor is asked, and told from the GPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
-    monkeypatch.setattr(tuning, "_compare", lambda *_, **__: (1.0, 0.0))
-    assert (faster_matmul("cpu"), faster_dtype("cpu")) == ("highest", "float32")
-    assert [faster_dtype(device) for device in ("auto", "cuda", "cuda:1")] == ["bfloat16"] * 3
-    monkeypatch.setattr(tuning, "_compare", lambda *_, **__: (2.0, 0.0))
-    assert (faster_matmul("cpu"), faster_dtype("cpu")) == ("medium", "bfloat16")
-    assert faster_matmul("cuda") == "highest"
+    known = backend.Known("a test's", lambda _: True, "medium", "float32", "so it is")
+    monkeypatch.setattr(backend, "_known", lambda: known)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert backend.faster_matmul("cpu").value == "medium"
+    assert backend.faster_dtype("cpu").value == "float32"
+    assert {backend.faster_dtype(d).value for d in ("auto", "cuda", "cuda:1")} == {"bfloat16"}
+    assert backend.faster_matmul("cuda").value == "highest"
 
 
 def test_emulated_bfloat16_is_not_taken_on_a_gpu(monkeypatch):
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
     )
-    assert faster_dtype("cuda") == "float32"
-
-
-def test_the_device_of_the_run_is_asked(monkeypatch):
-    asked = []
-    monkeypatch.setattr(tuning, "_chosen", {})
-    monkeypatch.setattr(tuning, "faster_matmul", lambda device: asked.append(device) or "highest")
-    monkeypatch.setattr(tuning, "faster_dtype", lambda device: asked.append(device) or "float32")
-    choose(1, None, "run", device="cuda:1")
-    assert asked == ["cuda:1"] * 2
+    assert backend.faster_dtype("cuda").value == "float32"

@@ -18,7 +18,7 @@ import torch
 
 from instructgpt.errors import UserError
 from instructgpt.run import products
-from instructgpt.run.directory import write_atomically
+from instructgpt.run.disk import write_atomically
 from instructgpt.run.processor import Processor, this_processor
 from instructgpt.run.progress import say
 

@@ -20,7 +20,7 @@ from torch.utils import deterministic
 
 from instructgpt.errors import UserError
 from instructgpt.run.backend import Choice, faster_dtype, faster_matmul, is_gpu
-from instructgpt.run.directory import write_atomically
+from instructgpt.run.disk import write_atomically
 from instructgpt.run.products import is_single
 
 DEFAULT_ALLOCATOR = "default"
