@@ -112,9 +112,10 @@ def test_the_logprob_check_bites(model, spoil, monkeypatch):
             spoil(inputs)
         return forward(**inputs)
 
+    engine = RolloutEngine(model, slots=5)
     with monkeypatch.context() as patch:
         patch.setattr(model, "forward", spoilt)
-        samples = RolloutEngine(model, slots=5).generate(PROMPTS, SEEDS, SAMPLING)
+        samples = engine.generate(PROMPTS, SEEDS, SAMPLING)
     assert worst_gap(model, PROMPTS, samples) > 1e-2
 
 
@@ -343,8 +344,9 @@ def test_under_autocast_every_weight_is_cast_once(frozen, monkeypatch):
                 casts.append(kwargs["dtype"])
             return function(*args, **(kwargs or {}))
 
+    engine = RolloutEngine(model)
     with torch.autocast("cpu", torch.bfloat16), Noted():
-        RolloutEngine(model).generate(PROMPTS[:3], SEEDS[:3], Sampling(6))
+        engine.generate(PROMPTS[:3], SEEDS[:3], Sampling(6))
     assert casts == [torch.bfloat16]
     assert head.requires_grad == (not frozen)
 
@@ -386,8 +388,8 @@ def test_a_check_before_every_forward_may_stop_the_call(monkeypatch):
         if events.count("check") == limit:
             raise _StopError
 
-    monkeypatch.setattr(model, "forward", noted)
     engine = RolloutEngine(model, slots=4)
+    monkeypatch.setattr(model, "forward", noted)
     limit = 0
     whole = engine.generate(PROMPTS, SEEDS, SAMPLING, check=check)
     assert events == ["check", "forward"] * (len(events) // 2)

@@ -10,6 +10,7 @@ from transformers import BloomConfig, MistralConfig, Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from instructgpt.rollout import RolloutEngine, Sampling, graphs
+from instructgpt.rollout.decoders import cache_argument
 from tests.rollout.test_engine import MODELS, PROMPTS, SAMPLING, SEEDS, assert_same, worst_gap
 from tests.tiny import tiny_model
 
@@ -19,7 +20,7 @@ FIXED = ("gpt2", "gpt_neox", "llama", "qwen2")
 def engine(model, *, fixed: bool = True, **options) -> RolloutEngine:
     """As on a GPU, or as on a CPU."""
     made = RolloutEngine(model, **options)
-    made._takes_graphs = fixed and graphs.has_fixed_rows(model, made._accepted)
+    made._takes_graphs = fixed and graphs.has_fixed_rows(model)
     assert made._takes_graphs == fixed
     return made
 
@@ -102,7 +103,7 @@ def test_under_autocast():
 )  # fmt: skip
 def test_windows_and_positions_of_its_own_are_left_to_the_other_way(config):
     model = AutoModelForCausalLM.from_config(config).eval()
-    assert not graphs.has_fixed_rows(model, RolloutEngine(model)._accepted)
+    assert not graphs.has_fixed_rows(model)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +117,15 @@ def test_windows_and_positions_of_its_own_are_left_to_the_other_way(config):
 )
 def test_a_step_asks_the_device_for_nothing(sampling):
     """Under fake tensors, which have no values: anything read by the host would raise."""
+    cache_name = cache_argument(MODELS["qwen2"])
+    assert cache_name is not None
     with FakeTensorMode(allow_non_fake_inputs=False):
         config = Qwen2Config(
             vocab_size=258, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
             num_attention_heads=4, num_key_value_heads=2,
         )  # fmt: skip
         model = AutoModelForCausalLM.from_config(config).eval()
-        rows = graphs.FixedRows(model, 3, sampling, longest=4)
+        rows = graphs.FixedRows(model, 3, sampling, longest=4, cache_name=cache_name)
         for layer in rows.layers:
             layer.reserve(*torch.zeros(2, 1, 2, 1, 8))
         rows.rows.width = 9

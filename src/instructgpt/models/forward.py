@@ -5,8 +5,8 @@ Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N re
 """
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -257,6 +257,21 @@ def autocast(dtype: str, device: torch.device | str) -> AbstractContextManager[o
     return torch.autocast(torch.device(device).type, dtype=getattr(torch, dtype))
 
 
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Full float32, and no random numbers drawn that anybody else would miss."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            torch.autocast(device.type, enabled=False),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
 def head_is_plain(model: PreTrainedModel) -> bool:
     """Whether logits are the output layer on the trunk's states; compared once per model."""
     known = getattr(model, "_instructgpt_plain_head", None)
@@ -267,7 +282,7 @@ def head_is_plain(model: PreTrainedModel) -> bool:
 
 
 def _compare_head(model: PreTrainedModel) -> bool:
-    """One forward, so that dropout acts on both sides alike; its random numbers are given back."""
+    """One forward, so that dropout acts on both sides alike."""
     head, device = model.get_output_embeddings(), next(model.parameters()).device
     fitting = (context_length(model.config) or 9) - 1
     # Several, as token 0 may be a zero vector.
@@ -277,8 +292,7 @@ def _compare_head(model: PreTrainedModel) -> bool:
     handle = trunk(model).register_forward_hook(
         lambda _module, _inputs, output: states.append(output.last_hidden_state)
     )
-    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with forked, torch.no_grad(), torch.autocast(device.type, enabled=False):
+    with exact(device), torch.no_grad():
         theirs = model(**_inputs(model, rows)).logits
         handle.remove()
         return head is not None and torch.equal(head(states[0]), theirs)

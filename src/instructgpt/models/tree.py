@@ -11,8 +11,7 @@ Axes: T tokens of the packed row, C comparisons (prompts), N answers of all comp
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 
 from instructgpt.models import attention
 from instructgpt.models.fit import require_room
-from instructgpt.models.forward import Tokens, last_states, pad_rows, within_model
+from instructgpt.models.forward import Tokens, exact, last_states, pad_rows, within_model
 from instructgpt.models.load import scalar_head, trunk, use_attention
 
 log = logging.getLogger(__name__)
@@ -293,7 +292,7 @@ def _compare_states(model: PreTrainedModel) -> bool:
     prompts = [draw(length) for length in (7, 1, 4)]
     responses = [[draw(length) for length in own] for own in ((3, 1, 5), (2, 4), (6,))]
     try:
-        with _exact(device), torch.no_grad():
+        with exact(device), torch.no_grad():
             _take_trees(model)  # first, so that the masks of rows are looked at
             rows_ND = torch.cat(
                 [
@@ -311,18 +310,3 @@ def _compare_states(model: PreTrainedModel) -> bool:
         log.debug("trees: %s", problem)
     use_attention(model, kernels)
     return False
-
-
-@contextmanager
-def _exact(device: torch.device) -> Iterator[None]:
-    """Full float32, and no random numbers drawn that anybody else would miss."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with (
-            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            torch.autocast(device.type, enabled=False),
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)

@@ -7,33 +7,22 @@ computed is a row needed, and `cache.py` says how rows of different age share on
 Axes: B live rows, U distinct prompts, T new tokens, W width (the longest live row), V vocabulary.
 """
 
-import inspect
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from instructgpt.errors import UserError
 from instructgpt.models.attention import batched_products
 from instructgpt.models.fit import size_of
 from instructgpt.rollout.cache import SlotCache
+from instructgpt.rollout.decoders import Cached, Decoder, Recomputing, cache_argument, evaluating
 from instructgpt.rollout.graphs import FixedRows, has_fixed_rows
-from instructgpt.rollout.sample import (
-    Episode,
-    Sample,
-    distinct_prompts,
-    left_padded,
-    token_positions,
-)
+from instructgpt.rollout.sample import Episode, Sample
 from instructgpt.rollout.sampling import Sampling, draw
-
-log = logging.getLogger(__name__)
 
 REFILL = 4
 """Free slots are filled when they are this fraction of all: prompts read together cost little more
@@ -63,14 +52,13 @@ class RolloutEngine:
         self.slots = slots
         self.dtype = dtype
         self._spare_columns = _spare_columns
-        self._accepted = frozenset(inspect.signature(model.forward).parameters)
+        self._cache_name = cache_argument(model)
         self._takes_graphs = (
-            model.device.type == "cuda" and dtype is None and has_fixed_rows(model, self._accepted)
+            self._cache_name is not None
+            and model.device.type == "cuda"
+            and dtype is None
+            and has_fixed_rows(model)
         )
-        self._has_key_value_cache = "past_key_values" in self._accepted and _keeps_keys(model)
-        if not self._has_key_value_cache:
-            name = type(model).__name__
-            log.warning("%s has no plain key/value cache: each token recomputes its row", name)
 
     def generate(
         self,
@@ -96,10 +84,11 @@ class RolloutEngine:
         waiting = [Episode(i, prompts[i], seeds[i], draws) for i in order]
         refill = max(1, self.slots // REFILL)
         model = self.model
-        with torch.no_grad(), _evaluating(model), _cast_once(model), batched_products(model):
+        with torch.no_grad(), evaluating(model), _cast_once(model), batched_products(model):
             if self._takes_graphs and waiting:
                 slots = min(self.slots, len(waiting))
-                rows = FixedRows(model, slots, sampling, waiting[-1].length)
+                assert self._cache_name is not None
+                rows = FixedRows(model, slots, sampling, waiting[-1].length, self._cache_name)
                 samples = rows.generate(waiting, refill, on_progress, check)
             else:
                 decoder = self._decoder(prompts, sampling)
@@ -108,7 +97,7 @@ class RolloutEngine:
 
     def _generate(
         self,
-        decoder: "_Decoder",
+        decoder: Decoder,
         waiting: list[Episode],
         refill: int,
         sampling: Sampling,
@@ -136,9 +125,9 @@ class RolloutEngine:
                 on_progress(len(samples))
         return samples
 
-    def _decoder(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> "_Decoder":
-        if not self._has_key_value_cache:
-            return _Recomputing(self.model)
+    def _decoder(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> Decoder:
+        if self._cache_name is None:
+            return Recomputing(self.model)
         reserve = max(map(len, prompts), default=0)
         spare = self._spare_columns
         if spare is None:  # moving the columns once in max_new_tokens steps costs nothing visible
@@ -150,7 +139,7 @@ class RolloutEngine:
             reserve=reserve,
             dtype=self.dtype,
         )
-        return _Cached(self.model, self._accepted, cache)
+        return Cached(self.model, cache, self._cache_name)
 
     def _check(
         self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
@@ -189,9 +178,7 @@ def _add_tokens(episodes: list[Episode], logits_BV: Tensor, sampling: Sampling) 
         episode.add(token, logprob)
 
 
-def _remove_ended(
-    live: list[Episode], sampling: Sampling, decoder: "_Decoder"
-) -> dict[int, Sample]:
+def _remove_ended(live: list[Episode], sampling: Sampling, decoder: Decoder) -> dict[int, Sample]:
     """Take ended episodes out of `live`, moving the last live one into each hole."""
     ended: dict[int, Sample] = {}
     for slot in reversed(range(len(live))):
@@ -206,105 +193,6 @@ def _remove_ended(
             decoder.move(len(live), slot, cached)
             live[slot] = last
     return ended
-
-
-class _Decoder(Protocol):
-    """Where the logits come from. Slots are positions in the list of live episodes."""
-
-    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:
-        """Logits after each prompt, [B, V]; the episodes take the slots from `first_slot` on."""
-        ...
-
-    def step(self, live: list[Episode]) -> Tensor:
-        """Logits after each live episode's newest token, [B, V]."""
-        ...
-
-    def move(self, source: int, target: int, length: int) -> None:
-        """Move a row of `length` cached tokens to another slot."""
-        ...
-
-
-class _Cached:
-    """One forward of the new tokens only, over a `SlotCache`."""
-
-    def __init__(self, model: PreTrainedModel, accepted: frozenset[str], cache: SlotCache) -> None:
-        self.model, self.accepted, self.cache = model, accepted, cache
-
-    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:
-        prompts, rows = distinct_prompts(fresh)
-        lengths = list(map(len, prompts))
-        width = max(lengths)
-        self.cache.open_prompts(first_slot, len(prompts), width)
-        logits_UV = self._forward(left_padded(prompts), lengths, width)
-        if len(prompts) == len(rows):
-            return logits_UV
-        rows_B = torch.tensor(rows, device=logits_UV.device)
-        self.cache.spread(first_slot, rows_B, width)
-        return logits_UV[rows_B]
-
-    def step(self, live: list[Episode]) -> Tensor:
-        lengths = [episode.length for episode in live]
-        width = max(lengths)
-        self.cache.open_column(len(live), width)
-        return self._forward([[episode.tokens[-1]] for episode in live], lengths, width)
-
-    def move(self, source: int, target: int, length: int) -> None:
-        self.cache.move(source, target, length)
-
-    def _forward(self, ids: list[list[int]], lengths: list[int], width: int) -> Tensor:
-        device = self.model.device
-        ids_BT = torch.tensor(ids, device=device)
-        positions_BW = token_positions(width, torch.tensor(lengths, device=device))
-        options: dict[str, Any] = {
-            "position_ids": positions_BW[:, -ids_BT.shape[1] :].clamp(min=0),
-            "logits_to_keep": 1,
-        }
-        output = self.model(
-            input_ids=ids_BT,
-            attention_mask=(positions_BW >= 0).long(),
-            past_key_values=self.cache,
-            use_cache=True,
-            **{name: value for name, value in options.items() if name in self.accepted},
-        )
-        return output.logits[:, -1]
-
-
-class _Recomputing:
-    """Every row from its first token, one at a time: slow, and right for any architecture."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.model = model
-
-    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:  # noqa: ARG002
-        return self.step(fresh)
-
-    def step(self, live: list[Episode]) -> Tensor:
-        rows = [[*episode.prompt, *episode.tokens] for episode in live]
-        ids = [torch.tensor([row], device=self.model.device) for row in rows]
-        return torch.cat([self.model(input_ids=ids_1T).logits[:, -1] for ids_1T in ids])
-
-    def move(self, source: int, target: int, length: int) -> None:
-        pass
-
-
-def _keeps_keys(model: PreTrainedModel) -> bool:
-    """Whether every layer's past is keys and values per token, nothing recurrent or shared."""
-    if model._is_stateful:
-        return False
-    layers = DynamicCache(config=model.config).layers
-    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
-
-
-@contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Eval mode, then each module back in the mode it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager

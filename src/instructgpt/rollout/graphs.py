@@ -11,6 +11,7 @@ Axes: B slots, F fresh ones, U distinct prompts, W width, N draws, S prompt toke
 
 import logging
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ WARM_UP = 2
 """Steps before a capture, in which libraries choose kernels and take memory."""
 
 
-def has_fixed_rows(model: PreTrainedModel, accepted: frozenset[str]) -> bool:
+def has_fixed_rows(model: PreTrainedModel) -> bool:
     """Whether the model's past can lie in rows of fixed memory, each with its own length: full
     attention in every layer, positions given from outside, kernels that take a mask of booleans.
     """
@@ -47,8 +48,7 @@ def has_fixed_rows(model: PreTrainedModel, accepted: frozenset[str]) -> bool:
     kernels = model.config.get_text_config()._attn_implementation
     layers = DynamicCache(config=model.config).layers
     return (
-        {"position_ids", "past_key_values", "logits_to_keep"} <= accepted
-        and not model._is_stateful
+        {"position_ids", "logits_to_keep"} <= set(signature(model.forward).parameters)
         and model._supports_sdpa
         and kernels in ("sdpa", attention.NAME)
         and all(type(layer) is DynamicLayer for layer in layers)
@@ -122,12 +122,19 @@ class FixedRows:
         slots: how many answers grow at a time.
         sampling: how they are drawn and where they end.
         longest: tokens of the longest prompt.
+        cache_name: the argument of the model's forward that takes a cache.
     """
 
     def __init__(
-        self, model: PreTrainedModel, slots: int, sampling: Sampling, longest: int
+        self,
+        model: PreTrainedModel,
+        slots: int,
+        sampling: Sampling,
+        longest: int,
+        cache_name: str,
     ) -> None:
         self.model, self.slots, self.sampling = model, slots, sampling
+        self.cache_name = cache_name
         device, draws = model.device, sampling.max_new_tokens
         self.rows = _Rows(slots, longest + draws, device)
         self.layers = [_Row(self.rows) for _ in DynamicCache(config=model.config).layers]
@@ -191,9 +198,9 @@ class FixedRows:
             input_ids=self.newest_B[:, None],
             attention_mask=(columns_W <= self.length_B[:, None])[:, None, None],
             position_ids=self.length_B[:, None],
-            past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self.cache_name: self.cache},
         )
         last = self.sampling.max_new_tokens - 1
         uniforms_B = self.uniforms_BN.gather(1, self.drawn_B.clamp(max=last)[:, None])[:, 0]
@@ -251,9 +258,9 @@ class FixedRows:
             input_ids=ids_UW,
             attention_mask=(positions_UW >= 0).long(),
             position_ids=positions_UW.clamp(min=0),
-            past_key_values=past,
             use_cache=True,
             logits_to_keep=1,
+            **{self.cache_name: past},
         )
         source, places = [], []
         for (slot, episode), row in zip(fresh.items(), rows, strict=True):

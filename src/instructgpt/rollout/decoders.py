@@ -1,0 +1,186 @@
+"""Where the engine's logits come from: the new tokens alone over a cache, or whole rows.
+
+Which of them a model allows, and how it takes a cache, is found by trying.
+
+Axes: B live rows, U distinct prompts, T new tokens, W width (the longest live row), V vocabulary.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+from instructgpt.models.forward import exact
+from instructgpt.rollout.cache import SlotCache
+from instructgpt.rollout.sample import Episode, distinct_prompts, left_padded, token_positions
+
+log = logging.getLogger(__name__)
+
+GIVEN = {"input_ids", "attention_mask", "position_ids"}
+"""What every forward here is given besides its cache."""
+LARGEST_ERROR = 1e-3
+"""Of logits over a cache, relative: between rounding (1e-6) and a misplaced token (1e-2)."""
+LARGEST_ERROR_16 = 5e-2
+"""The same where weights have 16 bits."""
+KNOWN = "_instructgpt_cache_argument"
+
+
+class Decoder(Protocol):
+    """Where the logits come from. Slots are positions in the list of live episodes."""
+
+    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:
+        """Logits after each prompt, [B, V]; the episodes take the slots from `first_slot` on."""
+        ...
+
+    def step(self, live: list[Episode]) -> Tensor:
+        """Logits after each live episode's newest token, [B, V]."""
+        ...
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Move a row of `length` cached tokens to another slot."""
+        ...
+
+
+class Cached:
+    """One forward of the new tokens only, over a `SlotCache`."""
+
+    def __init__(self, model: PreTrainedModel, cache: SlotCache, name: str) -> None:
+        """`name` is the argument of the model's forward that takes the cache."""
+        self.model, self.cache, self.name = model, cache, name
+        self.accepted = signature(model.forward).parameters
+
+    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:
+        """Logits after each prompt, equal ones read once."""
+        prompts, rows = distinct_prompts(fresh)
+        lengths = list(map(len, prompts))
+        width = max(lengths)
+        self.cache.open_prompts(first_slot, len(prompts), width)
+        logits_UV = self._forward(left_padded(prompts), lengths, width)
+        if len(prompts) == len(rows):
+            return logits_UV
+        rows_B = torch.tensor(rows, device=logits_UV.device)
+        self.cache.spread(first_slot, rows_B, width)
+        return logits_UV[rows_B]
+
+    def step(self, live: list[Episode]) -> Tensor:
+        """Logits after each newest token; what precedes it is in the cache."""
+        lengths = [episode.length for episode in live]
+        width = max(lengths)
+        self.cache.open_column(len(live), width)
+        return self._forward([[episode.tokens[-1]] for episode in live], lengths, width)
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Move the row in the cache."""
+        self.cache.move(source, target, length)
+
+    def _forward(self, ids: list[list[int]], lengths: list[int], width: int) -> Tensor:
+        device = self.model.device
+        ids_BT = torch.tensor(ids, device=device)
+        positions_BW = token_positions(width, torch.tensor(lengths, device=device))
+        options: dict[str, Any] = {
+            "position_ids": positions_BW[:, -ids_BT.shape[1] :].clamp(min=0),
+            "logits_to_keep": 1,
+        }
+        output = self.model(
+            input_ids=ids_BT,
+            attention_mask=(positions_BW >= 0).long(),
+            use_cache=True,
+            **{self.name: self.cache},
+            **{name: value for name, value in options.items() if name in self.accepted},
+        )
+        return output.logits[:, -1]
+
+
+class Recomputing:
+    """Every row from its first token, one at a time: slow, and right for any architecture."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model, self.accepted = model, signature(model.forward).parameters
+
+    def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:  # noqa: ARG002
+        """Logits after each prompt."""
+        return self.step(fresh)
+
+    def step(self, live: list[Episode]) -> Tensor:
+        """Logits after each row."""
+        rows = [[*episode.prompt, *episode.tokens] for episode in live]
+        ids = [torch.tensor([row], device=self.model.device) for row in rows]
+        forget = {"use_cache": False} if "use_cache" in self.accepted else {}
+        return torch.cat([self.model(input_ids=ids_1T, **forget).logits[:, -1] for ids_1T in ids])
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Nothing is kept, so nothing moves."""
+
+
+def cache_argument(model: PreTrainedModel) -> str | None:
+    """The argument of a model's forward that takes a `SlotCache`; None where none does, or where
+    logits with it are not those without. Tried once per model.
+    """
+    if hasattr(model, KNOWN):
+        return getattr(model, KNOWN)
+    found = None
+    if _keeps_keys(model):
+        found = next((name for name in _candidates(model) if _agrees(model, name)), None)
+    if found is None:
+        name = type(model).__name__
+        log.warning("%s takes no plain key/value cache: each token recomputes its row", name)
+    object.__setattr__(model, KNOWN, found)
+    return found
+
+
+def _keeps_keys(model: PreTrainedModel) -> bool:
+    """Whether every layer's past is keys and values per token, nothing recurrent or shared."""
+    layers = DynamicCache(config=model.config).layers
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+
+def _candidates(model: PreTrainedModel) -> list[str]:
+    """The arguments that are said to be a cache, or else all that are None unless given."""
+    arguments = signature(model.forward).parameters.values()
+    optional = [a for a in arguments if a.default is None and a.name not in GIVEN]
+    return [a.name for a in optional if "Cache" in str(a.annotation)] or [a.name for a in optional]
+
+
+@torch.no_grad()
+def _agrees(model: PreTrainedModel, name: str) -> bool:
+    """Whether two rows of different lengths, read and continued over a cache, have the logits of
+    whole rows. The shorter starts with filler, which a model must neither see nor count.
+    """
+    config = model.config.get_text_config()
+    cache = SlotCache(layers=config.num_hidden_layers, slots=2, columns=3, reserve=2, dtype=None)
+    one, two, three = (min(token, config.vocab_size - 1) for token in (1, 2, 3))
+    rows = [Episode(0, [one, two], 0, 1), Episode(1, [three], 0, 1)]
+    with evaluating(model), exact(model.device):
+        try:
+            cached = Cached(model, cache, name)
+            cached.prefill(rows, 0)
+            for row in rows:
+                row.add(two, 0.0)
+            ours_BV = cached.step(rows)
+        except Exception as problem:  # whatever an architecture makes of what it does not know
+            log.debug("%s: %s is not its cache: %s", type(model).__name__, name, problem)
+            return False
+        if not all(layer.is_initialized for layer in cache.slot_layers):
+            return False
+        theirs_BV = Recomputing(model).step(rows)
+    largest = LARGEST_ERROR if model.dtype.itemsize > 2 else LARGEST_ERROR_16
+    ours_BV, theirs_BV = ours_BV.nan_to_num(), theirs_BV.nan_to_num()  # the engine refuses them
+    return bool((ours_BV - theirs_BV).norm() <= largest * theirs_BV.norm())
+
+
+@contextmanager
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Eval mode, then each module back in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
