@@ -194,7 +194,7 @@ def test_the_checkpoint_of_another_model_is_refused(sft, settings, tmp_path):
 
 def test_two_at_once_are_refused(sft, settings, tmp_path):
     config = STAGES["sft"][0](**settings["sft"], out=str(tmp_path / "run"), threads=1)
-    with TrainingRun("sft", Resolved.of(config), {}):
+    with TrainingRun("sft", Resolved.of(config)):
         with pytest.raises(UserError, match="another process is writing this run") as raised:
             sft()
         sentence(raised)

@@ -15,8 +15,9 @@ INFO = {
     "git_commit": "392ddb1c0ffee",
     "seed": 1,
     "machine": {"platform": "Linux x86_64", "cpus": 2, "threads": 1, "memory_gib": 7.8},
-    "parents": [],
-    "data": {"data/prompts.jsonl": "9f2c" * 16},
+    "inputs": [
+        {"key": "data", "kind": "prompts", "path": "data/prompts.jsonl", "digest": "9f2c" * 16}
+    ],
     "started": "2026-11-22T10:00:00+00:00",
     "finished": "2026-11-22T10:01:15+00:00",
     "config_sources": {
@@ -206,7 +207,8 @@ def make_pipeline(path: Path) -> Path:
     make_run(path / "01-init", "init", [])
     falling = [{"step": step, "pretrain/loss": 4 - step / 50} for step in range(1, 101)]
     make_run(path / "02-pretrain", "pretrain", falling)
-    make_sft(path / "03-sft", info={"parents": ["02-pretrain"]})
+    model = {"key": "model", "kind": "policy", "path": "02-pretrain", "digest": "ab" * 32}
+    make_sft(path / "03-sft", info={"inputs": [model]})
     make_reward(path / "06-reward")
     make_ppo(path / "07-ppo")
     make_evaluate(path / "08-evaluate")

@@ -132,12 +132,15 @@ def make_quickstart(path: Path) -> Path:
 def _make_runs(folders: dict[str, Path]) -> None:
     def files(name: str, models: list[str], labels: list[str], **config: Any) -> Row:
         parents = [str(folders[m] / "model") if m in folders else m for m in models]
-        hashes = {
-            str(folders[d] / ("rankings.jsonl" if "rank" in d else "candidates.jsonl")): "ab" * 32
+        read = [("policy", path) for path in parents]
+        read += [
+            ("rankings", str(folders[d] / f"{'rankings' if 'rank' in d else 'candidates'}.jsonl"))
             for d in labels
-        }
+        ]
+        read += [("prompts", path) for path in config.get("data", [])]
+        inputs = [{"kind": kind, "path": path, "digest": "ab" * 32} for kind, path in read]
         return {
-            "info": {"parents": parents, "data": hashes},
+            "info": {"inputs": inputs},
             "config": {**fake.CONFIG, "out": str(folders[name]), **config},
         }
 

@@ -57,18 +57,30 @@ def stage(name: str, path: str, **info: object) -> Stage:
 
 
 def test_a_pipeline_that_was_moved_is_traced_by_where_it_ran():
+    read = [
+        {"kind": "policy", "path": path} for path in ("runs/q/1-a/model", "runs/other/1-a/model")
+    ]
     stages = (
         stage("1-a", "/elsewhere/1-a"),
-        stage("1-a-b", "/elsewhere/1-a-b", parents=["runs/q/1-a/model", "runs/other/1-a/model"]),
+        stage("1-a-b", "/elsewhere/1-a-b", inputs=read),
     )
     found = sources(Work("q", stages, is_pipeline=True))
     assert found[1] == Sources([0], [], ["runs/other/1-a/model"], [])
 
 
-@pytest.mark.parametrize("wrong", [None, 3, {"a": 1}, [None, 4]])
-def test_parents_may_be_anything(wrong):
-    work = Work("q", (stage("a", "/q/a", parents=wrong, data=wrong),), is_pipeline=True)
-    assert sources(work)[0].models == []
+@pytest.mark.parametrize("wrong", [None, 3, {"a": 1}, [None, 4], [{"path": 3}]])
+def test_inputs_may_be_anything(wrong):
+    work = Work("q", (stage("a", "/q/a", inputs=wrong),), is_pipeline=True)
+    assert sources(work) == [Sources([], [], [], [])]
+
+
+def test_a_judge_that_needs_no_file_is_no_model():
+    read = [
+        {"kind": "judge", "path": "simulated"},
+        {"kind": "judge", "path": "runs/r/model", "digest": "ab"},
+    ]
+    work = Work("q", (stage("a", "/q/a", inputs=read),), is_pipeline=True)
+    assert sources(work)[0].outside_models == ["runs/r/model"]
     assert picture(work) is None
 
 

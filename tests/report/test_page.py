@@ -166,7 +166,9 @@ def test_hostile_names_of_stages_and_paths_stay_text(tmp_path):
     evaluation["trivial_predictors"] = {ATTACK: 0.5}
     (path / "03-rank" / "evaluation.json").write_text(json.dumps(evaluation))
     info = json.loads((path / "05-ppo" / "run.json").read_text())
-    info |= {"parents": [ATTACK], "data": {ATTACK: ATTACK}}
+    info["inputs"] = [
+        {"kind": kind, "path": ATTACK, "digest": ATTACK} for kind in ("policy", "prompts", ATTACK)
+    ]
     (path / "05-ppo" / "run.json").write_text(json.dumps(info))
     page = Page(write_report(path))
     assert_self_contained(page)

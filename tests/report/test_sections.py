@@ -48,7 +48,7 @@ def test_two_rounds_and_two_arms_stay_one_section_for_each_step(sections):
         "Rankings",
         "Reward model",
         "Reinforcement learning with PPO",
-        "Data and configuration",
+        "Inputs and configuration",
         "Time, memory and environment",
     ]
 

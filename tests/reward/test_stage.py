@@ -122,9 +122,10 @@ def test_what_a_run_leaves_behind(config, files):
 
     info = run.info
     assert (info["stage"], info["status"], info["seed"]) == ("reward", "done", 0)
-    assert info["parents"] == [files["model"]]
-    assert set(info["data"]) == {files["data"], files["demonstrations"]}
-    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in info["data"].values())
+    read = {source["key"]: source for source in info["inputs"]}
+    keys = ["model", "data", "demonstrations"]
+    assert {key: source["path"] for key, source in read.items()} == {k: files[k] for k in keys}
+    assert all(re.fullmatch("[0-9a-f]{64}", source["digest"]) for source in read.values())
     assert {"command", "versions", "git_commit", "machine", "started", "finished"} <= set(info)
 
 
@@ -201,7 +202,7 @@ def test_a_reward_model_is_trained_on(config):
     first = train(config("demonstrations", out="first"))
     shifted = RewardModel(first.model_path).shift
     second = train(config(model=str(first.model_path), out="second"))
-    assert second.info["parents"] == [str(first.model_path)]
+    assert second.info["inputs"][0]["path"] == str(first.model_path)
     assert second.metrics[0]["reward/loss"] < first.metrics[0]["reward/loss"]
     assert shifted != 0
     assert second.evaluation["shift"] == 0  # found again for the new weights, here from nothing

@@ -11,27 +11,36 @@ from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
 from instructgpt.run.config import Config, Paths
-from instructgpt.run.inputs import Input, Policy, Reads, inputs_of, reading_fields
+from instructgpt.run.inputs import (
+    Input,
+    Mendable,
+    Policy,
+    Rankings,
+    Reads,
+    inputs_of,
+    mendable_fields,
+    reading_fields,
+)
 from instructgpt.sft.config import SFTConfig
 
 
 class _Reading(Config):
     model: Policy
     data: Annotated[Paths, Reads("prompts")] = ()
-    labels: Annotated[Paths, Reads("rankings", mendable=True)] = ()
+    labels: Annotated[Rankings, Mendable("end")] = ()
     judge: Annotated[str, Reads("judge")] = ""
     seed: int = 0
 
 
 def test_the_paths_of_a_configuration_come_in_the_order_of_its_fields() -> None:
     config = _Reading.model_validate({"model": "m", "data": ["b", "a"], "labels": "c"})
-    labels = Reads("rankings", mendable=True)
     assert list(inputs_of(config)) == [
         Input("model", "m", Reads("policy")),
         Input("data", "b", Reads("prompts")),
         Input("data", "a", Reads("prompts")),
-        Input("labels", "c", labels),
+        Input("labels", "c", Reads("rankings")),
     ]
+    assert mendable_fields(_Reading) == {"labels": Mendable("end")}
 
 
 CONFIGS = (

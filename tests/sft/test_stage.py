@@ -102,9 +102,10 @@ def test_what_a_run_leaves_behind(config, files):
 
     info = run.info
     assert (info["stage"], info["status"], info["seed"]) == ("sft", "done", 0)
-    assert info["parents"] == [files["model"]]
-    assert set(info["data"]) == {files[key] for key in ("data", "eval_data", "pretrain_data")}
-    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in info["data"].values())
+    read = {source["key"]: source for source in info["inputs"]}
+    keys = ["model", "data", "eval_data", "pretrain_data"]
+    assert {key: source["path"] for key, source in read.items()} == {k: files[k] for k in keys}
+    assert all(re.fullmatch("[0-9a-f]{64}", source["digest"]) for source in read.values())
     assert {"command", "versions", "git_commit", "machine", "started", "finished"} <= set(info)
     assert info["tuning"].items() >= {"threads": 1, "matmul": "highest", "processes": 1}.items()
     assert run.metrics[-1]["sft/validation_loss"] == pytest.approx(held_out_loss(run.model_path))

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from instructgpt.data.formats import read_records, write_records
-from instructgpt.data.reading import locate
 from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking, Rating, Record
+from instructgpt.run.inputs import locate
 from instructgpt.run.progress import say, say_skipped
 
 KINDS: dict[str, type[Record]] = {

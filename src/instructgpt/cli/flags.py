@@ -95,7 +95,7 @@ def check_files(config: Config) -> None:
     Raises:
         UserError: one is not.
     """
-    from instructgpt.data.reading import locate
+    from instructgpt.run.inputs import locate
 
     for key, value in config.model_dump().items():
         for path in value if isinstance(value, tuple | list) else ():

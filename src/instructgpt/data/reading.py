@@ -1,28 +1,12 @@
 """The files a stage was given, as records; what was left out is said on the way."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal, TypeVar
 
-from instructgpt.data.embedded import (
-    demonstrations_path,
-    heldout_prose_path,
-    prompts_path,
-    prose_path,
-)
 from instructgpt.data.formats import read_documents, read_records
 from instructgpt.data.records import Record
-from instructgpt.errors import UserError
-from instructgpt.run.config import nearest
-from instructgpt.run.directory import file_hash
+from instructgpt.run.inputs import locate
 from instructgpt.run.progress import say_skipped
-
-SHIPPED = {
-    "prompts": prompts_path,
-    "demonstrations": demonstrations_path,
-    "prose": prose_path,
-    "heldout_prose": heldout_prose_path,
-}
 
 R = TypeVar("R", bound=Record)
 
@@ -54,30 +38,3 @@ def load_documents(paths: Iterable[str]) -> list[str]:
         UserError: a file cannot be used.
     """
     return [document for path in paths for document in read_documents(locate(path))]
-
-
-def data_hashes(paths: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of every file that is there, also of those in a folder, for `run.json`."""
-    hashes = {}
-    for path in paths:
-        found = locate(path)
-        files = (
-            sorted(file for file in found.rglob("*") if file.is_file())
-            if found.is_dir()
-            else [found]
-        )
-        for file in files:
-            name = path if file == found else f"{path}/{file.relative_to(found)}"
-            if file.is_file():
-                hashes[name] = file_hash(file)
-    return hashes
-
-
-def locate(path: str) -> Path:
-    """A path; `shipped:prompts` and the others of `SHIPPED` are in the package."""
-    if not path.startswith("shipped:"):
-        return Path(path)
-    name = path.removeprefix("shipped:")
-    if name not in SHIPPED:
-        raise UserError(f"{path}: the package ships {', '.join(SHIPPED)}{nearest(name, SHIPPED)}")
-    return SHIPPED[name]()

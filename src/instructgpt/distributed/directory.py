@@ -25,7 +25,7 @@ class _Onlooker(RunDirectory):
     ) -> None:
         pass
 
-    def start(self, facts: Mapping[str, Any]) -> None:
+    def start(self, tuning: Mapping[str, Any] | None = None) -> None:
         pass
 
     def update(self, facts: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ class _Onlooker(RunDirectory):
         pass
 
 
-def start_tuned(directory: RunDirectory, facts: Mapping[str, Any], device: str) -> None:
+def start_tuned(directory: RunDirectory, device: str) -> None:
     """Start, with what the hardware decides chosen as before if the run goes on."""
     together = world()
 
@@ -55,7 +55,7 @@ def start_tuned(directory: RunDirectory, facts: Mapping[str, Any], device: str) 
         kept = directory.info.get("tuning")
         threads = kept["threads"] if kept else threads_before()
         tuning = choose(threads, kept, str(directory.path), device=device)
-        directory.start({**facts, "tuning": tuning})
+        directory.start(tuning)
 
     together.once(start)
     choose(0, together.once(lambda: directory.info["tuning"]), "")

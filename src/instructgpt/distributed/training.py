@@ -51,16 +51,14 @@ class TrainingRun:
     Args:
         stage: the stage's name.
         resolved: its configuration with sources.
-        facts: what `run.json` shall say besides (data hashes, parents).
     """
 
-    def __init__(self, stage: str, resolved: Resolved[Any], facts: Mapping[str, Any]) -> None:
+    def __init__(self, stage: str, resolved: Resolved[Any]) -> None:
         self.world = world()
         self.config: StageConfig = resolved.config
         self.directory = open_directory(self.config.out, stage, resolved)
         self.run = Run(self.directory.path)
         self.stage = stage
-        self._facts = facts
         self._last: _Finished | None = None
         self._skipped_in_a_row, self._most_skipped = 0, MOST_SKIPPED
         self._carried: dict[str, float] = {}  # figures of updates left out, for the next line
@@ -104,7 +102,7 @@ class TrainingRun:
             processes=self.world.here,
             device=self.config.device,
         )
-        self.directory.start({**self._facts, "tuning": tuning | {"processes": self.world.size}})
+        self.directory.start(tuning | {"processes": self.world.size})
         self._tracker = open_tracker(self.config.report_to, path, self.stage)
 
     def __exit__(

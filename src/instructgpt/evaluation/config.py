@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from instructgpt.run.config import Config
-from instructgpt.run.inputs import Policies, Policy, Prompts, Prose, Reads
+from instructgpt.run.inputs import Mendable, Policies, Policy, Prompts, Prose, Reads
 
 
 class CompareConfig(Config):
@@ -16,7 +16,7 @@ class CompareConfig(Config):
     base: Policy = Field("", description="model that training began with, to measure against b too")
     others: Policies = Field((), description="further policies to measure against b")
     data: Prompts = Field(description="prompts (several files: repeat the flag)")
-    judge: Annotated[str, Reads("judge", mendable=True)] = Field(
+    judge: Annotated[str, Reads("judge"), Mendable("end")] = Field(
         "",
         description="who judges: a reward model's directory; simulated (held-out simulated "
         "labelers); rule (the written rule of the tiny pipeline)",

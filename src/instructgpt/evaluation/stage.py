@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from instructgpt.data.reading import data_hashes, load_documents, load_records
+from instructgpt.data.reading import load_documents, load_records
 from instructgpt.data.records import Prompt, PromptText
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
@@ -57,9 +57,7 @@ def compare_policies(
         if directory.is_done:
             say(f"evaluate: {directory.path} is already finished; nothing to do")
         else:
-            facts = {"seed": config.seed, "data": data_hashes(config.data + config.prose)}
-            facts["parents"] = [config.a, config.b, *config.further]
-            start_tuned(directory, facts, config.device)
+            start_tuned(directory, config.device)
             records = _prompts(config)
             answered = _all_answers(config, [r.prompt for r in records], directory.path)
 

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
-from instructgpt.data.reading import data_hashes, load_records
+from instructgpt.data.reading import load_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
 from instructgpt.evaluation.human import HumanEvaluator
@@ -35,7 +35,7 @@ def simulate_labels(config: LabelConfig | Resolved[LabelConfig]) -> Run:
         if directory.is_done:
             say(f"label: {directory.path} is already finished; nothing to do")
         else:
-            directory.start({"seed": config.seed, "data": data_hashes(config.data)})
+            directory.start()
             candidates = load_records(config.data, Candidates, on_error=config.on_error)
             rankings = rank_by_group(config, candidates, config.group)
             write_records(directory.path / "rankings.jsonl", rankings)

@@ -1,6 +1,6 @@
 """The `init` stage: a GPT-3-architecture model from scratch, with its tokenizer."""
 
-from instructgpt.data.reading import data_hashes, load_documents
+from instructgpt.data.reading import load_documents
 from instructgpt.errors import UserError
 from instructgpt.models.config import SHAPES, InitConfig
 from instructgpt.models.gpt3 import gpt3_model, train_tokenizer
@@ -28,7 +28,7 @@ def init(config: InitConfig | Resolved[InitConfig]) -> Run:
         if directory.is_done:
             say(f"init: {directory.path} is already finished; nothing to do")
             return run
-        directory.start({"seed": config.seed, "data": data_hashes(config.tokenizer_data)})
+        directory.start()
         if config.tokenizer:
             tokenizer = load_tokenizer(config.tokenizer)
         else:

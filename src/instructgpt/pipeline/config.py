@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from instructgpt.label.config import SimulatedLabelers
-from instructgpt.run.config import Config, Paths
-from instructgpt.run.inputs import Answers, Policy, Prompts, Reads
+from instructgpt.run.config import Config
+from instructgpt.run.inputs import Answers, Mendable, Policy, Prompts, Rankings
 
 
 class SampleConfig(Config):
@@ -59,7 +59,7 @@ class RankConfig(SimulatedLabelers):
     data: Answers = Field(
         (), description="answers to rank (a pipeline takes them from its sample stage)"
     )
-    rankings: Annotated[Paths, Reads("rankings", mendable=True)] = Field(
+    rankings: Annotated[Rankings, Mendable("end")] = Field(
         (), description="rankings that people made; then nothing is ranked here"
     )
     by: Literal["people", "me", "simulated", "rule"] = Field(
@@ -67,5 +67,7 @@ class RankConfig(SimulatedLabelers):
         description="people: wait for `rankings`; me: ask in this terminal; simulated: the "
         "simulated labelers; rule: the written rule of instructgpt.pipeline.rule",
     )
-    prompts: int = Field(12, ge=1, description="by me: how many prompts to ask about")
+    prompts: Annotated[int, Mendable("end")] = Field(
+        12, ge=1, description="by me: how many prompts to ask about"
+    )
     out: str = Field(description="run directory; the rankings go to OUT/rankings.jsonl")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
-from instructgpt.data.reading import data_hashes, load_records
+from instructgpt.data.reading import load_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
 from instructgpt.label.audit import trivial_predictors
@@ -35,7 +35,7 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
         if directory.is_done:
             say(f"{stage}: {directory.path} is already finished; nothing to do")
             return run
-        directory.start({"seed": config.seed, "data": data_hashes(config.data + config.rankings)})
+        directory.start()
         rankings, evaluation = _rank(config, by_people, directory.path)
         write_records(directory.path / "rankings.jsonl", rankings)
         text = json.dumps({"by": config.by, **evaluation}, indent=1) + "\n"

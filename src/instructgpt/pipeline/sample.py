@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from instructgpt.data.formats import write_records
-from instructgpt.data.reading import data_hashes, load_records
+from instructgpt.data.reading import load_records
 from instructgpt.data.records import Candidates, Prompt, Response
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
@@ -40,8 +40,7 @@ def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sampl
         if directory.is_done:
             say(f"{stage}: {directory.path} is already finished; nothing to do")
         else:
-            facts = {"seed": config.seed, "data": data_hashes(config.data)}
-            start_tuned(directory, {**facts, "parents": [config.model]}, config.device)
+            start_tuned(directory, config.device)
             _sample_all(config, directory, stage)
             world().once(directory.finish)
         return Run(directory.path)

@@ -1,11 +1,11 @@
 """What can be set in PPO; the defaults are C.4's, or the ancestors' where it is silent."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from instructgpt.run.config import StageConfig
-from instructgpt.run.inputs import Policy, Prompts, Prose, ScorerPath
+from instructgpt.run.inputs import Mendable, Policy, Prompts, Prose, ScorerPath
 
 
 class PPOConfig(StageConfig):
@@ -24,9 +24,15 @@ class PPOConfig(StageConfig):
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
     pretrain_data: Prose = Field((), description="pretraining text for PPO-ptx (.txt or .jsonl)")
-    eval_data: Prompts = Field((), description="validation prompts")
-    eval_every: int = Field(10, ge=1, description="iterations between validations")
-    eval_prompts: int = Field(64, ge=1, description="how many validation prompts are sampled")
+    eval_data: Annotated[Prompts, Mendable("validation")] = Field(
+        (), description="validation prompts"
+    )
+    eval_every: Annotated[int, Mendable("validation")] = Field(
+        10, ge=1, description="iterations between validations"
+    )
+    eval_prompts: Annotated[int, Mendable("validation")] = Field(
+        64, ge=1, description="how many validation prompts are sampled"
+    )
 
     total_episodes: int = Field(256_000, ge=1, description="episodes in all")
     batch_size: int = Field(512, ge=1, description="episodes per iteration")

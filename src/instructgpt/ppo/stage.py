@@ -6,7 +6,7 @@ import torch
 
 from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.reading import data_hashes, load_documents, load_records
+from instructgpt.data.reading import load_documents, load_records
 from instructgpt.data.records import Prompt, PromptText
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.training import TrainingRun
@@ -35,10 +35,7 @@ def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    files = config.data + config.eval_data + config.pretrain_data
-    parents = [config.model, config.reward_model, *([config.critic] if config.critic else [])]
-    facts = {"seed": config.seed, "data": data_hashes(files), "parents": parents}
-    with TrainingRun(stage, resolved, facts) as run:
+    with TrainingRun(stage, resolved) as run:
         if run.is_done:
             return run.run
         ppo = _open(config)

@@ -1,4 +1,4 @@
-"""Which stage's output went into which: models and data, traced by their recorded paths."""
+"""Which stage's output went into which: models and data, traced by the inputs in its run.json."""
 
 from collections.abc import Iterable
 from os.path import abspath
@@ -6,14 +6,13 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from instructgpt.report.drawing import short
-from instructgpt.report.load import Stage, Work, as_dict, as_texts
+from instructgpt.report.load import Stage, Work, as_texts
 from instructgpt.report.story import color
 from instructgpt.report.tables import Table
 from instructgpt.report.words import clip
 
-DATA_KEYS = ("data", "pretrain_data", "eval_data", "demonstrations", "rankings", "prose")
 ROW, PITCH = 34, 18
-CAPTION = "What each stage started from, by the paths in its run.json; hashes are under Data."
+CAPTION = "What each stage started from, by the paths in its run.json; digests are under Inputs."
 
 
 class Sources(NamedTuple):
@@ -75,8 +74,9 @@ def sources(work: Work) -> list[Sources]:
     """For every stage in order, what it was made from."""
     found: list[Sources] = []
     for index, stage in enumerate(work.stages):
-        models = _split(work, index, _models(stage))
-        data = _split(work, index, _data(stage))
+        inputs = stage.run.inputs if stage.run else []
+        models = _split(work, index, [read.path for read in inputs if read.is_model])
+        data = _split(work, index, [read.path for read in inputs if not read.is_model])
         found.append(Sources(models[0], data[0], models[1], data[1]))
     return found
 
@@ -159,17 +159,6 @@ def _entry(row: int) -> int:
     return ROW * row + ROW // 2 - 5
 
 
-def _models(stage: Stage) -> list[str]:
-    return as_texts(stage.run.info.get("parents")) if stage.run else []
-
-
-def _data(stage: Stage) -> list[str]:
-    if stage.run is None:
-        return []
-    named = [text for key in DATA_KEYS for text in as_texts(stage.run.config.get(key))]
-    return list(dict.fromkeys([*map(str, as_dict(stage.run.info.get("data"))), *named]))
-
-
 def _split(work: Work, index: int, paths: Iterable[str]) -> tuple[list[int], list[str]]:
     """The stages that wrote these paths, and the paths that no other stage wrote."""
     inside: dict[int, None] = {}
@@ -180,7 +169,7 @@ def _split(work: Work, index: int, paths: Iterable[str]) -> tuple[list[int], lis
             inside[owners[0]] = None
         else:
             outside.append(path)
-    return sorted(inside), outside
+    return sorted(inside), list(dict.fromkeys(outside))
 
 
 def _wrote(stage: Stage, path: str) -> bool:

@@ -60,6 +60,21 @@ class Series:
         return float(finite[:count].mean()), float(finite[-count:].mean())
 
 
+MODELS = frozenset("policy scorer trunk judge tokenizer".split())
+"""The kinds of inputs that are models; the others are files of data."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A model or a file that a run read, as `run.json` names it; without a digest where it says
+    none.
+    """
+
+    path: str
+    digest: str
+    is_model: bool
+
+
 @dataclass(frozen=True)
 class Run:
     """What one run directory holds."""
@@ -80,6 +95,17 @@ class Run:
         name = str(self.info.get("stage") or "run")
         kind = name.partition("-")[0]
         return kind if kind in KINDS else name
+
+    @property
+    def inputs(self) -> list[Input]:
+        """What was read, in the order of the configuration."""
+        listed = self.info.get("inputs")
+        rows = map(as_dict, listed if isinstance(listed, list) else [])
+        return [
+            Input(row["path"], str(row.get("digest") or ""), row.get("kind") in MODELS)
+            for row in rows
+            if isinstance(row.get("path"), str) and (row.get("kind") != "judge" or "digest" in row)
+        ]
 
     def series(self, name: str) -> Series | None:
         """The metric called `name`, or None if no finite value of it was recorded."""

@@ -19,8 +19,8 @@ from instructgpt.report.story import GREY, color, headline, title
 from instructgpt.report.tables import (
     Table,
     config_table,
-    data_table,
     environment_table,
+    inputs_table,
     peak_memory,
     rankings_table,
     results_table,
@@ -233,18 +233,18 @@ def _ends(work: Work) -> list[Section]:
         tables=[table for table in found if table],
         folded=[clock] if clock else [],
     )
-    data = data_table(work)
+    inputs = inputs_table(work)
     configs = [config for stage in work.stages if (config := config_table(stage))]
-    if not data and not configs:
+    if not inputs and not configs:
         return [ends]
     lead = (
         "Every value that a stage ran with, and where it came from. What is not a default is bold."
     )
     section = Section(
         "configuration",
-        "Data and configuration",
+        "Inputs and configuration",
         lead=lead,
-        tables=[data] if data else [],
+        tables=[inputs] if inputs else [],
         folded=configs,
     )
     return [section, ends]

@@ -124,14 +124,14 @@ def environment_table(work: Work) -> Table | None:
     return Table("Environment", ("what", "value", "stages"), rows) if rows else None
 
 
-def data_table(work: Work) -> Table | None:
-    """Every data file with its hash and the stages that read it."""
-    readers: dict[tuple[str, str], list[str]] = {}
+def inputs_table(work: Work) -> Table | None:
+    """Every model and file that was read, with its digest and the stages that read it."""
+    readers: dict[tuple[str, str], dict[str, None]] = {}
     for stage in work.stages:
-        for path, digest in as_dict(stage.run.info.get("data") if stage.run else None).items():
-            readers.setdefault((str(path), plain(digest)), []).append(stage.name)
-    rows = [(clip(path), clip(hash_), ", ".join(who)) for (path, hash_), who in readers.items()]
-    return Table("Data", ("file", "sha256", "read by"), rows) if rows else None
+        for read in stage.run.inputs if stage.run else []:
+            readers.setdefault((read.path, read.digest), {})[stage.name] = None
+    rows = [(clip(path), clip(digest), ", ".join(who)) for (path, digest), who in readers.items()]
+    return Table("Inputs", ("file or model", "digest", "read by"), rows) if rows else None
 
 
 def config_table(stage: Stage) -> Table | None:

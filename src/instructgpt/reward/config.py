@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from instructgpt.run.config import Paths, StageConfig
-from instructgpt.run.inputs import Rankings, Reads
+from instructgpt.run.config import StageConfig
+from instructgpt.run.inputs import Demonstrations, Mendable, Rankings, Reads
 
 
 class RewardConfig(StageConfig):
@@ -16,14 +16,16 @@ class RewardConfig(StageConfig):
     )
     data: Rankings = Field(description="rankings (several files: repeat the flag)")
     format: str = Field("auto", description="format of the rankings: auto, native, trl")
-    eval_data: Rankings = Field((), description="held-out rankings")
+    eval_data: Annotated[Rankings, Mendable("validation")] = Field(
+        (), description="held-out rankings"
+    )
     eval_fraction: float = Field(
         0.0, ge=0, lt=1, description="without eval_data: hold out this share of the prompts"
     )
     eval_split: str = Field(
         "", description="hold out the rankings in `data` whose `split` field says this"
     )
-    demonstrations: Annotated[Paths, Reads("demonstrations", mendable=True)] = Field(
+    demonstrations: Annotated[Demonstrations, Mendable("end")] = Field(
         (), description="demonstrations whose mean score becomes 0"
     )
     epochs: int = Field(1, ge=1, description="passes over the rankings (more overfit quickly)")
@@ -64,7 +66,9 @@ class RewardConfig(StageConfig):
         "stop",
         description="a longer answer: stop, skip its ranking and say so, or cut it (no end token)",
     )
-    eval_every: int = Field(0, ge=0, description="steps between validations (0: at the end only)")
+    eval_every: Annotated[int, Mendable("validation")] = Field(
+        0, ge=0, description="steps between validations (0: at the end only)"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "RewardConfig":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from instructgpt.data.cursor import ShuffledCursor
-from instructgpt.data.reading import data_hashes, load_records
+from instructgpt.data.reading import load_records
 from instructgpt.data.records import Demonstration, Ranking
 from instructgpt.distributed.sharding import full
 from instructgpt.distributed.training import TrainingRun
@@ -41,9 +41,7 @@ def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    files = config.data + config.eval_data + config.demonstrations
-    facts = {"seed": config.seed, "data": data_hashes(files), "parents": [config.model]}
-    with TrainingRun(stage, resolved, facts) as run:
+    with TrainingRun(stage, resolved) as run:
         if run.is_done:
             return run.run
         reward = _open(config)

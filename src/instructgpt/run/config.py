@@ -140,6 +140,11 @@ RUNTIME_KEYS = frozenset(
 of threads does, by rounding: it is checked against `run.json` apart.)
 """
 
+ROUNDING_KEYS = frozenset({"micro_batch_tokens", "rollout_slots"})
+"""Keys that decide how much memory a step takes, and results only by rounding (and the masks of
+dropout): a run that died of too little memory may go on with other values.
+"""
+
 C = TypeVar("C", bound=Config)
 
 

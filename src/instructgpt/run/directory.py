@@ -10,16 +10,18 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from instructgpt.errors import UserError
-from instructgpt.run.config import RUNTIME_KEYS, Resolved
+from instructgpt.run.config import Resolved
 from instructgpt.run.disk import explained, refuse_unfit, sweep, sync_folder, write_atomically
 from instructgpt.run.lock import open_locked
 from instructgpt.run.progress import say
+from instructgpt.run.provenance import Comparison, Source, has_results, read_inputs, read_outputs
 
 PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
 PLACES = (".", "checkpoints", "best")
@@ -41,7 +43,7 @@ class Run:
 
     @property
     def info(self) -> dict[str, Any]:
-        """`run.json`: command, versions, seeds, data hashes, lineage, status."""
+        """`run.json`: command, versions, seed, digests of inputs and outputs, status."""
         return json.loads((self.dir / "run.json").read_text())
 
     @property
@@ -67,8 +69,8 @@ class RunDirectory:
         resolved: the configuration with its sources.
 
     Raises:
-        UserError: another process is at work here, the directory holds another stage or a run with
-            another configuration, or it cannot be written.
+        UserError: another process is at work here, the directory holds another stage, a run with
+            another configuration or one whose inputs have changed, or it cannot be written.
     """
 
     def __init__(self, out: str | Path, stage: str, resolved: Resolved[Any]) -> None:
@@ -76,10 +78,11 @@ class RunDirectory:
         self.stage = stage
         self._config = resolved
         self._streams: dict[str, TextIO] = {}
+        self._mended: list[str] = []
         self._lock = open_locked(out)
         try:
             self.info = self._read_info()
-            self._refuse_another_run()
+            self._compare()
         except BaseException:
             self.close()
             raise
@@ -105,20 +108,27 @@ class RunDirectory:
                 say(str(also))
         self.close()
 
+    @cached_property
+    def inputs(self) -> list[Source]:
+        """What the run reads, with digests, as it was when the directory was opened."""
+        return read_inputs(self._config.config)
+
     @property
     def is_done(self) -> bool:
         """Whether this very run has already finished here."""
         return self.info.get("status") == "done"
 
-    def start(self, facts: Mapping[str, Any]) -> None:
+    def start(self, tuning: Mapping[str, Any] | None = None) -> None:
         """Write `config.yaml` and `run.json`; keeps what an earlier part of the run wrote.
 
-        Raises:
-            UserError: a data file has changed since the run began.
+        Args:
+            tuning: what the hardware decided, for a stage that computes.
         """
-        self._refuse_changed_data(facts.get("data", {}))
+        if self._mended:
+            say(f"{self.stage}: {self.path} goes on with {', '.join(self._mended)}")
         write_atomically(self.path / "config.yaml", self._config.to_yaml())
-        provenance = {
+        config = self._config.config.model_dump(mode="json")
+        provenance: dict[str, Any] = {
             "stage": self.stage,
             "status": "running",
             "command": sys.argv,
@@ -126,10 +136,13 @@ class RunDirectory:
             "git_commit": _git_commit(),
             "machine": _machine(),
             "started": self.info.get("started") or _now(),
-            "config": self._config.config.model_dump(mode="json"),
+            "seed": config.get("seed"),
+            "config": config,
             "config_sources": self._config.sources,
+            "inputs": [source.to_json() for source in self.inputs],
         }
-        self.update({**self.info, **provenance, **facts})
+        self.info = {key: self.info[key] for key in self.info if key not in {"data", "parents"}}
+        self.update(provenance | ({} if tuning is None else {"tuning": dict(tuning)}))
 
     def update(self, facts: Mapping[str, Any]) -> None:
         """Merge facts into `run.json`, atomically."""
@@ -137,9 +150,10 @@ class RunDirectory:
         write_atomically(self.path / "run.json", json.dumps(self.info, indent=1) + "\n")
 
     def finish(self, status: str = "done") -> None:
-        """Set the status and the time; close the streams and give the lock back."""
+        """Set the status and the time, with the digests of what was written; close everything."""
         self.sync()
-        self.update({"status": status, "finished": _now()})
+        outputs = {name: digest.to_json() for name, digest in read_outputs(self.path).items()}
+        self.update({"status": status, "finished": _now(), "outputs": outputs})
         self.close()
 
     def close(self) -> None:
@@ -187,62 +201,13 @@ class RunDirectory:
                 f"{path}: cannot be read as JSON; remove {self.path} or choose another --out"
             ) from None
 
-    def _refuse_another_run(self) -> None:
-        if not (self.info and self._has_results()):  # a mended data file or setting mixes nothing
+    def _compare(self) -> None:
+        """Refuse what would mix two runs, and keep in mind what was mended."""
+        if not (self.info and has_results(self.path, self.info)):  # mending mixes nothing here
             self.info = {key: self.info[key] for key in self.info if key == "tuning"}
             return
-        if self.info.get("stage") != self.stage:
-            raise UserError(
-                f"{self.path} holds a run of '{self.info.get('stage')}', not of '{self.stage}'; "
-                f"choose another --out"
-            )
-        config = self._config.config
-        if getattr(config, "resume", "auto") == "never":
-            raise UserError(
-                f"{self.path} already holds a run and --resume is 'never'; choose another --out "
-                f"or remove it"
-            )
-        new = config.model_dump(mode="json")
-        old = self.info.get("config", new)
-        changed = sorted(
-            key
-            for key in new
-            if key not in RUNTIME_KEYS and not self._is_same(old.get(key), new[key])
-        )
-        if changed:
-            listing = ", ".join(f"{key} ({old.get(key)!r} -> {new[key]!r})" for key in changed)
-            raise UserError(
-                f"{self.path} holds a run with other settings: {listing}; choose another --out, "
-                f"or restore them"
-            )
-
-    def _is_same(self, old: Any, new: Any) -> bool:
-        """Whether two settings are equal, or name the same place beside a directory that moved."""
-        if isinstance(old, list) and isinstance(new, list):
-            return len(old) == len(new) and all(map(self._is_same, old, new))
-        if not (isinstance(old, str) and isinstance(new, str)):
-            return old == new
-        before = self.info["config"].get("out", str(self.path))
-        return old == new or os.path.relpath(old, before) == os.path.relpath(new, self.path)
-
-    def _has_results(self) -> bool:
-        """Whether a run is done here, or has written more than that it began."""
-        names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
-        return self.is_done or bool(names - {"config.yaml", "run.json"})
-
-    def _refuse_changed_data(self, hashes: Mapping[str, str]) -> None:
-        before = self.info.get("data", {})
-        changed = [
-            path
-            for path, digest in hashes.items()
-            for old in before
-            if self._is_same(old, path) and before[old] != digest
-        ]
-        if changed:
-            raise UserError(
-                f"{changed[0]} has changed since {self.path} was begun; restore the file, or "
-                f"choose another --out"
-            )
+        comparison = Comparison(self.path, self.info, self.stage, self._config, self.inputs)
+        self._mended = comparison.refuse_another_run()
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -261,10 +226,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -6,9 +6,12 @@ what `run.json` holds digests of, and what a dry run opens.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
 
-from instructgpt.run.config import Config, Paths
+from instructgpt.errors import UserError
+from instructgpt.run.config import Config, Paths, nearest
+from instructgpt.run.digest import MODEL_FILES, TOKENIZER_FILES, Digest, digest_of, hub_digest
 
 Kind = Literal[
     "prompts",
@@ -33,12 +36,19 @@ class Reads:
             `text`: prose; `policy`: a causal language model; `scorer`: a reward model or a critic;
             `trunk`: either; `judge`: a scorer, or the name of one that needs no file; `tokenizer`:
             a model of which the tokenizer alone is read.
-        mendable: read only after all that is kept of an unfinished run has been made, so that
-            another value on a resume changes nothing already done.
     """
 
     kind: Kind
-    mendable: bool = False
+
+
+@dataclass(frozen=True)
+class Mendable:
+    """Marks a field that decides nothing of a run before its first `validation`, or its `end`.
+
+    An unfinished run that has not come so far goes on with another value.
+    """
+
+    until: Literal["validation", "end"]
 
 
 class Input(NamedTuple):
@@ -48,6 +58,17 @@ class Input(NamedTuple):
     path: str
     reads: Reads
 
+
+MODELS = frozenset({"policy", "scorer", "trunk", "judge", "tokenizer"})
+"""The kinds that lead to a model; the others lead to files of data."""
+NAMED_JUDGES = frozenset({"simulated", "rule"})
+SHIPPED = {
+    "prompts": "prompts.jsonl",
+    "demonstrations": "demonstrations.jsonl",
+    "prose": "prose.txt",
+    "heldout_prose": "heldout_prose.txt",
+}
+"""The data in the package, by name."""
 
 Policy = Annotated[str, Reads("policy")]
 ScorerPath = Annotated[str, Reads("scorer")]
@@ -70,9 +91,54 @@ def inputs_of(config: Config) -> Iterator[Input]:
 
 def reading_fields(cls: type[Config]) -> dict[str, Reads]:
     """The fields of a configuration that name paths to read."""
-    found: dict[str, Reads] = {}
-    for key, field in cls.model_fields.items():
-        for mark in field.metadata:
-            if isinstance(mark, Reads):
-                found[key] = mark
-    return found
+    return _marked(cls, Reads)
+
+
+def mendable_fields(cls: type[Config]) -> dict[str, Mendable]:
+    """The fields of a configuration that decide nothing before a validation or the end."""
+    return _marked(cls, Mendable)
+
+
+def locate(path: str) -> Path:
+    """A path; `shipped:prompts` and the others of `SHIPPED` are in the package."""
+    if not path.startswith("shipped:"):
+        return Path(path)
+    name = path.removeprefix("shipped:")
+    if name not in SHIPPED:
+        raise UserError(f"{path}: the package ships {', '.join(SHIPPED)}{nearest(name, SHIPPED)}")
+    return Path(__file__).parents[1] / "data" / "embedded" / SHIPPED[name]
+
+
+def digest_input(found: Input) -> Digest | None:
+    """The digest of a file, of what of a model's folder decides, or of a Hub model's commit; None
+    for a name that needs no file, and where nothing is.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = locate(found.path)
+    try:
+        return _digest(found, path)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or path} cannot be read ({error.strerror}); make it readable"
+        ) from None
+
+
+def _digest(found: Input, path: Path) -> Digest | None:
+    if found.reads.kind not in MODELS:
+        return digest_of(path)
+    if found.reads.kind == "judge" and found.path in NAMED_JUDGES:
+        return None
+    if not path.exists():
+        return hub_digest(found.path)
+    return digest_of(path, TOKENIZER_FILES if found.reads.kind == "tokenizer" else MODEL_FILES)
+
+
+def _marked(cls: type[Config], kind: type[Any]) -> dict[str, Any]:
+    return {
+        key: mark
+        for key, field in cls.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, kind)
+    }

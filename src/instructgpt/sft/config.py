@@ -1,11 +1,11 @@
 """What can be set in supervised fine-tuning; the defaults are appendix C.1's."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from instructgpt.run.config import StageConfig
-from instructgpt.run.inputs import Demonstrations, Policy, Prose, ScorerPath
+from instructgpt.run.inputs import Demonstrations, Mendable, Policy, Prose, ScorerPath
 
 
 class SFTConfig(StageConfig):
@@ -14,11 +14,11 @@ class SFTConfig(StageConfig):
     model: Policy = Field(description="model to start from: a directory or a Hub id")
     data: Demonstrations = Field((), description="demonstrations (several files: repeat the flag)")
     format: str = Field("auto", description="format of the demonstrations: auto, native, trl")
-    eval_data: Demonstrations = Field(
+    eval_data: Annotated[Demonstrations, Mendable("validation")] = Field(
         (), description="held-out demonstrations for the validation loss"
     )
     pretrain_data: Prose = Field((), description="pretraining text to mix in (.txt or .jsonl)")
-    eval_pretrain_data: Prose = Field(
+    eval_pretrain_data: Annotated[Prose, Mendable("validation")] = Field(
         (), description="held-out pretraining text for its own validation loss"
     )
     pretrain_fraction: float = Field(
@@ -49,19 +49,21 @@ class SFTConfig(StageConfig):
         "stop",
         description="a longer example: stop, skip it and say so, or cut its answer (no end taught)",
     )
-    eval_every: int = Field(
+    eval_every: Annotated[int, Mendable("validation")] = Field(
         0, ge=0, description="steps between validations (0: at each epoch's end)"
     )
-    reward_model: ScorerPath = Field(
+    reward_model: Annotated[ScorerPath, Mendable("validation")] = Field(
         "", description="reward model that scores samples to choose the checkpoint"
     )
-    reward_prompts: int = Field(
+    reward_prompts: Annotated[int, Mendable("validation")] = Field(
         64, ge=1, description="validation prompts that the reward model judges"
     )
-    response_length: int = Field(
+    response_length: Annotated[int, Mendable("validation")] = Field(
         128, ge=1, description="longest answer sampled for the reward model, in tokens"
     )
-    select_by: Literal["auto", "last", "validation_loss", "reward"] = Field(
+    select_by: Annotated[
+        Literal["auto", "last", "validation_loss", "reward"], Mendable("validation")
+    ] = Field(
         "auto",
         description="which step becomes model/: auto is reward where a reward_model is given, "
         "else last",

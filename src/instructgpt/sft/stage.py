@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.reading import data_hashes, load_documents, load_records
+from instructgpt.data.reading import load_documents, load_records
 from instructgpt.data.records import Demonstration
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.sharding import load_weights, whole
@@ -35,9 +35,7 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    files = config.data + config.eval_data + config.pretrain_data + config.eval_pretrain_data
-    facts = {"seed": config.seed, "data": data_hashes(files), "parents": [config.model]}
-    with TrainingRun(stage, resolved, facts) as run:
+    with TrainingRun(stage, resolved) as run:
         if run.is_done:
             return run.run
         if config.pretrain_data and not config.pretrain_fraction:
