@@ -47,12 +47,14 @@ class Checkpoint:
         path: its directory.
         shapes: its tensors, by name.
         state: what was saved beside them, JSON-ready.
+        run: whose it is, as `save_checkpoint` was told; empty in those of earlier versions.
     """
 
     step: int
     path: Path
     shapes: dict[str, Shape]
     state: dict[str, Any]
+    run: dict[str, Any]
 
     def read(self, places: Mapping[str, Tensor]) -> None:
         """Fill tensors by name, each process the parts of sharded ones that it holds.
@@ -83,12 +85,13 @@ def save_checkpoint(
     tensors: Mapping[str, Tensor],
     state: Mapping[str, Any],
     *,
+    run: Mapping[str, Any] | None = None,
     keep: int,
     best: int | None = None,
 ) -> Path:
     """Write `folder/step-N`; of the others only the newest `keep` and `best` stay.
 
-    All processes call this together, each with its shards.
+    All processes call this together, each with its shards. `run` says whose checkpoint it is.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; earlier checkpoints are
@@ -105,7 +108,7 @@ def save_checkpoint(
                 f"command again"
             )
         temporary = begun.enter_context(scratch(final))
-        text = json.dumps({"step": step, "state": dict(state)}, indent=1)
+        text = json.dumps({"step": step, "run": dict(run or {}), "state": dict(state)}, indent=1)
         _write(temporary / "state.json", text)
         return temporary
 
@@ -221,7 +224,7 @@ def _opened(path: Path) -> Checkpoint:
         saved = json.loads((path / "state.json").read_text())
         found = dcp.HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
         shapes = {name: Shape(t.size, t.properties.dtype) for name, t in found.items()}  # type: ignore[union-attr]
-        return Checkpoint(saved["step"], path, shapes, saved["state"])
+        return Checkpoint(saved["step"], path, shapes, saved["state"], saved.get("run", {}))
 
 
 @contextmanager

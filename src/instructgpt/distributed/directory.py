@@ -46,6 +46,9 @@ class _Onlooker(RunDirectory):
     def cut_back(self, step: int) -> None:
         pass
 
+    def checkpoint_facts(self, step: int) -> dict[str, Any]:
+        return {}
+
 
 def start_tuned(directory: RunDirectory, device: str) -> None:
     """Start, with what the hardware decides chosen as before if the run goes on."""

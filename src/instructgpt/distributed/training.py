@@ -133,8 +133,10 @@ class TrainingRun:
         """Put the newest whole checkpoint into `state` and return its step; 0 for a fresh start."""
         checkpoint = self._checkpoint_to_resume()
         if checkpoint is None:
-            self.world.once(lambda: self.directory.cut_back(-1))
+            self.world.once(lambda: self.directory.cut_back(0))
             return 0
+        whose = (checkpoint.path, checkpoint.step, checkpoint.run)
+        self.world.once(lambda: self.directory.refuse_foreign(*whose))
         try:
             places = state.places(checkpoint.shapes)
             checkpoint.read(places)
@@ -272,6 +274,7 @@ class TrainingRun:
             step,
             tensors,
             state.counters,
+            run=self.directory.checkpoint_facts(step),
             keep=self.config.keep_checkpoints,
             best=best and best["step"],
         )

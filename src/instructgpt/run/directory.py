@@ -21,7 +21,16 @@ from instructgpt.run.config import Resolved
 from instructgpt.run.disk import explained, refuse_unfit, sweep, sync_folder, write_atomically
 from instructgpt.run.lock import open_locked
 from instructgpt.run.progress import say
-from instructgpt.run.provenance import Comparison, Source, has_results, read_inputs, read_outputs
+from instructgpt.run.provenance import (
+    Comparison,
+    Source,
+    differing,
+    has_results,
+    identity,
+    read_inputs,
+    read_outputs,
+)
+from instructgpt.run.vanished import kernel_facts, last_words
 
 PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
 PLACES = (".", "checkpoints", "best")
@@ -124,6 +133,8 @@ class RunDirectory:
         Args:
             tuning: what the hardware decided, for a stage that computes.
         """
+        if self._last_words:
+            say(f"{self.stage}: {self._last_words}")
         if self._mended:
             say(f"{self.stage}: {self.path} goes on with {', '.join(self._mended)}")
         write_atomically(self.path / "config.yaml", self._config.to_yaml())
@@ -135,6 +146,7 @@ class RunDirectory:
             "versions": _versions(),
             "git_commit": _git_commit(),
             "machine": _machine(),
+            "kernel": kernel_facts(),
             "started": self.info.get("started") or _now(),
             "seed": config.get("seed"),
             "config": config,
@@ -184,13 +196,60 @@ class RunDirectory:
     def cut_back(self, step: int) -> None:
         """Drop what stands after `step`, and a line cut short by a crash: both come again."""
         for name in (*STREAMS, "timings.jsonl"):
-            path = self.path / name
-            if path.exists():
-                rows = read_lines(path)
-                if name in STREAMS:
-                    rows = [row for row in rows if row["step"] <= step]
-                text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                write_atomically(path, text)
+            if (self.path / name).exists():
+                text = self._lines(name, step if name in STREAMS else None)
+                write_atomically(self.path / name, text)
+
+    def checkpoint_facts(self, step: int) -> dict[str, Any]:
+        """What a checkpoint says of its run: its identity, and the SHA-256 of the lines so far."""
+        streams = {name: _sha256(self._lines(name, step)) for name in STREAMS}
+        return {"identity": self._identity, "streams": streams}
+
+    def refuse_foreign(self, path: Path, step: int, facts: Mapping[str, Any]) -> None:
+        """Take only checkpoints of this very run, wherever they lie, with all lines before them.
+
+        Args:
+            path: the checkpoint.
+            step: the one after which it was written.
+            facts: what it says of its run; empty in those of earlier versions.
+
+        Raises:
+            UserError: it is another run's, or lines before it are lost or changed.
+        """
+        if others := differing(facts["identity"], self._identity) if facts else []:
+            raise UserError(
+                f"{path} is a checkpoint of another run: {', '.join(others)}; give one of "
+                f"this run, take it away if it lies in {self.path}, or choose another --out"
+            )
+        for name in STREAMS:
+            self._refuse_lost_lines(name, step, facts.get("streams", {}).get(name))
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return identity(self.stage, self._config.config, self.inputs)
+
+    def _lines(self, name: str, step: int | None = None) -> str:
+        """The whole lines of a stream, up to a step."""
+        return "".join(
+            json.dumps(row, ensure_ascii=False) + "\n"
+            for row in read_lines(self.path / name)
+            if step is None or row["step"] <= step
+        )
+
+    def _refuse_lost_lines(self, name: str, step: int, known: str | None) -> None:
+        """Every step before a checkpoint has a line in the metrics, and all are as they were."""
+        text = self._lines(name, step)
+        steps = {json.loads(line)["step"] for line in text.split("\n") if line}
+        lost = sorted(set(range(1, step + 1)) - steps) if name == "metrics.jsonl" else []
+        if not (lost or known not in (None, _sha256(text))):
+            return
+        what = f"has no line of step {lost[0]}" if lost else f"has other lines up to step {step}"
+        if not (self.path / name).exists():
+            what = "is missing"
+        raise UserError(
+            f"{self.path / name} {what}, but the checkpoint of step {step} has them behind it; "
+            f"restore the file, choose another --out, or remove {self.path} to begin anew"
+        )
 
     def _read_info(self) -> dict[str, Any]:
         path = self.path / "run.json"
@@ -202,7 +261,13 @@ class RunDirectory:
             ) from None
 
     def _compare(self) -> None:
-        """Refuse what would mix two runs, and keep in mind what was mended."""
+        """Refuse what would mix two runs; keep in mind what was mended, and how the last attempt
+        ended, if it did not say so itself.
+        """
+        if self.info.get("status") == "running":  # and yet nobody holds the lock
+            self._last_words = last_words(
+                self.path, self.info, type(self._config.config).model_fields
+            )
         if not (self.info and has_results(self.path, self.info)):  # mending mixes nothing here
             self.info = {key: self.info[key] for key in self.info if key == "tuning"}
             return
@@ -226,6 +291,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:
