@@ -314,7 +314,8 @@ def test_a_run_is_not_mixed_with_another(cli, refused, inputs, tmp_path):
     assert cli("sft", **flags).status == 0
     before = contents(tmp_path)
     said = refused("sft", seed=3, learning_rate=0.1)
-    assert "other settings: learning_rate (0.2 -> 0.1), seed (0 -> 3)" in said
+    assert "other settings: learning_rate 0.2 -> 0.1 (from --learning_rate), seed 0 -> 3 (" in said
+    assert "seed 0 -> 3 (from --seed); choose another --out" in said
     assert "holds a run of 'sft', not of 'ppo'" in refused("ppo")
     assert "--resume is 'never'" in refused("sft", resume="never")
     assert contents(tmp_path) == before
@@ -329,7 +330,7 @@ def test_data_that_changed_since_the_run_began(cli, refused, inputs, tmp_path):
     (tmp_path / "run" / "run.json").write_text(json.dumps(info | {"status": "interrupted"}))
     data.write_text(data.read_text() + '{"prompt": "a", "response": "b"}\n')
     said = refused("sft", data=data)
-    assert said.startswith(f"{data} has changed since {tmp_path}/run was begun; restore the file")
+    assert said.startswith(f"{data} (data) has changed since {tmp_path}/run was begun; restore it")
 
 
 def test_an_output_that_is_a_file(refused, write):

@@ -182,5 +182,5 @@ def test_a_finished_run_is_left_alone(config, capsys):
     sample(config())
     assert "already finished" in capsys.readouterr().err
     assert (run.dir / "run.json").read_bytes() == before
-    with pytest.raises(UserError, match=r"other settings: k \(2 -> 3\)"):
+    with pytest.raises(UserError, match=r"other settings: k 2 -> 3 \(from"):
         sample(config(k=3))

@@ -104,7 +104,7 @@ def test_an_error_before_the_start_leaves_no_trace(open_run, tmp_path):
 def test_other_settings_are_refused_with_both_values(open_run):
     begin(open_run)
     with pytest.raises(
-        UserError, match=r"other settings: rate 1.0 -> 2.0 \(from Python\)"
+        UserError, match=r"other settings: rate 1\.0 -> 2\.0 \(from Python\)"
     ) as raised:
         open_run(rate=2.0)
     sentence(raised)

@@ -149,7 +149,7 @@ def test_another_configuration_is_refused_with_both_values(config):
     run = train(config(epochs=1))
     before = files_of(run.dir)
     with pytest.raises(
-        UserError, match=r"other settings: .*learning_rate \(0\.001 -> 0\.5\)"
+        UserError, match=r"other settings: .*learning_rate 0\.001 -> 0\.5 \(from"
     ) as no:
         train(config(epochs=1, learning_rate=0.5))
     sentence(no)

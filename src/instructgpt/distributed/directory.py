@@ -46,7 +46,7 @@ class _Onlooker(RunDirectory):
     def cut_back(self, step: int) -> None:
         pass
 
-    def checkpoint_facts(self, step: int) -> dict[str, Any]:
+    def checkpoint_facts(self, step: int) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
 

@@ -5,18 +5,19 @@ stage takes its inputs from the stages before it unless its section names others
 are skipped, an interrupted one goes on where it stopped.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
+from instructgpt.pipeline.log import StageLog
 from instructgpt.pipeline.plan import KINDS, Stage, plan
+from instructgpt.pipeline.stale import refuse_stale
 from instructgpt.report import write_report
 from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
-from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import Whole, say
 from instructgpt.run.tuning import one_choice
 
@@ -55,25 +56,17 @@ def run_pipeline(
     }
     configs = [_resolve(stage, folders, presets, files, flags) for stage in stages]
     together = world()
-    log = together.once(lambda: _Log(out, stages, folders))
+    begun = [(s.name, folders[s.name], c) for s, c in zip(stages, configs, strict=True)]
+    together.once(lambda: refuse_stale(begun))
+    log = together.once(lambda: StageLog(out, stages, folders))
     started = time.monotonic()
     shared = [(shares or {}).get(stage.kind, 0.0) for stage in stages]
     with one_choice(out), Whole(shared) as whole:
         for number, (stage, config) in enumerate(zip(stages, configs, strict=True), 1):
             say(f"[{number}/{len(stages)}] {stage.name} -> {folders[stage.name]}")
-            began = time.monotonic()
-            together.once(lambda name=stage.name: log.mark(name, "running", 0.0))
             whole.begin(number - 1)
-            status = "failed"
-            try:
+            with log.watching(stage.name) if together.is_first else nullcontext():
                 stage.run(config)
-                status = "done"
-            except KeyboardInterrupt:
-                status = "interrupted"
-                raise
-            finally:
-                if together.is_first:
-                    log.mark(stage.name, status, time.monotonic() - began)
     report = together.once(lambda: write_report(out))
     say(f"done in {time.monotonic() - started:.0f} s; open {report}")
     return report
@@ -135,31 +128,3 @@ def _nested(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         section, _, key = name.partition(".")
         sections.setdefault(section, {})[key] = value
     return sections
-
-
-class _Log:
-    """`pipeline.json`: what the report and a second run want to know about the stages."""
-
-    def __init__(self, out: Path, stages: Sequence[Stage], folders: Mapping[str, Path]) -> None:
-        self.path = out / "pipeline.json"
-        out.mkdir(parents=True, exist_ok=True)
-        old = json.loads(self.path.read_text()) if self.path.exists() else {"stages": []}
-        seconds = {stage["name"]: stage["seconds"] for stage in old["stages"]}
-        self.stages = {
-            stage.name: {
-                "name": stage.name,
-                "dir": folders[stage.name].name,
-                "kind": stage.kind,
-                "round": stage.round,
-                "seconds": seconds.get(stage.name, 0.0),
-                "status": "waiting",
-            }
-            for stage in stages
-        }
-
-    def mark(self, name: str, status: str, seconds: float) -> None:
-        """Add the seconds a stage took (in all its parts) and set its status."""
-        stage = self.stages[name]
-        stage |= {"status": status, "seconds": round(float(stage["seconds"]) + seconds, 2)}
-        content = {"name": self.path.parent.name, "stages": list(self.stages.values())}
-        write_atomically(self.path, json.dumps(content, indent=1) + "\n")

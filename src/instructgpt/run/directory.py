@@ -19,6 +19,7 @@ from typing import Any, Self, TextIO
 from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved
 from instructgpt.run.disk import explained, refuse_unfit, sweep, sync_folder, write_atomically
+from instructgpt.run.inputs import inputs_of
 from instructgpt.run.lock import open_locked
 from instructgpt.run.progress import say
 from instructgpt.run.provenance import (
@@ -27,6 +28,8 @@ from instructgpt.run.provenance import (
     differing,
     has_results,
     identity,
+    read_info,
+    read_input,
     read_inputs,
     read_outputs,
 )
@@ -88,9 +91,10 @@ class RunDirectory:
         self._config = resolved
         self._streams: dict[str, TextIO] = {}
         self._mended: list[str] = []
+        self._last_words = ""
         self._lock = open_locked(out)
         try:
-            self.info = self._read_info()
+            self.info = read_info(self.path)
             self._compare()
         except BaseException:
             self.close()
@@ -164,6 +168,7 @@ class RunDirectory:
     def finish(self, status: str = "done") -> None:
         """Set the status and the time, with the digests of what was written; close everything."""
         self.sync()
+        self._learn_commits()
         outputs = {name: digest.to_json() for name, digest in read_outputs(self.path).items()}
         self.update({"status": status, "finished": _now(), "outputs": outputs})
         self.close()
@@ -202,6 +207,7 @@ class RunDirectory:
 
     def checkpoint_facts(self, step: int) -> dict[str, Any]:
         """What a checkpoint says of its run: its identity, and the SHA-256 of the lines so far."""
+        self._learn_commits()
         streams = {name: _sha256(self._lines(name, step)) for name in STREAMS}
         return {"identity": self._identity, "streams": streams}
 
@@ -223,6 +229,14 @@ class RunDirectory:
             )
         for name in STREAMS:
             self._refuse_lost_lines(name, step, facts.get("streams", {}).get(name))
+
+    def _learn_commits(self) -> None:
+        """A Hub model that was fetched after the start has a commit by now."""
+        found = zip(self.inputs, inputs_of(self._config.config), strict=True)
+        now = [source if source.digest else read_input(named) for source, named in found]
+        if now != self.inputs:
+            self.inputs = now
+            self.update({"inputs": [source.to_json() for source in now]})
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -251,23 +265,13 @@ class RunDirectory:
             f"restore the file, choose another --out, or remove {self.path} to begin anew"
         )
 
-    def _read_info(self) -> dict[str, Any]:
-        path = self.path / "run.json"
-        try:
-            return json.loads(path.read_text()) if path.exists() else {}
-        except (OSError, ValueError):
-            raise UserError(
-                f"{path}: cannot be read as JSON; remove {self.path} or choose another --out"
-            ) from None
-
     def _compare(self) -> None:
         """Refuse what would mix two runs; keep in mind what was mended, and how the last attempt
         ended, if it did not say so itself.
         """
         if self.info.get("status") == "running":  # and yet nobody holds the lock
-            self._last_words = last_words(
-                self.path, self.info, type(self._config.config).model_fields
-            )
+            keys = type(self._config.config).model_fields
+            self._last_words = last_words(self.path, self.info, keys)
         if not (self.info and has_results(self.path, self.info)):  # mending mixes nothing here
             self.info = {key: self.info[key] for key in self.info if key == "tuning"}
             return

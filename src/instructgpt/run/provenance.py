@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from instructgpt.errors import UserError
 from instructgpt.run.config import ROUNDING_KEYS, RUNTIME_KEYS, Config, Resolved
 from instructgpt.run.digest import MODEL_FILES, Digest, digest_of
-from instructgpt.run.inputs import digest_input, inputs_of, mendable_fields, reading_fields
+from instructgpt.run.inputs import Input, digest_input, inputs_of, mendable_fields, reading_fields
 
 OUTPUTS = (
     *("model", "model-ema", "critic", "candidates.jsonl", "rankings.jsonl", "evaluation.json"),
@@ -44,10 +44,12 @@ class Source(NamedTuple):
 
 def read_inputs(config: Config) -> list[Source]:
     """Every input of a configuration, as it is now."""
-    return [
-        Source(found.key, found.reads.kind, found.path, digest_input(found))
-        for found in inputs_of(config)
-    ]
+    return [read_input(found) for found in inputs_of(config)]
+
+
+def read_input(found: Input) -> Source:
+    """One input, as it is now."""
+    return Source(found.key, found.reads.kind, found.path, digest_input(found))
 
 
 def read_outputs(folder: Path) -> dict[str, Digest]:
@@ -125,16 +127,17 @@ class Comparison:
                 a finished run, have changed since.
         """
         self._refuse_another_stage()
+        by_hand = kept_rankings([self.path, *dependents])
         mended: list[str] = []
         settings = [*self._changed_settings(mended), *self._other_inputs(mended)]
         if settings:
             raise UserError(
                 f"{self.path} holds a run with other settings: {', '.join(settings)}; choose "
-                f"another --out, or restore them{self._by_hand()}"
+                f"another --out, or restore them{by_hand}"
             )
         stale = [*self._changed_inputs(), *self._changed_outputs()]
         if stale:
-            raise UserError(f"{'; '.join(stale)}: {self._remedy(dependents)}{self._by_hand()}")
+            raise UserError(f"{', and '.join(stale)}; {self._remedy(dependents)}{by_hand}")
         return mended
 
     @property
@@ -233,10 +236,6 @@ class Comparison:
         them = "them" if dependents else "it"
         return f"restore it, choose another --out, or remove {folders} to make {them} anew"
 
-    def _by_hand(self) -> str:
-        """Where rankings that people made are kept, and how another run takes them."""
-        return kept_rankings([self.path])
-
     def _may_mend(self, key: str) -> bool:
         mark = mendable_fields(type(self.resolved.config)).get(key)
         if self.is_done or mark is None:
@@ -291,6 +290,21 @@ def kept_rankings(folders: Sequence[Path]) -> str:
         "before you remove anything, and give the copy with --rank.by people --rank.rankings FILE "
         "(quickstart: --rankings FILE)"
     )
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """The `run.json` of a run directory; empty where there is none.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    file = path / "run.json"
+    try:
+        return json.loads(file.read_text()) if file.exists() else {}
+    except (OSError, ValueError):
+        raise UserError(
+            f"{file}: cannot be read as JSON; remove {path} or choose another --out"
+        ) from None
 
 
 def has_results(path: Path, info: Mapping[str, Any]) -> bool:
