@@ -1,5 +1,6 @@
 """`TrainingRun` around a stage: signals, locks, disks, damaged checkpoints, the run's status."""
 
+import hashlib
 import json
 import os
 import signal
@@ -187,8 +188,27 @@ def test_the_checkpoint_of_another_model_is_refused(sft, settings, tmp_path):
     with killed_after(2):
         sft(save_every=2)
     stranger = str(tmp_path / "run" / "checkpoints" / "step-2")
-    with pytest.raises(UserError, match="does not fit the model") as raised:
+    with pytest.raises(UserError, match="of another run: it is of 'sft', not of 'ppo'") as raised:
         run_stage("ppo", settings["ppo"], tmp_path / "ppo", resume=stranger)
+    assert "step-2" in sentence(raised)
+
+
+def test_a_checkpoint_that_does_not_say_whose_it_is_must_fit(sft, settings, tmp_path):
+    """As earlier versions wrote them."""
+    with killed_after(2):
+        sft(save_every=2)
+    stranger = tmp_path / "run" / "checkpoints" / "step-2"
+    state = {"step": 2, "state": json.loads((stranger / "state.json").read_text())["state"]}
+    (stranger / "state.json").write_text(json.dumps(state))
+    manifest = json.loads((stranger / "manifest.json").read_text())
+    content = (stranger / "state.json").read_bytes()
+    told = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest["files"]["state.json"] = told
+    (stranger / "manifest.json").write_text(json.dumps(manifest))
+    with killed_after(2):
+        run_stage("ppo", settings["ppo"], tmp_path / "ppo", save_every=9)
+    with pytest.raises(UserError, match="does not fit the model") as raised:
+        run_stage("ppo", settings["ppo"], tmp_path / "ppo", resume=str(stranger))
     assert "step-2" in sentence(raised)
 
 
