@@ -3,6 +3,8 @@
 import json
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -381,3 +383,21 @@ def test_what_the_hub_gives_is_fetched_without_the_weights_until_they_are_needed
     assert not any(asked)
     load_policy("org/name")
     assert any(asked)
+
+
+def test_a_path_that_is_no_model_is_refused_before_anything_heavy_is_imported(home):
+    code = (
+        "import sys\n"
+        "from instructgpt.cli import main\n"
+        "try:\n"
+        "    main(['generate', '--model', './nope', '--prompt', 'a'])\n"
+        "except SystemExit as ended:\n"
+        "    heavy = {'torch', 'transformers'} & set(sys.modules)\n"
+        "    sys.exit(f'{ended.code} {sorted(heavy)}')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    said, status = done.stderr.splitlines()
+    assert said == (
+        "instructgpt: ./nope: no model there (no such folder); give a model directory or a Hub id"
+    )
+    assert status == "2 []"

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from instructgpt.data.records import Demonstration, Message, Prompt
 from instructgpt.errors import UserError
+from instructgpt.models.missing import require_found
 
 Model = Annotated[str, Parameter(help="a model directory or a Hub id")]
 Template = Annotated[
@@ -49,6 +50,7 @@ def generate(
     json: Json = False,
 ) -> None:
     """Answer prompts with a policy."""
+    require_found(model)  # before what takes seconds to import
     from instructgpt.data.reading import load_records
     from instructgpt.models.load import pick_device
     from instructgpt.run.tuning import choose
@@ -84,6 +86,7 @@ def chat(
     device: Device = "auto",
 ) -> None:
     """Talk with a policy: one line a turn; an empty line or Ctrl-D ends."""
+    require_found(model)  # before what takes seconds to import
     from instructgpt.models.load import pick_device
     from instructgpt.run.tuning import choose
     from instructgpt.sft.model import SFTModel
@@ -126,6 +129,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Score answers with a reward model; the labelers' demonstrations score 0 on average."""
+    require_found(model)  # before what takes seconds to import
     from instructgpt.data.reading import load_records
     from instructgpt.models.load import pick_device
     from instructgpt.reward.model import RewardModel

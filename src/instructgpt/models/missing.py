@@ -3,13 +3,44 @@
 import difflib
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from instructgpt.errors import UserError
 
-CONFIG = "config.json"
+CONFIG, ADAPTER = "config.json", "adapter_config.json"
 SHOWN = 3
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+def require_found(path: str | Path) -> None:
+    """Refuse a path that can only be meant for the disk and holds no model, before any library is
+    imported that takes seconds.
+
+    Raises:
+        UserError: it is empty, an adapter's, or no model's.
+    """
+    if not str(path).strip():
+        raise UserError("the path of a model is empty; give a model directory or a Hub id")
+    if os.path.isfile(Path(path, ADAPTER)):
+        raise adapter(path)
+    if not is_model(Path(path)) and not may_be_on_hub(path):
+        raise no_model(path)
+
+
+def may_be_on_hub(path: str | Path) -> bool:
+    """Whether nothing on the disk has this name, and a model of the Hub could."""
+    on_disk = isinstance(path, Path) or os.path.lexists(path)
+    return not on_disk and bool(HUB_ID.fullmatch(str(path)))
+
+
+def adapter(path: str | Path) -> UserError:
+    """The error for the directory of an adapter."""
+    return UserError(
+        f"{path} is a LoRA adapter ({ADAPTER}), not a whole model; merge it into its base model "
+        f"(peft's merge_and_unload, then save_pretrained) and give that directory"
+    )
 
 
 def no_model(path: str | Path, reason: str = "") -> UserError:

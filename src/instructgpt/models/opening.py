@@ -8,8 +8,6 @@ Hub's cache. Nothing that transformers says on the way reaches the user: one sen
 import functools
 import json
 import logging
-import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +32,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from instructgpt.errors import UserError
-from instructgpt.models.missing import CONFIG, is_model, no_model
+from instructgpt.models.missing import ADAPTER, CONFIG, adapter, is_model, no_model, require_found
 from instructgpt.run.config import nearest
 from instructgpt.run.progress import say
 
@@ -42,7 +40,6 @@ transformers_logging.disable_progress_bar()
 
 HUB_SECONDS = 5.0
 """How long the Hub may take to say whether it has a model."""
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
 WEIGHT_FILES = ["model.safetensors", "model-*.safetensors"]
 TOKENIZER_FILES = (
@@ -62,17 +59,12 @@ def model_folder(path: str | Path, *, weights: bool = False) -> Path:
     Raises:
         UserError: there is none, or it is an adapter's.
     """
-    if not str(path).strip():
-        raise UserError("the path of a model is empty; give a model directory or a Hub id")
+    require_found(path)
     folder = Path(path)
     if not is_model(folder):
-        if _is_local(path):
-            raise (
-                no_model(path) if not (folder / "adapter_config.json").is_file() else _adapter(path)
-            )
         folder = _from_hub(str(path), weights=weights)
-    if (folder / "adapter_config.json").is_file():
-        raise _adapter(path)
+        if (folder / ADAPTER).is_file():
+            raise adapter(path)
     return folder
 
 
@@ -199,18 +191,6 @@ def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:200].rstrip(".") or type(error).__name__
 
 
-def _adapter(path: str | Path) -> UserError:
-    return UserError(
-        f"{path} is a LoRA adapter (adapter_config.json), not a whole model; merge it into its "
-        f"base model (peft's merge_and_unload, then save_pretrained) and give that directory"
-    )
-
-
-def _is_local(path: str | Path) -> bool:
-    """Whether a path can only be meant for the disk; anything else may be a Hub id."""
-    return isinstance(path, Path) or os.path.lexists(path) or not HUB_ID.fullmatch(path)
-
-
 def _from_hub(name: str, *, weights: bool) -> Path:
     """The directory of a Hub id's files in the cache, fetched where the Hub can be reached."""
     reason = hub_refusal(name)
@@ -231,7 +211,7 @@ def _from_hub(name: str, *, weights: bool) -> Path:
             f"{name} cannot be fetched from the Hub ({first_line(error)}); try again, or give a "
             f"model directory"
         ) from None
-    if not is_model(Path(folder)):
+    if not is_model(Path(folder)) and not (Path(folder) / ADAPTER).is_file():
         raise UserError(f"{name}: the Hub has no {CONFIG} for it; give another model")
     return Path(folder)
 

@@ -19,8 +19,8 @@ from instructgpt.errors import UserError
 from instructgpt.models.opening import first_line, quiet, read_json
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-PIECE = 2**24
-"""Numbers of a tensor that are looked at together (64 MiB in float32)."""
+PIECE = 2**22
+"""Numbers of a tensor that are looked at together (16 MiB in float32)."""
 
 Shapes = dict[str, list[int]]
 
@@ -139,10 +139,10 @@ def require_finite_files(path: str | Path, files: list[Path], model: PreTrainedM
     """
     unused = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
     for file in files:
-        with _opened(path, file) as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - no mapping
-                if any(re.search(pattern, name) for pattern in unused):
-                    continue
+        for name in read_shapes(path, [file]):
+            if any(re.search(pattern, name) for pattern in unused):
+                continue
+            with _opened(path, file) as tensors:  # anew, or all that was read would stay mapped
                 for piece in _pieces(tensors.get_slice(name)):
                     _require_finite(path, name, piece)
 
