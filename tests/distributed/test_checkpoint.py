@@ -141,6 +141,76 @@ def test_a_directory_of_others_with_our_name_is_passed_over(tmp_path):
     assert steps(tmp_path) == ["step-5", "step-9", "step-x"]  # it is not counted among ours
 
 
+def put_odd_things(folder):
+    """What people leave among checkpoints; returns their names."""
+    (folder / "step-5").write_text("a file")
+    (folder / "step-3.bak").mkdir()
+    for name in ("step-007", "step-9 copy", "step-+8", "step-٣"):
+        shutil.copytree(folder / "step-3", folder / name)
+    (folder / "step-8").symlink_to(folder / "step-3")
+    (folder / "step-10").symlink_to(folder / "nowhere")
+    return [path.name for path in folder.iterdir() if path.name != "step-3"]
+
+
+def test_odd_things_among_checkpoints_are_passed_over_and_never_deleted(tmp_path):
+    save(tmp_path, 3)
+    odd = put_odd_things(tmp_path)
+    assert latest_checkpoint(tmp_path, notice=pytest.fail).step == 3
+    save(tmp_path, 4, keep=1)
+    save(tmp_path, 12, keep=1)
+    save(tmp_path, 13, keep=1)
+    forget_after(tmp_path, 12)
+    assert steps(tmp_path) == sorted(odd)
+    assert (tmp_path / "step-8").is_symlink()
+    assert (tmp_path / "step-007" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_what_is_in_the_way_of_a_checkpoint_is_not_replaced(kind, tmp_path):
+    save(tmp_path, 3)
+    if kind == "folder":
+        (tmp_path / "step-5").mkdir()
+        (tmp_path / "step-5" / "notes").write_text("dear")
+    elif kind == "file":
+        (tmp_path / "step-5").write_text("dear")
+    else:
+        (tmp_path / "step-5").symlink_to(tmp_path / "step-3")
+    with pytest.raises(UserError, match="step-5") as raised:
+        save(tmp_path, 5, keep=1)
+    sentence(raised)
+    assert steps(tmp_path) == ["step-3", "step-5"]
+    save(tmp_path, 6, keep=1)  # "step-5" is not counted, nor removed
+    forget_after(tmp_path, 3)
+    assert "step-5" in steps(tmp_path)
+
+
+def test_whole_is_said_of_what_was_verified(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    (tmp_path / "step-2" / "state.json").write_text("{}")
+    (tmp_path / "step-4").symlink_to(tmp_path / "step-1")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("instructgpt.distributed.checkpoint.save_file", full)
+    with pytest.raises(UserError, match="the checkpoint of step 1 is whole") as raised:
+        save(tmp_path, 5)
+    sentence(raised)
+    shutil.rmtree(tmp_path / "step-1")
+    with pytest.raises(UserError, match="none before it is whole"):
+        save(tmp_path, 5)
+
+
+def test_a_checkpoint_is_readable_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = save(tmp_path / "checkpoints", 3)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o640}
+
+
 def test_a_damaged_checkpoint_costs_no_whole_one(tmp_path):
     """It is later than all that are written after going back, but not the newest of them."""
     save(tmp_path, 3)

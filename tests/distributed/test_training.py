@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -69,11 +70,12 @@ def checkpoints(run_dir):
     return sorted(path.name for path in (run_dir / "checkpoints").glob("step-*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_the_step_saves_and_stops(
     number, sft, straight, tmp_path, monkeypatch, capsys
 ):
     handler = signal.getsignal(number)
+    monkeypatch.setattr("instructgpt.distributed.training.leave_terminal", lambda: None)
     during_each_step(monkeypatch, lambda step: step == 2 and os.kill(os.getpid(), number))
     with pytest.raises(KeyboardInterrupt):
         sft()
@@ -210,6 +212,35 @@ def test_a_checkpoint_that_does_not_say_whose_it_is_must_fit(sft, settings, tmp_
     with pytest.raises(UserError, match="does not fit the model") as raised:
         run_stage("ppo", settings["ppo"], tmp_path / "ppo", resume=str(stranger))
     assert "step-2" in sentence(raised)
+
+
+def contents(folder):
+    """Of all files but those that every start writes."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {p: p.read_bytes() for p in files if p.name not in {"run.json", "config.yaml"}}
+
+
+@pytest.mark.parametrize("wrong", ["another model", "damaged", "nothing", "a whole run"])
+def test_a_wrong_checkpoint_costs_nothing(wrong, sft, settings, tmp_path, straight):
+    """Neither the run's own checkpoints nor its lines, whatever --resume names."""
+    with killed_after(5):
+        sft(save_every=2)
+    named = tmp_path / "named"
+    if wrong == "another model":
+        with killed_after(1):
+            run_stage("ppo", settings["ppo"], named, save_every=1)
+        named = named / "checkpoints" / "step-1"
+    elif wrong == "damaged":
+        shutil.copytree(tmp_path / "run" / "checkpoints" / "step-2", named)
+        (named / "state.json").write_text("{}")
+    elif wrong == "a whole run":
+        named = tmp_path / "run"
+    kept = contents(tmp_path / "run")
+    with pytest.raises(UserError) as raised:
+        sft(save_every=2, resume=str(named))
+    sentence(raised)
+    assert contents(tmp_path / "run") == kept
+    assert differing(sft(save_every=2).dir, straight) == []
 
 
 def test_two_at_once_are_refused(sft, settings, tmp_path):

@@ -9,6 +9,7 @@ from types import ModuleType
 from cyclopts import App, CycloptsError
 
 from instructgpt.errors import UserError
+from instructgpt.run.stopping import stoppable
 
 app = App(
     name="instructgpt",
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # step can take 50 times as long; with short spins 2 to 3 times, idle the same.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        with stoppable():
+            app(arguments, exit_on_error=False, print_error=False)
     except SystemExit as ended:  # cyclopts' way to return
         if not ended.code and (others := _others()):
             others.leave()

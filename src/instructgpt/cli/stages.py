@@ -132,7 +132,7 @@ def pipeline(
 
 def quickstart(
     *tokens: Annotated[str, Parameter(allow_leading_hyphen=True, help="--section.key value")],
-    out: Annotated[str, Parameter(help="directory of the whole run")] = "",
+    out: Annotated[str | None, Parameter(help="directory of the whole run")] = None,
     tiny: Annotated[
         bool, Parameter(negative="", help="a random model of 1 million parameters instead")
     ] = False,
@@ -156,7 +156,7 @@ def quickstart(
     if files:
         raise UserError(f"quickstart takes no file ({files[0]}); use instructgpt pipeline for one")
     run(
-        out or ("runs/tiny" if tiny else "runs/quickstart"),
+        ("runs/tiny" if tiny else "runs/quickstart") if out is None else out,
         tiny=tiny,
         model=model,
         prompts=prompts,

@@ -37,6 +37,7 @@ from instructgpt.run.config import Resolved, StageConfig
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import StageProgress, say
+from instructgpt.run.stopping import SIGNALS, leave_terminal
 from instructgpt.run.trackers import open_tracker
 from instructgpt.run.tuning import choose
 
@@ -140,6 +141,8 @@ class TrainingRun:
         try:
             places = state.places(checkpoint.shapes)
             checkpoint.read(places)
+            if lacking := sorted(state.counters.keys() - checkpoint.state.keys()):
+                raise ValueError(f"{lacking[0]} is missing")
             state.restore(places, checkpoint.state)
         except (KeyError, ValueError, RuntimeError) as error:
             raise UserError(
@@ -354,13 +357,18 @@ class TrainingRun:
         self._phases.clear()
 
     def _catch_signals(self) -> None:
-        """First Ctrl-C or SIGTERM: finish the step, save, stop. Second: stop at once."""
+        """First Ctrl-C, SIGTERM or closed terminal: finish the step, save, stop. Second: stop at
+        once.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._on_signal)
+        for number in (signal.SIGINT, *SIGNALS):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._handlers[number] = signal.signal(number, self._on_signal)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            leave_terminal()
         if not self.world.asked_to_stop:
             self.world.ask_to_stop()
             say("finishing this step and saving; press Ctrl-C again to stop at once")

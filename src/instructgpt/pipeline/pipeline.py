@@ -18,6 +18,7 @@ from instructgpt.pipeline.plan import KINDS, Stage, plan
 from instructgpt.pipeline.stale import refuse_stale
 from instructgpt.report import write_report
 from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
+from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import Whole, say
 from instructgpt.run.tuning import one_choice
 
@@ -47,7 +48,7 @@ def run_pipeline(
         UserError: the configuration is wrong (found before the first stage starts), or a stage
             fails so.
     """
-    out, flags = Path(out), dict(flags or {})
+    out, flags = out_folder(out), dict(flags or {})
     if rounds < 1:
         raise UserError(f"rounds: {rounds} given; a pipeline goes round once or more")
     stages = plan(_sections(presets, files, flags), rounds=rounds, plain_arm=plain_arm)

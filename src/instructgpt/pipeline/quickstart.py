@@ -18,6 +18,7 @@ from instructgpt.errors import UserError
 from instructgpt.pipeline.config import HELD_OUT
 from instructgpt.pipeline.pipeline import run_pipeline
 from instructgpt.pipeline.summary import print_summary
+from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import derive
 
@@ -65,7 +66,7 @@ def quickstart(
     Raises:
         UserError: too little memory or disk, the model cannot be fetched, or an input is wrong.
     """
-    out = Path(out)
+    out = out_folder(out)
     given: dict[str, Any] = {"common.seed": seed, "rank.seed": seed}
     if prompts:
         given |= dict.fromkeys(

@@ -1,6 +1,5 @@
 """The run directory: one layout for every stage."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +33,7 @@ from instructgpt.run.provenance import (
     read_inputs,
     read_outputs,
 )
+from instructgpt.run.stopping import stoppable, to_the_end
 from instructgpt.run.vanished import kernel_facts, last_words
 
 PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
@@ -92,6 +93,7 @@ class RunDirectory:
         self._streams: dict[str, TextIO] = {}
         self._mended: list[str] = []
         self._last_words = ""
+        self._stoppable = ExitStack()
         self._lock = open_locked(out)
         try:
             self.info = read_info(self.path)
@@ -105,6 +107,7 @@ class RunDirectory:
                     sweep(folder)
 
     def __enter__(self) -> Self:
+        self._stoppable.enter_context(stoppable())
         return self
 
     def __exit__(
@@ -113,13 +116,15 @@ class RunDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None and self.info and not self.is_done:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with self._stoppable:
             try:
-                self.update({"status": status})
+                if error is not None and self.info and not self.is_done:
+                    stopped = isinstance(error, KeyboardInterrupt)
+                    self.update({"status": "interrupted" if stopped else "failed"})
             except UserError as also:
                 say(str(also))
-        self.close()
+            finally:
+                self.close()
 
     @cached_property
     def inputs(self) -> list[Source]:
@@ -162,8 +167,10 @@ class RunDirectory:
 
     def update(self, facts: Mapping[str, Any]) -> None:
         """Merge facts into `run.json`, atomically."""
-        self.info = {**self.info, **facts}
-        write_atomically(self.path / "run.json", json.dumps(self.info, indent=1) + "\n")
+        info = {**self.info, **facts}
+        with to_the_end():
+            write_atomically(self.path / "run.json", json.dumps(info, indent=1) + "\n")
+            self.info = info
 
     def finish(self, status: str = "done") -> None:
         """Set the status and the time, with the digests of what was written; close everything."""
@@ -176,7 +183,7 @@ class RunDirectory:
     def close(self) -> None:
         """Close the streams and give the lock back."""
         for stream in self._streams.values():
-            with contextlib.suppress(OSError):  # every line was flushed, or its loss was reported
+            with suppress(OSError):  # every line was flushed, or its loss was reported
                 stream.close()
         self._streams.clear()
         self._lock.close()

@@ -23,7 +23,10 @@ from typing import BinaryIO
 
 from instructgpt.errors import UserError
 
-LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<kind>tmp|old)(-\d+)?|\.writing-[a-z0-9_]{8}")
+LEFTOVER = re.compile(
+    r"\.(?P<name>.+)\.(?P<kind>tmp|old)-[0-9]+"
+    r"|\.step-[0-9]+\.tmp|\.writing-[a-z0-9_]{8}"  # by version 0.1.0 before its release
+)
 """The names of what is on its way to its place, or on its way out."""
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISREG, "a file"),

@@ -45,10 +45,7 @@ def open_locked(out: str | Path) -> Lock:
     Raises:
         UserError: it is named by nothing, is no folder, cannot be written, or somebody has it.
     """
-    if not str(out):
-        raise UserError("--out is empty; name a folder to write to")
-    folder = Path(out)
-    refuse_unfit(folder, stat.S_ISDIR)
+    folder = out_folder(out)
     try:
         make_folder(folder)
         return Lock(folder)
@@ -56,3 +53,16 @@ def open_locked(out: str | Path) -> Lock:
         raise UserError(
             f"{folder}: cannot be written ({error.strerror}); choose another --out"
         ) from None
+
+
+def out_folder(out: str | Path) -> Path:
+    """The folder that `--out` names, there or not.
+
+    Raises:
+        UserError: it is named by nothing, or something else stands there: a file, a device, a link.
+    """
+    if not str(out):
+        raise UserError("--out is empty; name a folder to write to")
+    folder = Path(out)
+    refuse_unfit(folder, stat.S_ISDIR)
+    return folder
