@@ -234,7 +234,7 @@ def test_a_pretraining_loss_that_is_not_finite_is_named_as_such(monkeypatch):
         if "temperature" in options:  # of the answers
             return found
         is_hit = (rows.tokens_BT == 5).any(1)
-        return torch.where(is_hit[:, None], torch.nan, found)
+        return found * torch.where(is_hit[:, None], torch.nan, 1.0)
 
     monkeypatch.setattr(ppo_trainer, "response_logprobs", logprobs)
     config = make_config(ptx_coef=1.0, pretrain_data="prose", micro_batch_tokens=5)

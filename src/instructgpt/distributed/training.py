@@ -157,21 +157,27 @@ class TrainingRun:
         self._last = _Finished.of(checkpoint.step, state)
         return checkpoint.step
 
-    def expect(self, total: int, done: int, in_a_round: int) -> None:
+    def expect(self, total: int, done: int, in_a_round: int, *, cycle: int = 1) -> None:
         """Start the progress display: `total` updates, of which `done` are done, and `in_a_round`
-        go through the data (an epoch, an iteration) once.
+        go through the data (an epoch, an iteration) once; after `cycle` of them the same work comes
+        round again.
         """
         self._most_skipped = min(MOST_SKIPPED, max(in_a_round, FEWEST_SKIPPED))
-        self._progress = StageProgress(self.stage, total, done).__enter__()
+        self._progress = StageProgress(self.stage, total, done, cycle=cycle).__enter__()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the seconds spent inside to `timing/NAME` of the next logged step."""
         start = time.perf_counter()
+        if self._progress:
+            self._progress.begin(PHASES.get(name, name))
         # Before its validation a step has changed the weights, but has no line in the metrics yet.
         with self.world.to_the_end() if name == "validation" else nullcontext():
             yield
-        self._phases[name] = self._phases.get(name, 0.0) + time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self._phases[name] = self._phases.get(name, 0.0) + seconds
+        if self._progress and name == "validation":
+            self._progress.spent_besides(seconds)
 
     def after_step(
         self,
@@ -209,7 +215,7 @@ class TrainingRun:
         if self.world.is_first:
             self._tracker.log(step, metrics)
         if self._progress:
-            shown = {key.split("/")[-1]: value for key, value in metrics.items() if key in SHOWN}
+            shown = {key: metrics[key] for key in SHOWN if key in metrics}
             self._progress.advance(state.updates, shown)
         self._last = _Finished.of(step, state)
         stop, minutes, latest, earliest = self.world.maxima(
@@ -268,6 +274,9 @@ class TrainingRun:
         Raises:
             BrokenWeightsError: a weight is not finite.
         """
+        start = time.perf_counter()
+        if self._progress:
+            self._progress.begin("saving")
         tensors = state.to_tensors()
         check_finite(tensors, self.world)
         self.directory.sync()
@@ -282,6 +291,8 @@ class TrainingRun:
             best=best and best["step"],
         )
         self._saved = Saved(step, time.monotonic())
+        if self._progress:
+            self._progress.spent_besides(time.perf_counter() - start)
         return path
 
     def saved_states(self) -> list[dict[str, Any]]:
@@ -429,20 +440,21 @@ HELD_OUT = {
 }
 """The held-out figure of each stage, and whether more of it is better."""
 
-SHOWN = frozenset(
-    {
-        "pretrain/loss",
-        "sft/loss",
-        "sft/validation_loss",
-        "reward/loss",
-        "reward/accuracy",
-        "objective/scores",
-        "objective/kl",
-        "ppo/loss/value",
-        "ptx/loss",
-    }
+SHOWN = (
+    *("pretrain/loss", "sft/loss", "pretrain/validation_loss", "sft/validation_loss"),
+    *("reward/loss", "reward/accuracy", "reward/validation_accuracy"),
+    *("objective/scores", "objective/kl", "validation/scores", "ptx/loss", "ppo/loss/value"),
 )
-"""The metrics shown beside the progress bar."""
+"""The metrics shown beside the progress bar, in this order, as far as there is room."""
+
+PHASES = {
+    "rollout": "sampling",
+    "experience": "reading",
+    "train": "updating",
+    "validation": "validating",
+    "head": "fitting",
+}
+"""What a phase is called while it lasts."""
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

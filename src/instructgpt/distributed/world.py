@@ -137,6 +137,7 @@ class World:
         groups = budget_groups(lengths, budget, rows)
         for first in range(0, len(groups), self.size):
             self.stop_if_asked()
+            progress.show_part(first, len(groups))
             number = first + self.rank
             if number < len(groups):
                 yield MicroBatch(number, groups[number], 1.0)

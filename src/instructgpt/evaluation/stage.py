@@ -121,7 +121,7 @@ def _all_answers(
     jobs[GREEDY.format(b)] = (config.b, 0.0)
     jobs[a] = (config.a, config.temperature)
     answered: dict[str, Answers] = {}
-    with StageProgress("evaluate", len(jobs)) as progress:
+    with StageProgress("evaluate", len(jobs), phase="sampling") as progress:
         for number, (label, (path, temperature)) in enumerate(jobs.items(), 1):
             kept = folder / f"answers-{number}.json"
             answered[label] = _answered(config, prompts, path, temperature, kept)

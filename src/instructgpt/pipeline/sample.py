@@ -56,7 +56,7 @@ def _sample_all(config: SampleConfig, directory: RunDirectory, stage: str) -> No
     policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
     together, at_a_time = world(), PROMPTS_AT_A_TIME * world().size
     done = together.once(lambda: _done_before(directory.path / PARTIAL, at_a_time))
-    with StageProgress(stage, len(prompts), len(done)) as progress:
+    with StageProgress(stage, len(prompts), len(done), phase="sampling") as progress:
         for start in range(len(done), len(prompts), at_a_time):
             answered = together.spread(
                 range(start, min(start + at_a_time, len(prompts))),

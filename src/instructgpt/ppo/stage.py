@@ -68,7 +68,12 @@ def _train_loop(
     if pretraining:
         pretraining.position = counters["pretraining"]
     in_an_iteration = config.updates_per_iteration
-    run.expect(config.total_iterations * in_an_iteration, trainer.state.updates, in_an_iteration)
+    run.expect(
+        config.total_iterations * in_an_iteration,
+        trainer.state.updates,
+        in_an_iteration,
+        cycle=in_an_iteration,
+    )
 
     while trainer.iteration < config.total_iterations:
         line = trainer.step + 1  # in metrics.jsonl; of an update that is left out, the next one

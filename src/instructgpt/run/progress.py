@@ -4,19 +4,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.live import Live
+from rich.text import Text
+
+from instructgpt.run.pace import Pace, duration
 
 PLAIN_EVERY_SECONDS = 10.0
+REFRESHES_PER_SECOND = 2
 console = Console(stderr=True, highlight=False)
 
 
@@ -41,19 +38,19 @@ def say_skipped(sentences: Sequence[str], shown: int = 5) -> None:
 class Whole:
     """Several stages in a row, and how much time they leave.
 
-    What is left is judged by the share of the whole that is done and the time it took. Without
-    shares nothing is said.
+    A stage's own estimate says what it will have taken in all; by that, and by what the stages
+    before it took, those after it are judged. Without shares nothing is said.
 
     Args:
         shares: how long each stage takes compared with the others.
     """
 
-    current: "Whole | None" = None
+    current: "ClassVar[Whole | None]" = None
 
     def __init__(self, shares: Sequence[float]) -> None:
         self.shares, self.stage = shares, 0
-        self._done = 0.0  # the shares of the stages that ran here
-        self._started = self._began = time.monotonic()
+        self._done = self._seconds = 0.0  # of the stages that ran here: their shares, their time
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         Whole.current = self
@@ -72,49 +69,54 @@ class Whole:
         now = time.monotonic()
         if stage and now - self._began > 1:
             self._done += self.shares[stage - 1]
+            self._seconds += now - self._began
         self.stage, self._began = stage, now
 
-    def seconds_left(self, here: float, left: float) -> float | None:
-        """For all stages, when of the current one the part `here` was done in this process and the
-        part `left` is to be done; None while unknown.
+    def seconds_left(self, here: float, left: float | None) -> float | None:
+        """For all stages, when of the current one the part `here` will be the work of this process,
+        which will take `left` seconds more; None while unknown.
         """
         own, after = self.shares[self.stage], sum(self.shares[self.stage + 1 :])
-        done = self._done + here * own
-        elapsed = time.monotonic() - self._started
-        return elapsed / done * (left * own + after) if done > 0 and elapsed > 10 else None
+        if left is None or not own:
+            return None
+        seconds = self._seconds + time.monotonic() - self._began + left
+        return left + after * seconds / (self._done + here * own)
 
 
 class StageProgress:
-    """Progress of one stage: how many of its steps are done, and the latest figures.
+    """Progress of one stage: how many of its steps are done, what is under way, the time it leaves
+    and the latest figures.
 
     Args:
         name: the stage, as shown.
         total: the number of steps.
         done: how many were done before (a resumed run).
+        cycle: after so many steps the same work comes round again (a PPO iteration's updates).
+        phase: what is under way until another is named.
     """
 
-    def __init__(self, name: str, total: int, done: int = 0) -> None:
-        self.name, self.total, self.done = name, total, done
-        self._bar: Progress | None = None
-        self._last_plain = -float("inf")
-        self._started, self._done_before = time.monotonic(), done
+    current: "ClassVar[StageProgress | None]" = None
+
+    def __init__(
+        self, name: str, total: int, done: int = 0, *, cycle: int = 1, phase: str = ""
+    ) -> None:
+        self.name, self.total, self.done, self.phase = name, total, done, phase
+        self._part = ""
+        self._figures: dict[str, float] = {}
+        self._live: Live | None = None
+        self._started = self._last_plain = time.monotonic()
+        self._done_before, self._pace = done, Pace(cycle)
 
     def __enter__(self) -> Self:
+        StageProgress.current = self
         if console.is_terminal and not console.quiet:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[figures]}"),
+            self._live = Live(
                 console=console,
+                get_renderable=self._line,
+                refresh_per_second=REFRESHES_PER_SECOND,
+                transient=False,
             )
-            self._task = self._bar.add_task(
-                self.name, total=self.total, completed=self.done, figures=""
-            )
-            self._bar.start()
+            self._live.start()
         return self
 
     def __exit__(
@@ -123,44 +125,109 @@ class StageProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        StageProgress.current = None
+        self.phase = self._part = ""
+        if self._live:
+            self._live.stop()
 
     def advance(self, done: int, figures: Mapping[str, float]) -> None:
         """Show that `done` steps are done, with a few figures."""
-        self.done = done
-        text = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        if self._bar:
-            self._bar.update(self._task, completed=done, figures=text + self._whole_left())
-        elif not console.quiet and (
-            time.monotonic() - self._last_plain > PLAIN_EVERY_SECONDS or done == self.total
-        ):
-            self._last_plain = time.monotonic()
-            print(
-                f"{self.name}: {done}/{self.total}{self._time_left()}  {text}",
-                file=sys.stderr,
-                flush=True,
-            )
+        self._pace.add(time.monotonic() - self._started, done - self._done_before)
+        self.done, self._part = done, ""
+        self._figures |= figures
+        self._tell(at_once=done == self.total)
 
-    def _time_left(self) -> str:
-        left = self._seconds_left()
-        return f", {_time(left)} left{self._whole_left()}" if left else ""
+    def begin(self, phase: str) -> None:
+        """Show what is under way."""
+        self.phase, self._part = phase, ""
+        self._tell()
 
-    def _seconds_left(self) -> float | None:
-        """Of this stage; None while unknown."""
-        since, to_do = self.done - self._done_before, self.total - self.done
-        return (time.monotonic() - self._started) / since * to_do if since else None
+    def spent_besides(self, seconds: float) -> None:
+        """So much of the time went to what not every step has: a validation, a checkpoint."""
+        self._pace.besides(seconds)
 
-    def _whole_left(self) -> str:
-        """Of the pipeline that this stage is part of: no less than this stage's own."""
-        if Whole.current is None:
-            return ""
-        here, left = self.done - self._done_before, self.total - self.done
-        seconds = Whole.current.seconds_left(here / self.total, left / self.total)
-        if seconds is None:
-            return ""
-        return f" ({_time(max(seconds, self._seconds_left() or 0.0))} for the whole)"
+    def show_part(self, done: int, total: int) -> None:
+        """Show how far what is under way has come."""
+        self._part = f"{done}/{total}"
+        self._tell()
+
+    # ---------------------------------------------------------------- what is shown
+
+    def _tell(self, *, at_once: bool = False) -> None:
+        """Without a terminal: a line now and then."""
+        now = time.monotonic()
+        if self._live or console.quiet:
+            return
+        if at_once or now - self._last_plain > PLAIN_EVERY_SECONDS:
+            self._last_plain = now
+            parts = [f"{self.done}/{self.total}", self._under_way(), *self._times()]
+            text = f"{self.name}: {', '.join(part for part in parts if part)}"
+            print("  ".join([text, *self._shown_figures()]), file=sys.stderr, flush=True)
+
+    def _line(self) -> Text:
+        """The line of a terminal: what matters most comes first, and all stands whole or not at
+        all; where there is little room, the bar gives way to the times.
+        """
+        room = console.width - 1  # in the last column some terminals wrap
+        phase = self._under_way().ljust(PHASE)
+        done = f" {self.done}/{self.total}  {phase}  "
+        elapsed, *left = self._times()
+        choices = [", ".join([elapsed, *left[:count]]) for count in range(len(left), -1, -1)]
+        choices += left[:1]
+        bar, times = next(
+            (
+                (bar, times)
+                for times in choices
+                for bar in BARS
+                if len(self.name) + 1 + bar + len(done) + len(times) <= room
+            ),
+            (0, ""),
+        )
+        filled = round(bar * self.done / self.total) if self.total else bar
+        line = Text(f"{self.name} ", no_wrap=True, overflow="ellipsis", end="")
+        line.append("━" * filled, "green").append("━" * (bar - filled), "bright_black")
+        line.append(f"{done}{times}")
+        for figure in self._shown_figures():
+            if line.cell_len + 2 + len(figure) <= room:
+                line.append(f"  {figure}")
+        line.rstrip()
+        line.truncate(room, overflow="ellipsis")
+        return line
+
+    def _under_way(self) -> str:
+        return f"{self.phase} {self._part}".strip() if self.done < self.total else ""
+
+    def _shown_figures(self) -> list[str]:
+        return [f"{name} {value:.4g}" for name, value in self._figures.items()]
+
+    def _times(self) -> list[str]:
+        """How long it has taken, how much it leaves, and what the pipeline leaves."""
+        times = [duration(time.monotonic() - self._started)]
+        left = self.seconds_left()
+        if left is None:
+            return times
+        times.append(f"{duration(left)} left")
+        if Whole.current and self.total:
+            here = (self.total - self._done_before) / self.total
+            whole = Whole.current.seconds_left(here, left)
+            times += [f"{duration(whole)} for the whole"] if whole is not None else []
+        return times
+
+    def seconds_left(self) -> float | None:
+        """Of this stage; None while unknown, or when it is done."""
+        if self.done == self.total or (pace := self._pace.seconds_per_step()) is None:
+            return None
+        since = time.monotonic() - self._started - self._pace.seconds
+        return max((self.total - self.done) * pace - since, 0.0)
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+BARS = (10, 4)
+"""Columns of the bar, where there is room and where there is little."""
+PHASE = 14
+"""Columns kept for what is under way, so that the times stand still."""
+
+
+def show_part(done: int, total: int) -> None:
+    """Tell the stage under way, if one is shown, how far its present work has come."""
+    if StageProgress.current:
+        StageProgress.current.show_part(done, total)

@@ -17,6 +17,7 @@ from instructgpt.models.load import load_policy, load_tokenizer, save_model
 from instructgpt.rollout.engine import RolloutEngine
 from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
+from instructgpt.run.progress import show_part
 from instructgpt.run.seeds import derive
 
 
@@ -147,7 +148,13 @@ class SFTModel:
         """
         with torch.no_grad(), autocast(dtype, self.device):
             engine = RolloutEngine(self.model, slots=slots)
-            return engine.generate(prompts, seeds, sampling, check=check)
+            return engine.generate(
+                prompts,
+                seeds,
+                sampling,
+                on_progress=lambda ended: show_part(ended, len(prompts)),
+                check=check,
+            )
 
     def completion(self, sample: Sample) -> Completion:
         """A sample with its text."""
