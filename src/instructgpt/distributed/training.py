@@ -3,6 +3,7 @@
 import json
 import math
 import resource
+import secrets
 import signal
 import sys
 import threading
@@ -38,7 +39,7 @@ from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.stopping import SIGNALS, leave_terminal
-from instructgpt.run.trackers import open_tracker
+from instructgpt.run.trackers import NoTracker, Tracker, check_tracker, open_tracker
 from instructgpt.run.tuning import choose
 
 
@@ -61,6 +62,7 @@ class TrainingRun:
         self.run = Run(self.directory.path)
         self.stage = stage
         self._last: _Finished | None = None
+        self._tracker: Tracker = NoTracker()
         self._skipped_in_a_row, self._most_skipped = 0, MOST_SKIPPED
         self._carried: dict[str, float] = {}  # figures of updates left out, for the next line
         self._saved = Saved(0, time.monotonic())
@@ -104,7 +106,7 @@ class TrainingRun:
             device=self.config.device,
         )
         self.directory.start(tuning | {"processes": self.world.size})
-        self._tracker = open_tracker(self.config.report_to, path, self.stage)
+        check_tracker(self.config.report_to)
 
     def __exit__(
         self,
@@ -121,6 +123,7 @@ class TrainingRun:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
             self.directory.__exit__(kind, error, trace)
+            self._tracker.close()
         if isinstance(error, Stopped) and self._last:
             self._say_stopped(self._last.step)
         if error is not None and _is_out_of_memory(error):
@@ -135,6 +138,7 @@ class TrainingRun:
         checkpoint = self._checkpoint_to_resume()
         if checkpoint is None:
             self.world.once(lambda: self.directory.cut_back(0))
+            self._open_tracker(0)
             return 0
         whose = (checkpoint.path, checkpoint.step, checkpoint.run)
         self.world.once(lambda: self.directory.refuse_foreign(*whose))
@@ -152,10 +156,30 @@ class TrainingRun:
         if self.config.resume not in {"auto", "never"}:  # what replaces the later ones is read
             forget_after(self.directory.path / "checkpoints", checkpoint.step)
         self.world.once(lambda: self.directory.cut_back(checkpoint.step))
+        self._open_tracker(checkpoint.step)
         say(f"{self.stage}: resuming {self.directory.path} after step {checkpoint.step}")
         self._saved = Saved(checkpoint.step, time.monotonic())
         self._last = _Finished.of(checkpoint.step, state)
         return checkpoint.step
+
+    def _open_tracker(self, step: int) -> None:
+        """The first process tells the tracker; what it is told begins after `step`."""
+
+        def open_it() -> None:
+            if self.config.report_to == "none":
+                return
+            run_id = self.directory.info.get("tracker_id") or secrets.token_hex(8)
+            self.directory.update({"tracker_id": run_id})
+            self._tracker = open_tracker(
+                self.config.report_to,
+                self.directory.path,
+                self.stage,
+                settings=self.config.model_dump(mode="json"),
+                run_id=run_id,
+                step=step,
+            )
+
+        self.world.once(open_it)
 
     def expect(self, total: int, done: int, in_a_round: int, *, cycle: int = 1) -> None:
         """Start the progress display: `total` updates, of which `done` are done, and `in_a_round`
@@ -212,8 +236,7 @@ class TrainingRun:
         best = self.config.keep_best and self._is_best(step, state, metrics)
         self.directory.append("metrics.jsonl", {"step": step, "stage": self.stage, **metrics})
         self._log_timings(step, tokens, episodes)
-        if self.world.is_first:
-            self._tracker.log(step, metrics)
+        self._tracker.log(step, metrics)
         if self._progress:
             shown = {key: metrics[key] for key in SHOWN if key in metrics}
             self._progress.advance(state.updates, shown)
@@ -339,8 +362,6 @@ class TrainingRun:
             left_out = {"updates": self._skipped_in_a_row, **self._carried}
             self.world.once(lambda: self.directory.update({"left_out_at_the_end": left_out}))
         self.world.once(self.directory.finish)
-        if self.world.is_first:
-            self._tracker.close()
         return self.run
 
     def _checkpoint_to_resume(self) -> Checkpoint | None:
