@@ -413,8 +413,8 @@ class TrainingRun:
         what, *_ = str(error).strip().splitlines() or [type(error).__name__]
         return (
             f"{self.stage}: out of memory ({what[:120]}); {kept}"
-            "go on with --activation_checkpointing, or begin again with smaller "
-            "--micro_batch_tokens or --rollout_slots"
+            "go on with --activation_checkpointing, or with smaller --micro_batch_tokens or "
+            "--rollout_slots"
         )
 
 
