@@ -148,7 +148,7 @@ class StageProgress:
 
     def show_part(self, done: int, total: int) -> None:
         """Show how far what is under way has come."""
-        self._part = f"{done}/{total}"
+        self._part = f"{done}/{total}" if total > 1 else ""
         self._tell()
 
     # ---------------------------------------------------------------- what is shown
@@ -221,7 +221,7 @@ class StageProgress:
         return max((self.total - self.done) * pace - since, 0.0)
 
 
-BARS = (10, 4)
+BARS = (8, 4)
 """Columns of the bar, where there is room and where there is little."""
 PHASE = 14
 """Columns kept for what is under way, so that the times stand still."""
