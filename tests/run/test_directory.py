@@ -183,6 +183,18 @@ def test_lines_after_the_checkpoint_are_cut(open_run, tmp_path):
         assert (tmp_path / "run" / name).read_bytes() == b"".join(lines[:kept])
 
 
+def test_what_a_power_cut_left_in_unsynced_lines_is_written_again(open_run, tmp_path):
+    with open_run() as directory:
+        for step in (1, 2, 3, 4):
+            directory.append("metrics.jsonl", {"step": step})
+    path = tmp_path / "run" / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1] + b"\0" * (len(lines[2]) - 1) + b"\n" + lines[3])
+    with open_run() as directory:
+        directory.cut_back(2)
+    assert path.read_bytes() == lines[0] + lines[1]
+
+
 def test_reading_lines(tmp_path):
     path = tmp_path / "lines.jsonl"
     assert read_lines(path) == []

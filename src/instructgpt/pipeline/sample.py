@@ -66,6 +66,7 @@ def _sample_all(config: SampleConfig, directory: RunDirectory, stage: str) -> No
             )
             for candidates in answered:
                 directory.append(PARTIAL, candidates.model_dump(mode="json"))
+            directory.sync()
             done += answered
             progress.advance(len(done), {})
 
@@ -80,7 +81,7 @@ def _done_before(path: Path, at_a_time: int) -> list[Candidates]:
     """What an interrupted run has answered, in whole chunks: the answers of a chunk grow together,
     so another cut could round differently.
     """
-    rows = read_lines(path)
+    rows = read_lines(path, up_to_a_broken_one=True)
     rows = rows[: len(rows) // at_a_time * at_a_time]
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return [Candidates.model_validate(row) for row in rows]

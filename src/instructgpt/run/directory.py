@@ -253,7 +253,7 @@ class RunDirectory:
         """The whole lines of a stream, up to a step."""
         return "".join(
             json.dumps(row, ensure_ascii=False) + "\n"
-            for row in read_lines(self.path / name)
+            for row in read_lines(self.path / name, up_to_a_broken_one=True)
             if step is None or row["step"] <= step
         )
 
@@ -286,8 +286,17 @@ class RunDirectory:
         self._mended = comparison.refuse_another_run()
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a stream; a last line cut short by a crash is left out."""
+def read_lines(path: Path, *, up_to_a_broken_one: bool = False) -> list[dict[str, Any]]:
+    """The JSON lines of a stream; a last line cut short by a crash is left out.
+
+    Args:
+        path: the file; there may be none.
+        up_to_a_broken_one: for who writes the rest again: where a power cut has left anything in
+            the lines that were not synced yet, take those before.
+
+    Raises:
+        UserError: a line is none.
+    """
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
@@ -297,6 +306,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             if line:
                 rows.append(json.loads(line))
         except ValueError:
+            if up_to_a_broken_one:
+                break
             if number < len(lines):
                 raise UserError(f"{path} line {number}: not valid JSON; remove that line") from None
     return rows

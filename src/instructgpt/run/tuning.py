@@ -20,7 +20,7 @@ from torch.utils import deterministic
 
 from instructgpt.errors import UserError
 from instructgpt.run.backend import Choice, faster_dtype, faster_matmul, is_gpu
-from instructgpt.run.disk import write_atomically
+from instructgpt.run.disk import explained, make_folder, write_atomically
 from instructgpt.run.products import is_single
 
 DEFAULT_ALLOCATOR = "default"
@@ -173,7 +173,8 @@ class _Shared:
 @contextmanager
 def one_choice(folder: Path) -> Iterator[None]:
     """All stages that start inside choose alike, also when they start again in another process."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
+        make_folder(folder)
     _Shared.current = _Shared(folder / "tuning.json")
     try:
         yield
