@@ -160,6 +160,55 @@ def test_the_python_page_runs(tmp_path, monkeypatch):
     assert namespace["config"].seed == 1
 
 
+MINIATURE = {
+    "batch_size": 8,
+    "total_episodes": 8,
+    "max_new_tokens": 8,
+    "response_length": 8,
+    "k": 2,
+}
+
+
+def readme_stages() -> list[str]:
+    """The README's commands for the stages one by one."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, _, after = text.partition("The stages one by one")
+    (block, *_) = re.findall(r"(?ms)^```bash\n(.*?)^```", after)
+    return [line.partition("  #")[0] for line in block.replace("\\\n", " ").splitlines()]
+
+
+def test_the_readmes_stages_run_one_after_the_other(tmp_path, monkeypatch):
+    """In miniature: the same flags, smaller numbers, eight prompts, a tiny model."""
+    monkeypatch.chdir(tmp_path)
+    write_policy(tmp_path / "MODEL", context=256)
+    write_data(tmp_path)
+    shutil.copy("prompts.jsonl", "held_out.jsonl")
+    lines = readme_stages()
+    assert [line.split()[1] for line in lines] == [
+        "sft", "sample", "label", "reward", "ppo", "eval", "report"
+    ]  # fmt: skip
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "instructgpt"
+        for flag, value in MINIATURE.items():
+            if f"--{flag}" in words:
+                words[words.index(f"--{flag}") + 1] = str(value)
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert not ended.value.code, line
+    assert (tmp_path / "runs/ppo/report.html").is_file()
+    evaluation = json.loads((tmp_path / "runs/compare/evaluation.json").read_text())
+    assert evaluation
+
+
+def test_the_readmes_sizes_are_a_laptops():
+    """Within what the quickstart trains in minutes; the paper has 256,000 episodes."""
+    (ppo,) = [line for line in readme_stages() if line.startswith("instructgpt ppo")]
+    assert "--preset" not in " ".join(readme_stages())
+    assert int(re.findall(r"--total_episodes (\d+)", ppo)[0]) <= 512
+    assert int(re.findall(r"--response_length (\d+)", ppo)[0]) <= 64
+
+
 def commands() -> list[str]:
     """Every command in a shell block of the index and the stages' pages."""
     found = []
