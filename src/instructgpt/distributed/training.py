@@ -63,6 +63,7 @@ class TrainingRun:
         self.stage = stage
         self._last: _Finished | None = None
         self._tracker: Tracker = NoTracker()
+        self._shown: dict[str, float] = {}  # the latest figures beside the progress bar
         self._skipped_in_a_row, self._most_skipped = 0, MOST_SKIPPED
         self._carried: dict[str, float] = {}  # figures of updates left out, for the next line
         self._saved = Saved(0, time.monotonic())
@@ -238,8 +239,9 @@ class TrainingRun:
         self._log_timings(step, tokens, episodes)
         self._tracker.log(step, metrics)
         if self._progress:
-            shown = {key: metrics[key] for key in SHOWN if key in metrics}
-            self._progress.advance(state.updates, shown)
+            self._shown |= {key: metrics[key] for key in SHOWN if key in metrics}
+            ordered = {key: self._shown[key] for key in SHOWN if key in self._shown}
+            self._progress.advance(state.updates, ordered)
         self._last = _Finished.of(step, state)
         stop, minutes, latest, earliest = self.world.maxima(
             [self.world.asked_to_stop, self._is_time_to_save(), step, -step]

@@ -134,7 +134,7 @@ class StageProgress:
         """Show that `done` steps are done, with a few figures."""
         self._pace.add(time.monotonic() - self._started, done - self._done_before)
         self.done, self._part = done, ""
-        self._figures |= figures
+        self._figures = {**figures, **{k: v for k, v in self._figures.items() if k not in figures}}
         self._tell(at_once=done == self.total)
 
     def begin(self, phase: str) -> None:
