@@ -61,7 +61,7 @@ PLACES = {
     "change of stage": (
         "instructgpt.run.directory:RunDirectory.start",
         "instructgpt.run.directory:RunDirectory.finish",
-        "instructgpt.pipeline.pipeline:_Log.mark",
+        "instructgpt.pipeline.log:StageLog._write",
         "instructgpt.pipeline.pipeline:write_report",
     ),
     "metrics": (

@@ -183,6 +183,31 @@ def test_lines_after_the_checkpoint_are_cut(open_run, tmp_path):
         assert (tmp_path / "run" / name).read_bytes() == b"".join(lines[:kept])
 
 
+def test_the_next_start_sweeps_what_a_killed_one_left(open_run, tmp_path):
+    begin(open_run)
+    run = tmp_path / "run"
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (run, run / "checkpoints", elsewhere):
+        folder.mkdir(exist_ok=True)
+        (folder / ".model.tmp-4711").mkdir()
+        (folder / ".model.tmp-4711" / "model.safetensors").write_bytes(b"half")
+        (folder / ".run.json.tmp-4711").write_bytes(b"half")
+    (run / "best").symlink_to(elsewhere)
+    open_run().close()
+    assert {path.name for path in run.iterdir()} == {
+        *(".lock", "config.yaml", "run.json", "metrics.jsonl", "checkpoints", "best")
+    }
+    assert list((run / "checkpoints").iterdir()) == []
+    assert len(list(elsewhere.iterdir())) == 2  # a link is not followed
+
+
+def test_a_folder_that_holds_no_run_is_not_swept(open_run, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".notes.tmp-1").write_text("somebody's")
+    open_run().close()
+    assert (tmp_path / "run" / ".notes.tmp-1").exists()
+
+
 def test_what_a_power_cut_left_in_unsynced_lines_is_written_again(open_run, tmp_path):
     with open_run() as directory:
         for step in (1, 2, 3, 4):

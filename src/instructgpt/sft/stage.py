@@ -37,6 +37,7 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
     config = resolved.config
     with TrainingRun(stage, resolved) as run:
         if run.is_done:
+            _forget_candidates(run)  # of which a kill may have left some
             return run.run
         if config.pretrain_data and not config.pretrain_fraction:
             say("pretrain_data has no effect while pretrain_fraction is 0 (C.3 has 0.1)")
@@ -58,7 +59,7 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
         validator.load_best(run)
         run.save_model(policy)
         finished = run.finish()
-        world().once(lambda: shutil.rmtree(_best_path(run, 0).parent, ignore_errors=True))
+        _forget_candidates(run)
         return finished
 
 
@@ -186,6 +187,10 @@ def _encode(
 
 def _best_path(run: TrainingRun, step: int) -> Path:
     return run.directory.path / "best" / f"step-{step}"
+
+
+def _forget_candidates(run: TrainingRun) -> None:
+    world().once(lambda: shutil.rmtree(_best_path(run, 0).parent, ignore_errors=True))
 
 
 def _keep_only(folder: Path, choices: Sequence[dict[str, float] | None]) -> None:
