@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from instructgpt.distributed.optimizer import Losses, make_adam, take_step
-from instructgpt.distributed.state import TrainState
+from instructgpt.distributed.state import Shape, TrainState
 from instructgpt.distributed.world import World
 from instructgpt.sft.config import SFTConfig
 
@@ -90,12 +90,39 @@ def test_what_it_took_is_its_own():
     assert state.counters["step"] == 1
 
 
-def test_before_the_first_step_there_are_no_moments():
+def test_before_the_first_step_the_moments_are_zero():
     state, other = make_state(1), make_state(2)
     train(other, 3)
-    other.restore(state.to_tensors(), state.counters)
+    other.restore(copies(state.to_tensors()), state.counters)
     assert_equal(other.to_tensors(), state.to_tensors())
-    assert not any(name.startswith("exp_avg") for name in other.to_tensors())
+    moments = [t for name, t in other.to_tensors().items() if name.startswith(("exp_", "step"))]
+    assert len(moments) == 3 * 3  # three parameters train
+    assert not any(tensor.any() for tensor in moments)
+
+
+def test_moments_that_were_not_saved_begin_anew():
+    """A parameter without a gradient had none in earlier versions."""
+    state, other = make_state(1), make_state(2)
+    train(other, 3)
+    saved = {n: t for n, t in state.to_tensors().items() if not n.startswith(("exp_", "step."))}
+    other.restore(saved, state.counters)
+    assert_equal(other.to_tensors(), saved)
+    train(state, 5)
+    train(other, 5)
+    assert_equal(other.to_tensors(), state.to_tensors())
+
+
+def test_a_checkpoint_is_read_into_what_is_there():
+    """Not beside it: weights, averages and moments are most of what a machine holds."""
+    state = make_state(1)
+    tensors = state.to_tensors()
+    shapes = {name: Shape(t.size(), t.dtype) for name, t in tensors.items()}
+    places = state.places(shapes)
+    assert places.keys() == tensors.keys()
+    new = [n for n, place in places.items() if place.data_ptr() != tensors[n].data_ptr()]
+    assert all(name.startswith("batch.") for name in new)
+    state.restore(places, state.counters)
+    assert all(t is tensors[n] for n, t in state.to_tensors().items() if n not in new)
 
 
 def test_everything_is_there_by_name():

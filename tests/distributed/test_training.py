@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from instructgpt.distributed import training
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved
@@ -150,7 +151,7 @@ def test_from_a_damaged_checkpoint_to_the_one_before(file, sft, straight, tmp_pa
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 0xFF
     damaged.write_bytes(content)
-    run = sft(save_every=2)
+    run = sft(save_every=2, keep_finished=True)
     heard = capsys.readouterr().err
     assert "step-4" in heard
     assert "going back to the checkpoint before it" in heard
@@ -164,6 +165,50 @@ def test_all_checkpoints_damaged_begins_again(sft, straight, tmp_path):
         sft(save_every=2, keep_checkpoints=1)
     (tmp_path / "run" / "checkpoints" / "step-4" / "state.json").unlink()
     assert differing(sft(save_every=2, keep_checkpoints=1).dir, straight) == []
+
+
+def test_the_checkpoints_of_a_finished_run_go(sft, straight, tmp_path, monkeypatch):
+    """After its model is written and run.json says so, not before; also if that is interrupted."""
+    assert not (straight / "checkpoints").exists()
+    whole = sft(save_every=2, keep_finished=True)
+    assert checkpoints(whole.dir) == ["step-4", "step-6"]
+
+    seen = []
+
+    def killed(folder, **_):
+        seen.append((Run(folder.parent).info["status"], (folder.parent / "model").is_dir()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "forget_finished", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sft("killed", save_every=2)
+    assert seen == [("done", True)]
+    assert checkpoints(tmp_path / "killed") == ["step-4", "step-6"]
+    (tmp_path / "killed" / "checkpoints" / "step-6" / "manifest.json").unlink()  # halfway
+    monkeypatch.undo()
+    with one_backend():
+        again = sft("killed", save_every=2)
+    assert not (again.dir / "checkpoints").exists()
+    assert differing(again.dir, whole.dir) == []
+
+
+def test_the_best_checkpoint_outlives_the_run_that_keeps_it(sft):
+    values = {"save_every": 2, "keep_best": True, "eval_every": 1, "keep_checkpoints": 1}
+    run = sft(**values)
+    figures = {row["step"]: row["sft/validation_loss"] for row in run.metrics}
+    best = min(figures, key=figures.__getitem__)
+    assert checkpoints(run.dir) == [f"step-{best}"]
+    assert checkpoints(sft(**values).dir) == [f"step-{best}"]
+    assert checkpoints(sft(**values | {"keep_best": False}).dir) == []
+
+
+def test_what_is_not_a_checkpoint_stays_among_them(sft, tmp_path):
+    with killed_after(3):
+        sft(save_every=2)
+    (tmp_path / "run" / "checkpoints" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / "checkpoints" / ".step-4.tmp-1").mkdir()
+    folder = sft(save_every=2).dir / "checkpoints"
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
 def test_lines_cut_short_by_a_crash_are_written_again(sft, straight, tmp_path):

@@ -32,6 +32,7 @@ from instructgpt.run.disk import (
     remove_folder,
     scratch,
     settle,
+    sweep,
     sync_folder,
 )
 
@@ -281,6 +282,22 @@ def saved_states(folder: Path) -> list[dict[str, Any]]:
         with suppress(OSError, ValueError, KeyError, TypeError):
             states.append(json.loads((folder / f"step-{step}" / "state.json").read_text())["state"])
     return states
+
+
+def forget_finished(folder: Path, *, best: int | None = None) -> None:
+    """Remove the checkpoints of a finished run but for the best one; what cannot be removed stays.
+
+    The first process calls this, alone.
+    """
+    if not folder.is_dir():
+        return
+    sweep(folder)
+    for step in _own(folder):
+        if step != best:
+            with suppress(OSError):
+                remove_folder(folder / f"step-{step}")
+    with suppress(OSError):  # something else is in it
+        folder.rmdir()
 
 
 def _steps(folder: Path) -> list[int]:

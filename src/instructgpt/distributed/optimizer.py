@@ -24,8 +24,12 @@ class BrokenWeightsError(RuntimeError):
 
 
 def make_adam(module: nn.Module, config: StageConfig) -> AdamW:
-    """Adam(0.9, 0.95) unless set otherwise (appendix C), over the parameters that train."""
-    return AdamW(
+    """Adam(0.9, 0.95) unless set otherwise (appendix C), over the parameters that train.
+
+    Its moments are made at once. In the first step they would come to lie scattered among what a
+    backward pass has just freed, and leave no room there for the next one.
+    """
+    adam = AdamW(
         [parameter for parameter in module.parameters() if parameter.requires_grad],
         lr=0.0,
         betas=(config.adam_beta1, config.adam_beta2),
@@ -33,6 +37,13 @@ def make_adam(module: nn.Module, config: StageConfig) -> AdamW:
         weight_decay=config.weight_decay,
         fused=True,
     )
+    for parameter in adam.param_groups[0]["params"]:
+        adam.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+        }
+    return adam
 
 
 class Losses:

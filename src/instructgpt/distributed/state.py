@@ -59,21 +59,16 @@ class TrainState:
         return flat
 
     def places(self, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
-        """Where a checkpoint's tensors go, sharded like the networks: the weights and averages
-        themselves, and new tensors for moments and batches.
+        """Where a checkpoint's tensors go, sharded like the networks: the weights, averages and
+        moments themselves, and new tensors for batches.
         """
         places = {
             name: tensor.detach()
             for name, tensor in self.to_tensors().items()
-            if name.startswith(("weight.", "average."))
+            if name.startswith(("weight.", "average.")) or (name in shapes and _is_moment(name))
         }
-        for network, module in self.modules.items():
-            for name, parameter in _trained(module).items():
-                for key in ("exp_avg", "exp_avg_sq"):
-                    if (full_name := f"{key}.{network}.{name}") in shapes:
-                        places[full_name] = torch.zeros_like(parameter, requires_grad=False)
         for name, shape in shapes.items():
-            if name.startswith(("step.", "batch.")):
+            if name.startswith(("step.", "batch.")) and name not in places:
                 places[name] = torch.empty(shape.size, dtype=shape.dtype)
         return places
 
@@ -101,16 +96,24 @@ class TrainState:
     ) -> None:
         """Adam's two moments and its step count; a parameter that has none yet gets none."""
         for name, parameter in _trained(self.modules[network]).items():
-            optimizer.state.pop(parameter, None)
             if f"exp_avg.{network}.{name}" not in tensors:
+                optimizer.state.pop(parameter, None)
                 continue
-            optimizer.state[parameter] = {
-                "step": tensors[f"step.{network}.{name}"].to(parameter.device, copy=True),
-                "exp_avg": tensors[f"exp_avg.{network}.{name}"].to(parameter.device, copy=True),
-                "exp_avg_sq": tensors[f"exp_avg_sq.{network}.{name}"].to(
-                    parameter.device, copy=True
-                ),
-            }
+            moments = optimizer.state.setdefault(parameter, {})
+            for key in MOMENTS:
+                found = tensors[f"{key}.{network}.{name}"]
+                if key in moments:
+                    _copy(moments[key], found)
+                else:
+                    moments[key] = found.to(parameter.device, copy=True)
+
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam knows of a parameter."""
+
+
+def _is_moment(name: str) -> bool:
+    return name.split(".", 1)[0] in MOMENTS
 
 
 def _copy(place: Tensor, tensor: Tensor) -> None:

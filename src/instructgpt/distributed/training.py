@@ -22,6 +22,7 @@ from instructgpt.distributed.checkpoint import (
     Checkpoint,
     DamagedCheckpointError,
     forget_after,
+    forget_finished,
     latest_checkpoint,
     newest_whole,
     open_checkpoint,
@@ -74,9 +75,12 @@ class TrainingRun:
 
     @property
     def is_done(self) -> bool:
-        """Whether the run was already finished when it was opened; says so once."""
+        """Whether the run was already finished when it was opened; says so once, and removes what a
+        kill while it finished has left of its checkpoints.
+        """
         if self.directory.is_done:
             say(f"{self.stage}: {self.directory.path} is already finished; nothing to do")
+            self.world.once(self._forget_checkpoints)
         return self.directory.is_done
 
     def __enter__(self) -> Self:
@@ -359,12 +363,22 @@ class TrainingRun:
         self.world.once(lambda: write_atomically(self.directory.path / name, text))
 
     def finish(self) -> Run:
-        """Mark the run as done."""
+        """Mark the run as done; then its checkpoints are no longer needed."""
         if self._skipped_in_a_row:
             left_out = {"updates": self._skipped_in_a_row, **self._carried}
             self.world.once(lambda: self.directory.update({"left_out_at_the_end": left_out}))
+        if self._last and (best := self._last.counters.get("best_checkpoint")):
+            self.world.once(lambda: self.directory.update({"best_checkpoint": best}))
         self.world.once(self.directory.finish)
+        self.world.once(self._forget_checkpoints)
         return self.run
+
+    def _forget_checkpoints(self) -> None:
+        """Of a run that `run.json` calls done, whose model is therefore on the disk."""
+        if self.config.keep_finished:
+            return
+        best = self.directory.info.get("best_checkpoint") if self.config.keep_best else None
+        forget_finished(self.directory.path / "checkpoints", best=best and best["step"])
 
     def _checkpoint_to_resume(self) -> Checkpoint | None:
         if self.config.resume in {"auto", "never"}:

@@ -20,7 +20,7 @@ from instructgpt.report import write_report
 from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
 from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import Whole, say
-from instructgpt.run.tuning import one_choice
+from instructgpt.run.tuning import give_back_memory, one_choice
 
 
 def run_pipeline(
@@ -68,6 +68,7 @@ def run_pipeline(
             whole.begin(number - 1)
             with log.watching(stage.name) if together.is_first else nullcontext():
                 stage.run(config)
+            give_back_memory()  # the next stage's models have other sizes
     report = together.once(lambda: write_report(out))
     say(f"done in {time.monotonic() - started:.0f} s; open {report}")
     return report

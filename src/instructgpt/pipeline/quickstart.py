@@ -4,9 +4,7 @@ It is the pipeline with the preset `quickstart` (or `tiny`), a model that is fet
 table at the end.
 """
 
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +15,12 @@ from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.pipeline.config import HELD_OUT
 from instructgpt.pipeline.pipeline import run_pipeline
+from instructgpt.pipeline.room import check_room
 from instructgpt.pipeline.summary import print_summary
 from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import derive
 
-GIGABYTE = 1e9
-MEMORY_GB, DISK_GB = 10.0, 8.0
-"""What the default run needs free: about its measured peaks (docs/quickstart.md)."""
 HELD_OUT_SHARE = 5
 """One in so many of a user's own prompts is held out, where their records name no split."""
 
@@ -83,7 +79,7 @@ def quickstart(
     if label_by == "people" or rankings:
         given |= {"rank.by": "people", **({"rank.rankings": rankings} if rankings else {})}
     if not tiny:
-        world().once(lambda: _check_room(out))
+        world().once(lambda: check_room(out, rounds=rounds, plain_arm=arms == "all"))
         model = model or world().once(_shipped_model)
         given |= {"sft.model": model, "evaluate.base": model}
     elif model:
@@ -127,35 +123,3 @@ def _with_split(path: Path, out: Path) -> Path:
     write_records(out / "prompts.jsonl", split)
     say(f"{held} of {len(split)} prompts are held out ({out / 'prompts.jsonl'})")
     return out / "prompts.jsonl"
-
-
-def _check_room(out: Path) -> None:
-    """Refuse before the first stage what would fail in the last."""
-    memory = _free_memory_gb()
-    if memory is not None and memory < MEMORY_GB:
-        raise UserError(
-            f"quickstart needs {MEMORY_GB:.0f} GB of free memory and this machine has "
-            f"{memory:.1f}; close other programs, or try quickstart --tiny"
-        )
-    existing = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-    disk = shutil.disk_usage(existing).free / GIGABYTE
-    if disk < DISK_GB and not (out / "pipeline.json").exists():
-        raise UserError(
-            f"quickstart needs {DISK_GB:.0f} GB of free disk and {existing} has {disk:.1f}; "
-            "free some, or give --out on another disk"
-        )
-
-
-def _free_memory_gb() -> float | None:
-    """Memory that programs may still take, also within a container's limit; None if unknown."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
-    free = kilobytes["MemAvailable"] * 1024 / GIGABYTE
-    limit = Path("/sys/fs/cgroup/memory.max")
-    used = Path("/sys/fs/cgroup/memory.current")
-    with suppress(OSError, ValueError):  # no such limit
-        free = min(free, (int(limit.read_text()) - int(used.read_text())) / GIGABYTE)
-    return free

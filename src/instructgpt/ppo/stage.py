@@ -11,6 +11,7 @@ from instructgpt.data.records import Prompt, PromptText
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
+from instructgpt.models.frozen import KeptOnDisk, hold_as_read
 from instructgpt.models.load import context_length, pick_device
 from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.config import PPOConfig
@@ -46,7 +47,8 @@ def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run
             else []
         )
         trainer = PPOTrainer(ppo, config, phase=run.phase)
-        _train_loop(run, trainer, prompts, held_out, _pretraining(config, ppo))
+        frozen = _put_away(ppo, config, run)
+        _train_loop(run, trainer, prompts, held_out, _pretraining(config, ppo), frozen)
         run.check_finite(trainer.state)
         _save(run, trainer)
         return run.finish()
@@ -58,6 +60,7 @@ def _train_loop(
     prompts: Sequence[Prompt],
     held_out: Sequence[Prompt],
     pretraining: PretrainingText | None,
+    frozen: KeptOnDisk | None,
 ) -> None:
     config, counters = trainer.config, trainer.state.counters
     cursor = ShuffledCursor(len(prompts), seed=config.seed, stream="ppo/prompts")
@@ -82,6 +85,7 @@ def _train_loop(
             batch = [prompts[i].prompt for i in cursor.take(config.batch_size)]
             experience = trainer.collect(batch)
             _write_samples(run, trainer, line, experience, batch, "training")
+            _rest(frozen)
         with run.phase("train"):
             metrics = trainer.update(pretraining.take(config.ptx_per_update) if pretraining else [])
         episodes = tokens = 0
@@ -90,6 +94,7 @@ def _train_loop(
             if held_out and trainer.iteration % config.eval_every == 0:
                 with run.phase("validation"):
                     metrics |= _validate(run, trainer, line, held_out)
+                _rest(frozen)
         counters["prompts"] = cursor.position
         counters["pretraining"] = pretraining.position if pretraining else 0
         run.after_step(trainer.step, trainer.state, metrics, tokens=tokens, episodes=episodes)
@@ -144,6 +149,22 @@ def _open(config: PPOConfig) -> PPOModel:
         Scorer(config.critic, template=config.template, device=device) if config.critic else None
     )
     return PPOModel(policy, reward, critic=critic, seed=config.seed)
+
+
+def _put_away(ppo: PPOModel, config: PPOConfig, run: TrainingRun) -> KeptOnDisk | None:
+    """Reference and reward model take as little memory as they can: an update reads neither."""
+    if run.world.size > 1:  # they are sharded
+        return None
+    frozen = [ppo.reference.model, ppo.reward_model.model]
+    for model in frozen:
+        hold_as_read(model, config.dtype)
+    on_cpu = ppo.policy.device.type == "cpu"
+    return KeptOnDisk(frozen, run.directory.path) if on_cpu else None
+
+
+def _rest(frozen: KeptOnDisk | None) -> None:
+    if frozen:
+        frozen.rest()
 
 
 def _prompts(config: PPOConfig, ppo: PPOModel, paths: Sequence[str]) -> list[Prompt]:

@@ -349,7 +349,10 @@ class PPOTrainer:
         metrics = {"ptx/loss": (self.world.sum(total) / count).item()}
         if ppo_norm is not None:
             pairs = zip(model.parameters(), before, strict=True)
-            added = [p.grad - b for p, b in pairs if p.grad is not None and b is not None]
+            # In place: a third gradient beside these two would be the most that an update holds.
+            added = [
+                b.neg_().add_(p.grad) for p, b in pairs if p.grad is not None and b is not None
+            ]
             metrics["ptx/grad_ratio"] = full(nn.utils.get_total_norm(added)).item() / ppo_norm
         return metrics
 

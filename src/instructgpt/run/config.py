@@ -92,6 +92,11 @@ class StageConfig(Config):
         description="save whenever the held-out figure is the best so far, and keep that "
         "checkpoint as well",
     )
+    keep_finished: bool = Field(
+        False,
+        description="leave the checkpoints of a finished run, which else go once its model is "
+        "written (but for the one that keep_best asks for)",
+    )
     shard_size: int = Field(
         0,
         ge=0,
@@ -131,7 +136,8 @@ class StageConfig(Config):
 
 RUNTIME_KEYS = frozenset(
     {
-        *("out", "resume", "save_every", "save_minutes", "keep_checkpoints", "keep_best"),
+        *("out", "resume", "save_every", "save_minutes"),
+        *("keep_checkpoints", "keep_best", "keep_finished"),
         *("shard_size", "gather_weights", "cpu_offload", "activation_checkpointing"),
         *("report_to", "threads"),
     }

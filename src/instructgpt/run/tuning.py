@@ -6,12 +6,13 @@ over the first start's choices, and the stages of a pipeline share theirs.
 """
 
 import ctypes
+import gc
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,18 @@ def keep_freed_memory() -> str:
     except (OSError, AttributeError):  # another C library: its allocator is left alone
         return DEFAULT_ALLOCATOR
     return "keeps freed memory"
+
+
+def give_back_memory() -> None:
+    """Hand back to the system what `keep_freed_memory` has kept, where other sizes come next.
+
+    Within a stage's steps the same sizes come again and again, and mapping their pages anew would
+    cost more than they take.
+    """
+    gc.collect()  # models and optimizers that refer to each other
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
