@@ -103,9 +103,13 @@ def test_where_there_is_no_room_they_stay(tmp_path, monkeypatch):
 
     monkeypatch.setattr(frozen.tempfile, "TemporaryFile", full)
     layer = nn.Linear(4, 4).requires_grad_(False)
-    pointer = layer.weight.data_ptr()
+    unaligned = torch.rand(17)[1:].view(4, 4)
+    layer.weight.data = unaligned
+    pointer = layer.bias.data_ptr()
     KeptOnDisk([layer], tmp_path).rest()
-    assert layer.weight.data_ptr() == pointer
+    assert layer.bias.data_ptr() == pointer
+    assert layer.weight.data_ptr() % 64 == 0
+    assert torch.equal(layer.weight, unaligned)
 
 
 def size(model):

@@ -1,13 +1,16 @@
 """`quickstart`: what it adds to the pipeline; the runs themselves are miniature."""
 
+import gc
 import json
 import runpy
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedModel
 
 from instructgpt.errors import UserError
 from instructgpt.pipeline import quickstart as module
+from instructgpt.pipeline.plan import Stage
 from instructgpt.pipeline.quickstart import SHARES, quickstart
 from instructgpt.pipeline.summary import summary
 from instructgpt.run.config import read_preset
@@ -184,6 +187,23 @@ def test_tiny_takes_no_model(recorded, tmp_path):
     sentence(raised)
 
 
+def models_held_when_a_stage_begins(monkeypatch):
+    """The classes of the networks, made from now on, that are still alive then; by stage."""
+    before = {id(model) for model in living_models()}
+    held, run = [], Stage.run
+
+    def observed(stage, config):
+        held.append([type(m).__name__ for m in living_models() if id(m) not in before])
+        return run(stage, config)
+
+    monkeypatch.setattr(Stage, "run", observed)
+    return held
+
+
+def living_models():
+    return [found for found in gc.get_objects() if issubclass(type(found), PreTrainedModel)]
+
+
 def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch):
     """Every stage of the preset `quickstart`, on a random model that fits in a test."""
     monkeypatch.setattr(module, "check_room", lambda *_, **__: None)
@@ -193,7 +213,9 @@ def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch):
     small = {key: value for key, value in TINY.items() if not key.startswith(("init", "pretrain"))}
     small |= {"ppo.ptx_length": 16, "common.template": "{prompt}\n"}
     out = tmp_path / "run"
+    held = models_held_when_a_stage_begins(monkeypatch)
     quickstart(out, model=model, **own, flags=small)
+    assert held == [[]] * 6, "a stage's networks are freed before the next one begins"
     assert set(read_preset("quickstart")) - {"common"} == set(SHARES)
     assert Run(out / "03-rank").evaluation["by"] == "simulated"
     evaluation = Run(out / "06-evaluate").evaluation

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -199,6 +200,47 @@ NETWORKS = {"reward": "reward model"}
 """What a network is called, where not by its name in the state."""
 NAMED = 3
 """How many items of a batch a message names."""
+
+
+class AddedGradient:
+    """The norm of what a backward pass adds to the gradient that a module holds.
+
+    As a copy of a gradient is much memory, what one pass adds is read as it comes, weight by
+    weight; only where several passes add up, or other processes add theirs, the gradient before
+    them is copied.
+
+    Args:
+        module: holds a gradient.
+        passes: how many backward passes follow in all processes together.
+    """
+
+    def __init__(self, module: nn.Module, *, passes: int) -> None:
+        self._parameters = [p for p in module.parameters() if p.grad is not None]
+        self._norms: dict[nn.Parameter, Tensor] = {}
+        self._before: list[Tensor] = []
+        self._handles = []
+        if passes == 1:
+            self._handles = [p.register_hook(partial(self._note, p)) for p in self._parameters]
+        else:
+            self._before = [p.grad.clone() for p in self._parameters if p.grad is not None]
+
+    def _note(self, parameter: nn.Parameter, added: Tensor) -> None:
+        assert parameter.grad is not None
+        total = parameter.grad + added
+        self._norms[parameter] = torch.linalg.vector_norm(total.sub_(parameter.grad))
+
+    def norm(self) -> float:
+        """After the passes."""
+        for handle in self._handles:
+            handle.remove()
+        for parameter, before in zip(self._parameters, self._before, strict=False):
+            assert parameter.grad is not None
+            # In place: a third gradient beside these two would be the most that an update holds.
+            before.neg_().add_(parameter.grad)
+        if self._before:
+            return full(nn.utils.get_total_norm(self._before)).item()
+        norms = [self._norms[p] for p in self._parameters if p in self._norms]
+        return torch.linalg.vector_norm(torch.stack(norms)).item()
 
 
 def gradient_norm(module: nn.Module) -> float:

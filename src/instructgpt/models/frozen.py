@@ -6,7 +6,6 @@ import ctypes
 import mmap
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +37,12 @@ def hold_as_read(model: PreTrainedModel, dtype: str) -> None:
                 parameter.data = parameter.data.to(getattr(torch, forward_dtype(dtype)))
 
 
+ALIGNMENT = 64
+"""Where torch's own memory begins; a product may round otherwise where its factors begin elsewhere,
+as weights that a loader has mapped do.
+"""
+
+
 class KeptOnDisk:
     """The weights of frozen networks in a file without a name, from which they are read.
 
@@ -55,8 +60,12 @@ class KeptOnDisk:
         self._storage: torch.UntypedStorage | None = None
         weights = {id(p): p for model in models for p in model.parameters() if p.is_contiguous()}
         assert not any(weight.requires_grad or weight.is_cuda for weight in weights.values())
-        with suppress(OSError):  # no room, or no such files here
+        try:
             self._storage = _moved(list(weights.values()), folder)
+        except OSError:  # no room, or no such files here
+            for weight in weights.values():
+                if weight.data_ptr() % ALIGNMENT:  # or sums would round otherwise than in the file
+                    weight.data = weight.data.clone()
 
     def rest(self) -> None:
         """Nobody reads the networks for a while: take their pages out of this process."""

@@ -8,11 +8,17 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from instructgpt.data.records import PromptText
-from instructgpt.distributed.optimizer import Losses, gradient_norm, make_adam, take_step
-from instructgpt.distributed.sharding import full, shard, whole
+from instructgpt.distributed.optimizer import (
+    AddedGradient,
+    Losses,
+    gradient_norm,
+    make_adam,
+    take_step,
+)
+from instructgpt.distributed.sharding import shard, whole
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
 from instructgpt.models.forward import (
@@ -323,16 +329,12 @@ class PPOTrainer:
         if not windows or not self.config.ptx_coef:
             return {}
         config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
-        before = (
-            [None if p.grad is None else p.grad.clone() for p in model.parameters()]
-            if ppo_norm is not None
-            else []
-        )
+        lengths = [len(window) for window in windows]
+        passes = self.world.size * len(budget_groups(lengths, self._pass_tokens))
+        added = None if ppo_norm is None else AddedGradient(model, passes=passes)
         count = sum(len(window) - 1 for window in windows)
         total = torch.zeros((), device=device)
-        for _, group, weight in self.world.micro_batches(
-            [len(w) for w in windows], self._pass_tokens
-        ):
+        for _, group, weight in self.world.micro_batches(lengths, self._pass_tokens):
             rows = pad_rows(
                 [windows[i][:1] for i in group], [windows[i][1:] for i in group], device=device
             )
@@ -347,13 +349,8 @@ class PPOTrainer:
             )
             total += loss.detach()
         metrics = {"ptx/loss": (self.world.sum(total) / count).item()}
-        if ppo_norm is not None:
-            pairs = zip(model.parameters(), before, strict=True)
-            # In place: a third gradient beside these two would be the most that an update holds.
-            added = [
-                b.neg_().add_(p.grad) for p, b in pairs if p.grad is not None and b is not None
-            ]
-            metrics["ptx/grad_ratio"] = full(nn.utils.get_total_norm(added)).item() / ppo_norm
+        if added and ppo_norm:
+            metrics["ptx/grad_ratio"] = added.norm() / ppo_norm
         return metrics
 
     def _value_backward(self, batch: Experience, losses: Losses) -> dict[str, float]:
