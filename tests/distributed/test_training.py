@@ -184,7 +184,8 @@ def test_the_checkpoints_of_a_finished_run_go(sft, straight, tmp_path, monkeypat
         sft("killed", save_every=2)
     assert seen == [("done", True)]
     assert checkpoints(tmp_path / "killed") == ["step-4", "step-6"]
-    (tmp_path / "killed" / "checkpoints" / "step-6" / "manifest.json").unlink()  # halfway
+    folder = tmp_path / "killed" / "checkpoints"
+    (folder / "step-4").rename(folder / ".step-4.tmp-1")  # halfway
     monkeypatch.undo()
     with one_backend():
         again = sft("killed", save_every=2)

@@ -5,6 +5,7 @@ stage takes its inputs from the stages before it unless its section names others
 are skipped, an interrupted one goes on where it stopped.
 """
 
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -68,7 +69,8 @@ def run_pipeline(
             whole.begin(number - 1)
             with log.watching(stage.name) if together.is_first else nullcontext():
                 stage.run(config)
-            give_back_memory()  # the next stage's models have other sizes
+            gc.collect()  # models and optimizers that refer to each other
+            give_back_memory()
     report = together.once(lambda: write_report(out))
     say(f"done in {time.monotonic() - started:.0f} s; open {report}")
     return report

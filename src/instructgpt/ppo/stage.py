@@ -23,6 +23,7 @@ from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.progress import say_skipped
 from instructgpt.run.seeds import derive
+from instructgpt.run.tuning import give_back_memory
 from instructgpt.sft.model import SFTModel
 
 SAMPLES_SHOWN = 8
@@ -83,6 +84,7 @@ def _train_loop(
         experience = trainer.experience
         if experience is None:
             batch = [prompts[i].prompt for i in cursor.take(config.batch_size)]
+            give_back_memory()  # what updates used: reading needs room for the frozen weights
             experience = trainer.collect(batch)
             _write_samples(run, trainer, line, experience, batch, "training")
             _rest(frozen)

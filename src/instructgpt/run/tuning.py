@@ -6,7 +6,6 @@ over the first start's choices, and the stages of a pipeline share theirs.
 """
 
 import ctypes
-import gc
 import json
 import logging
 import os
@@ -200,10 +199,9 @@ def keep_freed_memory() -> str:
 def give_back_memory() -> None:
     """Hand back to the system what `keep_freed_memory` has kept, where other sizes come next.
 
-    Within a stage's steps the same sizes come again and again, and mapping their pages anew would
-    cost more than they take.
+    From step to step the same sizes come again, and mapping their pages anew costs half a second a
+    gigabyte: this is for once in an iteration, and between stages.
     """
-    gc.collect()  # models and optimizers that refer to each other
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
