@@ -9,6 +9,7 @@ import pytest
 from pydantic import Field
 
 from instructgpt.errors import UserError
+from instructgpt.pipeline.config import RankConfig
 from instructgpt.run import vanished
 from instructgpt.run.config import Config, Resolved, resolve
 from instructgpt.run.directory import Run, RunDirectory
@@ -220,7 +221,7 @@ def test_what_acts_at_a_validation_may_be_mended_before_the_first(left, opened, 
     with opened(held_out=str(data), eval_every=5) as directory:
         directory.start()
         directory.append("metrics.jsonl", {"step": 2, "sft/validation_loss": 1.0})
-    assert "eval_every 5 -> 1 (the default; before, from Python)" in refused(
+    assert "eval_every 5 -> 1 (the default; then from Python)" in refused(
         opened, held_out=str(data)
     )
     assert "held_out" in refused(opened, eval_every=5)
@@ -253,6 +254,45 @@ def test_a_refusal_names_the_source_of_every_value(left, tmp_path, model, data):
         RunDirectory(tmp_path / "run", "sft", resolved)
     said = sentence(raised)
     assert f"kl_coef 0.02 -> 0.05 (from {file}), seed 0 -> 1 (from --seed); choose" in said
+
+
+def test_a_hub_model_that_is_fetched_after_the_start(opened, tmp_path, monkeypatch):
+    """Its commit is kept with the first checkpoint, and another one is refused."""
+    cache = tmp_path / "cache" / "models--org--small"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    def fetch(commit):
+        (cache / "snapshots" / commit).mkdir(parents=True)
+        (cache / "snapshots" / commit / "config.json").write_text("{}")
+        (cache / "refs").mkdir(exist_ok=True)
+        (cache / "refs" / "main").write_text(commit)
+
+    with opened(model="org/small") as directory:
+        directory.start()
+        assert "digest" not in Run(tmp_path / "run").info["inputs"][0]
+        fetch("a1" * 20)
+        directory.append("metrics.jsonl", {"step": 1})
+        facts = directory.checkpoint_facts(1)
+    assert facts["identity"]["inputs"]["model"] == ["commit:" + "a1" * 20]
+    assert Run(tmp_path / "run").info["inputs"][0]["digest"] == "commit:" + "a1" * 20
+    fetch("b2" * 20)
+    assert "org/small (model) has changed since" in refused(opened, model="org/small")
+
+
+def test_what_a_person_has_ranked_outlives_the_refusal_of_a_knob(tmp_path):
+    def opened(**values):
+        given = {"out": str(tmp_path / "run"), "by": "me", "data": "queue.jsonl"} | values
+        return RunDirectory(given["out"], "rank", Resolved.of(RankConfig.model_validate(given)))
+
+    own = tmp_path / "run" / "own.jsonl"
+    with opened() as directory:
+        directory.start()
+        own.write_text("{}\n")
+    opened(prompts=6).close()  # who is tired may ask for fewer
+    said = refused(opened, seed=1)
+    assert f"the rankings made by hand are in {own}: copy them elsewhere" in said
+    assert "give the copy with --rank.by people --rank.rankings FILE" in said
+    assert own.read_text() == "{}\n"
 
 
 # ---------------------------------------------------------------- a run that vanished

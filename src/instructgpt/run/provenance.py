@@ -9,8 +9,15 @@ from typing import Any, NamedTuple
 
 from instructgpt.errors import UserError
 from instructgpt.run.config import ROUNDING_KEYS, RUNTIME_KEYS, Config, Resolved
-from instructgpt.run.digest import MODEL_FILES, Digest, digest_of
-from instructgpt.run.inputs import Input, digest_input, inputs_of, mendable_fields, reading_fields
+from instructgpt.run.digest import MODEL_FILES, WHOLE, Digest, digest_of
+from instructgpt.run.inputs import (
+    Input,
+    digest_input,
+    inputs_of,
+    locate,
+    mendable_fields,
+    reading_fields,
+)
 
 OUTPUTS = (
     *("model", "model-ema", "critic", "candidates.jsonl", "rankings.jsonl", "evaluation.json"),
@@ -247,7 +254,7 @@ class Comparison:
         source = self.resolved.sources.get(key, "default")
         before = self.info.get("config_sources", {}).get(key, "default")
         if source == "default":
-            return f"(the default; before, from {before})"
+            return "(the default)" if before == "default" else f"(the default; then from {before})"
         return f"(from {source})"
 
     def _before(self) -> list[Source]:
@@ -256,13 +263,16 @@ class Comparison:
         return self._before_digests()
 
     def _before_digests(self) -> list[Source]:
-        """Of a run that an earlier version began: its paths, and the hashes of its data files."""
+        """Of a run that an earlier version began: its paths, and the hashes of its data files, but
+        of those that are sampled now.
+        """
         hashes, old = self.info.get("data", {}), self.info.get("config", {})
         found: list[Source] = []
         for key, reads in reading_fields(type(self.resolved.config)).items():
             value = old.get(key) or []
             for path in [value] if isinstance(value, str) else value:
-                digest = Digest(hashes[path]) if path in hashes else None
+                is_sampled = locate(path).is_file() and locate(path).stat().st_size > WHOLE
+                digest = Digest(hashes[path]) if path in hashes and not is_sampled else None
                 found.append(Source(key, reads.kind, path, digest))
         return found
 
