@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instructgpt.run.directory import read_lines
+from instructgpt.run.streams import read_lines
 from tests.distributed import driver
 
 DRIVER = str(Path(driver.__file__))

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from instructgpt.data.records import prompt_id
-from instructgpt.run.directory import Run, read_lines
+from instructgpt.run.directory import Run
+from instructgpt.run.streams import read_lines
 from tests.distributed.launching import Batch, Case, Runs, launch, play, run_here
 from tests.distributed.ragged import beginnings, write_extreme, write_ragged
 from tests.small_runs import STAGES, differing, write_inputs

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from instructgpt.errors import UserError
 from instructgpt.run.config import Config, Resolved, resolve
-from instructgpt.run.directory import Run, RunDirectory, read_lines
+from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.inputs import Policy, Prompts
+from instructgpt.run.streams import read_lines
 from tests.files import sentence
 
 
@@ -218,6 +219,25 @@ def test_what_a_power_cut_left_in_unsynced_lines_is_written_again(open_run, tmp_
     with open_run() as directory:
         directory.cut_back(2)
     assert path.read_bytes() == lines[0] + lines[1]
+
+
+def test_lines_of_the_checkpoints_own_step_that_came_after_it_are_cut(open_run, tmp_path):
+    """A validation after an update that was left out speaks of the step before."""
+    with open_run() as directory:
+        for step in (1, 2):
+            directory.append("metrics.jsonl", {"step": step})
+            directory.append("samples.jsonl", {"step": step, "text": "before"})
+        facts = directory.checkpoint_facts(2)
+        lines = b'{"step": 1, "text": "before"}\n{"step": 2, "text": "before"}\n'
+        known = {"lines": 2, "sha256": hashlib.sha256(lines).hexdigest()}
+        assert facts["streams"]["samples.jsonl"] == known
+        directory.append("samples.jsonl", {"step": 2, "text": "after"})
+        directory.append("metrics.jsonl", {"step": 3})
+    with open_run() as directory:
+        directory.refuse_foreign(tmp_path / "step-2", 2, facts)
+        directory.cut_back(2, facts)
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes() == lines
+    assert read_lines(tmp_path / "run" / "metrics.jsonl") == [{"step": 1}, {"step": 2}]
 
 
 def test_reading_lines(tmp_path):

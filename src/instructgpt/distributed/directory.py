@@ -43,7 +43,7 @@ class _Onlooker(RunDirectory):
     def sync(self) -> None:
         pass
 
-    def cut_back(self, step: int) -> None:
+    def cut_back(self, step: int, facts: Mapping[str, Any] | None = None) -> None:
         pass
 
     def checkpoint_facts(self, step: int) -> dict[str, Any]:  # noqa: ARG002

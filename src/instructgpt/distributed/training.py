@@ -160,7 +160,7 @@ class TrainingRun:
             ) from None
         if self.config.resume not in {"auto", "never"}:  # what replaces the later ones is read
             forget_after(self.directory.path / "checkpoints", checkpoint.step)
-        self.world.once(lambda: self.directory.cut_back(checkpoint.step))
+        self.world.once(lambda: self.directory.cut_back(checkpoint.step, checkpoint.run))
         self._open_tracker(checkpoint.step)
         say(f"{self.stage}: resuming {self.directory.path} after step {checkpoint.step}")
         self._saved = Saved(checkpoint.step, time.monotonic())

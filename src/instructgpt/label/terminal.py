@@ -15,10 +15,10 @@ from instructgpt.data.formats import read_records
 from instructgpt.data.records import Candidates, Ranking, prompt_id
 from instructgpt.data.text import plain_text
 from instructgpt.errors import UserError
-from instructgpt.run.directory import read_lines
 from instructgpt.run.disk import append_line, explained, make_folder, write_atomically
 from instructgpt.run.progress import console
 from instructgpt.run.seeds import permutation
+from instructgpt.run.streams import read_lines
 
 HELP = """
 Name every answer once, best first, with = for a tie:  B > A = C  or short  b a=c

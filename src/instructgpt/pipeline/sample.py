@@ -16,10 +16,11 @@ from instructgpt.models.load import pick_device
 from instructgpt.pipeline.config import SampleConfig
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory, read_lines
+from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.seeds import derive
+from instructgpt.run.streams import read_lines
 from instructgpt.sft.model import SFTModel
 
 PROMPTS_AT_A_TIME = 32

@@ -1,6 +1,5 @@
 """The run directory: one layout for every stage."""
 
-import hashlib
 import json
 import os
 import platform
@@ -34,13 +33,12 @@ from instructgpt.run.provenance import (
     read_outputs,
 )
 from instructgpt.run.stopping import stoppable, to_the_end
+from instructgpt.run.streams import cut_back, read_lines, refuse_lost_lines, stream_facts
 from instructgpt.run.vanished import kernel_facts, last_words
 
 PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
 PLACES = (".", "checkpoints", "best")
 """The folders of a run in which something is written under a temporary name."""
-STREAMS = ("metrics.jsonl", "samples.jsonl")
-"""Files whose lines carry a step and are cut back to the checkpoint on resume."""
 
 
 @dataclass(frozen=True)
@@ -205,18 +203,20 @@ class RunDirectory:
         with explained(self.path):
             sync_folder(self.path)
 
-    def cut_back(self, step: int) -> None:
-        """Drop what stands after `step`, and a line cut short by a crash: both come again."""
-        for name in (*STREAMS, "timings.jsonl"):
-            if (self.path / name).exists():
-                text = self._lines(name, step if name in STREAMS else None)
-                write_atomically(self.path / name, text)
+    def cut_back(self, step: int, facts: Mapping[str, Any] | None = None) -> None:
+        """Drop what was written after a checkpoint, and a line cut short by a crash: both come
+        again.
+
+        Args:
+            step: the one after which the checkpoint was written; 0 for none.
+            facts: what it says of its run.
+        """
+        cut_back(self.path, step, (facts or {}).get("streams", {}))
 
     def checkpoint_facts(self, step: int) -> dict[str, Any]:
-        """What a checkpoint says of its run: its identity, and the SHA-256 of the lines so far."""
+        """What a checkpoint says of its run: its identity, and its lines in the streams."""
         self._learn_commits()
-        streams = {name: _sha256(self._lines(name, step)) for name in STREAMS}
-        return {"identity": self._identity, "streams": streams}
+        return {"identity": self._identity, "streams": stream_facts(self.path, step)}
 
     def refuse_foreign(self, path: Path, step: int, facts: Mapping[str, Any]) -> None:
         """Take only checkpoints of this very run, wherever they lie, with all lines before them.
@@ -234,8 +234,7 @@ class RunDirectory:
                 f"{path} is a checkpoint of another run: {', '.join(others)}; give one of "
                 f"this run, take it away if it lies in {self.path}, or choose another --out"
             )
-        for name in STREAMS:
-            self._refuse_lost_lines(name, step, facts.get("streams", {}).get(name))
+        refuse_lost_lines(self.path, step, facts.get("streams", {}))
 
     def _learn_commits(self) -> None:
         """A Hub model that was fetched after the start has a commit by now."""
@@ -249,29 +248,6 @@ class RunDirectory:
     def _identity(self) -> dict[str, Any]:
         return identity(self.stage, self._config.config, self.inputs)
 
-    def _lines(self, name: str, step: int | None = None) -> str:
-        """The whole lines of a stream, up to a step."""
-        return "".join(
-            json.dumps(row, ensure_ascii=False) + "\n"
-            for row in read_lines(self.path / name, up_to_a_broken_one=True)
-            if step is None or row["step"] <= step
-        )
-
-    def _refuse_lost_lines(self, name: str, step: int, known: str | None) -> None:
-        """Every step before a checkpoint has a line in the metrics, and all are as they were."""
-        text = self._lines(name, step)
-        steps = {json.loads(line)["step"] for line in text.split("\n") if line}
-        lost = sorted(set(range(1, step + 1)) - steps) if name == "metrics.jsonl" else []
-        if not (lost or known not in (None, _sha256(text))):
-            return
-        what = f"has no line of step {lost[0]}" if lost else f"has other lines up to step {step}"
-        if not (self.path / name).exists():
-            what = "is missing"
-        raise UserError(
-            f"{self.path / name} {what}, but the checkpoint of step {step} has them behind it; "
-            f"restore the file, choose another --out, or remove {self.path} to begin anew"
-        )
-
     def _compare(self) -> None:
         """Refuse what would mix two runs; keep in mind what was mended, and how the last attempt
         ended, if it did not say so itself.
@@ -284,37 +260,6 @@ class RunDirectory:
             return
         comparison = Comparison(self.path, self.info, self.stage, self._config, self.inputs)
         self._mended = comparison.refuse_another_run()
-
-
-def read_lines(path: Path, *, up_to_a_broken_one: bool = False) -> list[dict[str, Any]]:
-    """The JSON lines of a stream; a last line cut short by a crash is left out.
-
-    Args:
-        path: the file; there may be none.
-        up_to_a_broken_one: for who writes the rest again: where a power cut has left anything in
-            the lines that were not synced yet, take those before.
-
-    Raises:
-        UserError: a line is none.
-    """
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            if line:
-                rows.append(json.loads(line))
-        except ValueError:
-            if up_to_a_broken_one:
-                break
-            if number < len(lines):
-                raise UserError(f"{path} line {number}: not valid JSON; remove that line") from None
-    return rows
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:
