@@ -26,12 +26,14 @@ from instructgpt.pipeline.rank import rank_candidates
 from instructgpt.pipeline.sample import sample
 from tests.files import write_rows
 from tests.power import Disk, Recorder, Tree, write_tree
-from tests.small_runs import MODELS, RESULTS, one_backend, run_stage, write_inputs
+from tests.small_runs import MODELS, RESULTS, killed_after, one_backend, run_stage, write_inputs
 
 pytestmark = pytest.mark.slow
 
 RECOVERED = {"ppo": 5, "pipeline": 3}
 """How many states of a stage the command is run again from (8 of the others); all are looked at."""
+SFT = {"reward_model": "", "pretrain_data": (), "pretrain_fraction": 0}
+"""With `select_by`, as all small runs of SFT."""
 ANSWERS = ["bee", "dad", "gag"]
 
 
@@ -45,10 +47,14 @@ def _same_choices():
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory) -> dict[str, Callable[[Path], object]]:
+def stages(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def commands(stages, tmp_path_factory) -> dict[str, Callable[[Path], object]]:
     """Each takes the directory to write to."""
     folder = tmp_path_factory.mktemp("inputs")
-    stages = write_inputs(folder)
     model, prompts = stages["sft"]["model"], stages["ppo"]["data"]
     rows = [
         {"prompt": prompt, "responses": [{"text": text} for text in ANSWERS]}
@@ -66,14 +72,7 @@ def commands(tmp_path_factory) -> dict[str, Callable[[Path], object]]:
     compared = {"a": model, "b": model, "judge": "rule", "data": prompts, "max_new_tokens": 2}
     return {
         "init": by(InitConfig, init, preset="gpt3-tiny", tokenizer=model),
-        "sft": of(
-            "sft",
-            save_every=2,
-            keep_checkpoints=1,
-            reward_model="",
-            pretrain_data=(),
-            pretrain_fraction=0,
-        ),
+        "sft": of("sft", save_every=2, keep_checkpoints=1, **SFT),
         "reward": of("reward", save_every=2, epochs=2),
         "ppo": of("ppo", save_every=3, total_episodes=8),
         "sample": by(SampleConfig, sample, model=model, data=prompts, k=2, max_new_tokens=3),
@@ -104,8 +103,36 @@ def _pipeline(stages: dict) -> dict:
     ],
 )
 def test_a_power_cut_at_any_moment(name, commands, tmp_path):
-    command, folder = commands[name], tmp_path / "disk"
+    folder = tmp_path / "disk"
     folder.mkdir()
+    record = recorded(commands[name], folder)
+    dice = random.Random(name)
+    count = min(RECOVERED.get(name, 8), len(record.states))
+    for what, tree in dice.sample([*record.states.values()], count):
+        recover(what, tree, commands[name], folder, results_of(record.last))
+
+
+@pytest.mark.parametrize("resume", ["auto", "an earlier checkpoint"])
+def test_a_power_cut_while_a_run_goes_on(resume, commands, stages, tmp_path):
+    """What goes, because it is written again, must not go before; in any order on the disk."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    settings = {**SFT, "keep_checkpoints": 9}
+    with killed_after(3 if resume == "auto" else 4):
+        run_stage("sft", stages["sft"], folder / "run", **settings, save_every=2)
+    named = "auto" if resume == "auto" else str(folder / "run" / "checkpoints" / "step-2")
+    record = recorded(
+        lambda out: run_stage("sft", stages["sft"], out, **settings, save_every=3, resume=named),
+        folder,
+    )
+    results = results_of(record.last)
+    later = partial(run_stage, "sft", stages["sft"], **settings, save_every=3)
+    for what, tree in random.Random(resume).sample([*record.states.values()], 6):
+        recover(what, tree, lambda out: later(out=out), folder, results)
+
+
+def recorded(command, folder: Path) -> "Record":
+    """Run a command, and look at every state in which a cut would leave the disk."""
     record = Record()
     with Recorder(folder, record.take).recording():
         command(folder / "run")
@@ -116,13 +143,15 @@ def test_a_power_cut_at_any_moment(name, commands, tmp_path):
         for complaint in complaints(tree, record, results):
             bad.setdefault(complaint, what)
     assert not bad, f"of {len(record.states)} states: {bad}"
-    dice = random.Random(name)
-    count = min(RECOVERED.get(name, 8), len(record.states))
-    for what, tree in dice.sample([*record.states.values()], count):
-        write_tree(tree, folder)
-        command(folder / "run")
-        assert results_of(read_tree(folder)) == results, what
-        assert not [path for path in folder.rglob(".*") if path.name != ".lock"], what
+    return record
+
+
+def recover(what: str, tree: Tree, command, folder: Path, results: Tree) -> None:
+    """From this state the command ends as if nothing had happened."""
+    write_tree(tree, folder)
+    command(folder / "run")
+    assert results_of(read_tree(folder)) == results, what
+    assert not [path for path in folder.rglob(".*") if path.name != ".lock"], what
 
 
 class Record:
