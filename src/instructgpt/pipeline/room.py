@@ -19,7 +19,7 @@ class Need(NamedTuple):
         memory: the most it holds.
         keeps: the disk that its results take.
         writes: the most that it has on the disk at a time: two checkpoints while the newer one is
-            written, or the newest one beside the results.
+            written, and in PPO the frozen networks.
     """
 
     memory: float
@@ -32,7 +32,7 @@ NEEDS = {
     "sample": Need(2.5),
     "rank": Need(1.0),
     "reward": Need(4.0, 0.4, 2.4),
-    "ppo": Need(7.0, 1.5, 6.7),
+    "ppo": Need(7.0, 1.5, 7.6),
     "evaluate": Need(2.5),
 }
 """By kind of stage, about as measured (docs/quickstart.md)."""

@@ -1,6 +1,9 @@
 """The whole PPO stage: read, train, validate, write the policy, its average and the critic."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -47,7 +50,7 @@ def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run
             if config.eval_data
             else []
         )
-        trainer = PPOTrainer(ppo, config, phase=run.phase)
+        trainer = PPOTrainer(ppo, config, phase=partial(_phase, run))
         frozen = _put_away(ppo, config, run)
         _train_loop(run, trainer, prompts, held_out, _pretraining(config, ppo), frozen)
         run.check_finite(trainer.state)
@@ -84,7 +87,6 @@ def _train_loop(
         experience = trainer.experience
         if experience is None:
             batch = [prompts[i].prompt for i in cursor.take(config.batch_size)]
-            give_back_memory()  # what updates used: reading needs room for the frozen weights
             experience = trainer.collect(batch)
             _write_samples(run, trainer, line, experience, batch, "training")
             _rest(frozen)
@@ -160,8 +162,22 @@ def _put_away(ppo: PPOModel, config: PPOConfig, run: TrainingRun) -> KeptOnDisk 
     frozen = [ppo.reference.model, ppo.reward_model.model]
     for model in frozen:
         hold_as_read(model, config.dtype)
-    on_cpu = ppo.policy.device.type == "cpu"
-    return KeptOnDisk(frozen, run.directory.path) if on_cpu else None
+    if ppo.policy.device.type != "cpu":
+        return None
+    kept = KeptOnDisk(frozen, run.directory.path)
+    gc.collect()  # what loading has left refers to itself, and to the weights as they were
+    return kept
+
+
+@contextmanager
+def _phase(run: TrainingRun, name: str) -> Iterator[None]:
+    """A timed phase. Before the frozen weights are read, what sampling and updates used goes back:
+    they need the room, and the updates that follow fill it anew, without gaps.
+    """
+    with run.phase(name):
+        if name == "experience":
+            give_back_memory()
+        yield
 
 
 def _rest(frozen: KeptOnDisk | None) -> None:
