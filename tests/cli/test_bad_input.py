@@ -73,7 +73,7 @@ def test_an_empty_file(stage, refused, write):
 @pytest.mark.parametrize("stage", COMMANDS)
 def test_a_missing_file(stage, refused, tmp_path):
     said = refused(stage, data=tmp_path / "nowhere.jsonl")
-    assert said == f"{tmp_path}/nowhere.jsonl does not exist; check the path"
+    assert said == f"data: {tmp_path}/nowhere.jsonl does not exist; check the path"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_model_without_tokenizer(refused, model):
     for file in model.glob("tokenizer*"):
         file.unlink()
     said = refused("sft", model=model)
-    assert said.startswith(f"{model} has no tokenizer")
+    assert said.startswith(f"model: {model} has no tokenizer")
     assert "copy the model's tokenizer files into it" in said
 
 
@@ -199,10 +199,15 @@ def test_no_model_there(refused, tmp_path):
 
 def test_a_reward_model_as_policy_and_the_other_way_round(refused, inputs):
     policy, judge = inputs["ppo"]["model"], inputs["ppo"]["reward_model"]
-    assert refused("sft", model=judge).startswith(f"{judge} is a reward model, not a policy;")
-    assert refused("ppo", model=judge).startswith(f"{judge} is a reward model, not a policy;")
+    assert refused("sft", model=judge).startswith(
+        f"model: {judge} is a reward model, not a policy;"
+    )
+    assert refused("ppo", model=judge).startswith(
+        f"model: {judge} is a reward model, not a policy;"
+    )
     said = refused("ppo", reward_model=policy)
-    assert said == f"{policy} is a policy, not a reward model; train one with `instructgpt reward`"
+    complaint = f"{policy} is a policy, not a reward model; train one with `instructgpt reward`"
+    assert said == f"reward_model: {complaint}"
     assert "is a policy, not a reward model" in refused(
         "score", model=policy, prompt="a", response="b"
     )

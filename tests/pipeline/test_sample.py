@@ -25,7 +25,7 @@ PROMPTS = [
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample")
     policy = write_policy(
-        folder / "policy", model=tiny_model(vocab_size=8), tokenizer=letter_tokenizer()
+        folder / "policy", model=tiny_model(vocab_size=9), tokenizer=letter_tokenizer()
     )
     return {"model": policy, "data": write_rows(folder / "prompts.jsonl", PROMPTS)}
 

@@ -159,11 +159,13 @@ def test_without_demonstrations_nothing_is_shifted(config, capsys):
 def test_demonstrations_obey_the_same_limit_as_answers(config, tmp_path, capsys):
     rows = [*DEMONSTRATIONS, {"prompt": "Long?", "response": "x" * 200}]
     long = write_rows(tmp_path / "long.jsonl", rows)
-    with pytest.raises(UserError, match=r"demonstration 4 .* more than the 128 that fit") as raised:
+    with pytest.raises(
+        UserError, match=r"demonstrations: .*long.jsonl line 4: .* more than the 128 that fit"
+    ) as raised:
         train(config(demonstrations=long, max_steps=1))
     sentence(raised)
     run = train(config(demonstrations=long, max_steps=1, on_long="skip", out="skipped"))
-    assert "skipped: demonstration 4" in capsys.readouterr().err
+    assert f"skipped: {long} line 4: the demonstration has" in capsys.readouterr().err
     assert scores_of(run.model_path, DEMONSTRATIONS).mean().item() == pytest.approx(0, abs=1e-6)
 
 

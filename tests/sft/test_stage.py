@@ -8,6 +8,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from instructgpt.data.records import Demonstration
 from instructgpt.errors import UserError
 from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.scorer import Scorer
@@ -65,7 +66,7 @@ def held_out_loss(model_path):
     """The token mean over the held-out demonstrations, by a trainer that never trained."""
     policy = SFTModel(model_path)
     trainer = SFTTrainer(policy, SFTConfig(model="-", data="-", out="-"))
-    rows = [stage.Demonstration(**row) for row in HELD_OUT]
+    rows = [Demonstration(**row) for row in HELD_OUT]
     return trainer.validation_loss([encode(row, policy.text) for row in rows])
 
 

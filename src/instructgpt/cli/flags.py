@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -11,21 +12,26 @@ from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from instructgpt.errors import UserError
 from instructgpt.run.config import Config, Resolved, resolve
 
 C = TypeVar("C", bound=Config)
+LOOKS = {
+    "init": "models.init",
+    "sft": "sft.inputs",
+    "reward": "reward.inputs",
+    "ppo": "ppo.inputs",
+    "sample": "pipeline.sample",
+    "label": "label.stage",
+    "evaluate": "pipeline.evaluate",
+}
+"""Where each stage's `look` is, which reads and checks all its inputs."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Layers:
-    """What every configurable command takes besides its keys."""
+class Showing:
+    """What every command that writes a run directory can do instead."""
 
-    preset: Annotated[
-        list[str] | None,
-        Parameter(negative="", help="start from a preset (see configs/presets); may be repeated"),
-    ] = None
     print_config: Annotated[
         bool,
         Parameter(
@@ -37,9 +43,22 @@ class Layers:
     dry_run: Annotated[
         bool,
         Parameter(
-            name="--dry-run", negative="", help="check the configuration and its files, and stop"
+            name="--dry-run",
+            negative="",
+            help="open and check every input, say what there is to do, write nothing, and stop",
         ),
     ] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Layers(Showing):
+    """What every configurable command takes besides its keys."""
+
+    preset: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="start from a preset (see configs/presets); may be repeated"),
+    ] = None
 
 
 def flags_of(config: type[Config]) -> type[BaseModel]:
@@ -68,39 +87,31 @@ def load(
     cls: type[C],
     stage: str,
     configs: Sequence[Path],
-    layers: Layers | None,
+    layers: Layers | Showing | None,
     flags: BaseModel | None,
 ) -> Resolved[C] | None:
-    """The configuration of a command, or None when the user only wanted to see or check it."""
+    """The configuration of a command, or None when the user only wanted to see or check it.
+
+    Args:
+        cls: the configuration's class.
+        stage: the stage's name, and its section in files.
+        configs: YAML files.
+        layers: the presets, and what is only to be shown.
+        flags: the flags that were given.
+    """
     layers = layers or Layers()
-    resolved = resolve(
-        cls, presets=layers.preset or (), files=configs, flags=given(flags), stage=stage
-    )
+    presets = (layers.preset if isinstance(layers, Layers) else None) or ()
+    resolved = resolve(cls, presets=presets, files=configs, flags=given(flags), stage=stage)
     if layers.print_config:
         print(resolved.to_yaml(), end="")
         return None
     if layers.dry_run:
-        check_files(resolved.config)
-        print(
-            f"{stage}: the configuration is good and its files are there; it would write to "
-            f"{resolved.config.model_dump()['out']}"
-        )
+        from instructgpt.run.outline import of_stage
+
+        found = import_module(f"instructgpt.{LOOKS[stage]}").look(resolved.config)
+        print(of_stage(stage, resolved.config.model_dump()["out"], found))
         return None
     return resolved
-
-
-def check_files(config: Config) -> None:
-    """Every file that the configuration names is there.
-
-    Raises:
-        UserError: one is not.
-    """
-    from instructgpt.run.inputs import locate
-
-    for key, value in config.model_dump().items():
-        for path in value if isinstance(value, tuple | list) else ():
-            if isinstance(path, str) and not locate(path).exists():
-                raise UserError(f"{key}: {path} is not there; check the path")
 
 
 def _kind(field: FieldInfo) -> tuple[Any, str]:

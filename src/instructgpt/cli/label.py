@@ -23,5 +23,7 @@ def simulate(
     from instructgpt.label.stage import simulate_labels
 
     flags = LabelFlags(**{**given(flags), **({"data": [candidates]} if candidates else {})})
-    if resolved := load(LabelConfig, "label", configs, layers, flags):
+    if resolved := load(
+        LabelConfig, "label", configs, layers, flags, "instructgpt.label.stage:look"
+    ):
         simulate_labels(resolved)

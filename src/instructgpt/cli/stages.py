@@ -5,14 +5,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from instructgpt.cli.flags import Layers, flags_of, given, load
+from instructgpt.cli.flags import Layers, Showing, flags_of, given, load
 from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.models.config import InitConfig
 from instructgpt.pipeline.config import SampleConfig
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
-from instructgpt.run.config import resolve
 from instructgpt.sft.config import SFTConfig
 
 Rounds = Annotated[
@@ -27,11 +26,16 @@ RewardFlags, PPOFlags = flags_of(RewardConfig), flags_of(PPOConfig)
 SampleFlags, CompareFlags = flags_of(SampleConfig), flags_of(CompareConfig)
 
 
-def init(*, flags: Annotated[InitFlags | None, Parameter(name="*")] = None) -> None:  # type: ignore[valid-type]
+def init(
+    *,
+    showing: Showing | None = None,
+    flags: Annotated[InitFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+) -> None:
     """Make a GPT-3-architecture model from scratch: random weights and a byte-level tokenizer."""
-    from instructgpt.models.init import init as run
+    if resolved := load(InitConfig, "init", (), showing, flags):
+        from instructgpt.models.init import init as run
 
-    run(resolve(InitConfig, flags=given(flags), stage="init"))
+        run(resolved)
 
 
 def sft(
@@ -52,7 +56,9 @@ def reward(
     flags: Annotated[RewardFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 2: train a reward model on rankings (eq. 1; appendix C.2)."""
-    if resolved := load(RewardConfig, "reward", configs, layers, flags):
+    if resolved := load(
+        RewardConfig, "reward", configs, layers, flags, "instructgpt.reward.inputs:look"
+    ):
         from instructgpt.reward.stage import train
 
         train(resolved)
@@ -76,7 +82,9 @@ def sample(
     flags: Annotated[SampleFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Sample K answers per prompt for the labelers to rank; they go to OUT/candidates.jsonl."""
-    if resolved := load(SampleConfig, "sample", configs, layers, flags):
+    if resolved := load(
+        SampleConfig, "sample", configs, layers, flags, "instructgpt.pipeline.sample:look"
+    ):
         from instructgpt.pipeline.sample import sample as run
 
         run(resolved)
@@ -95,7 +103,9 @@ def compare(
 
     both = {key: value for key, value in (("a", a), ("b", b)) if value is not None}
     flags = CompareFlags(**{**given(flags), **both})
-    if resolved := load(CompareConfig, "evaluate", configs, layers, flags):
+    if resolved := load(
+        CompareConfig, "evaluate", configs, layers, flags, "instructgpt.pipeline.evaluate:look"
+    ):
         from instructgpt.pipeline.evaluate import evaluate
 
         run = evaluate(resolved)
@@ -113,6 +123,7 @@ def pipeline(
     ] = None,
     rounds: Rounds = 1,
     arms: Arms = "ptx",
+    showing: Showing | None = None,
 ) -> None:
     """Run all stages, from a base model to a report; an interrupted pipeline goes on."""
     from instructgpt.pipeline.pipeline import run_pipeline
@@ -127,6 +138,7 @@ def pipeline(
         flags=flags,
         rounds=rounds,
         plain_arm=arms == "all",
+        show=_show(showing),
     )
 
 
@@ -148,6 +160,7 @@ def quickstart(
     arms: Arms = "ptx",
     rounds: Rounds = 1,
     seed: Annotated[int, Parameter(help="decides every random choice")] = 0,
+    showing: Showing | None = None,
 ) -> None:
     """The whole InstructGPT loop on a real language model, in minutes, on a laptop CPU."""
     from instructgpt.pipeline.quickstart import quickstart as run
@@ -168,7 +181,14 @@ def quickstart(
         rounds=rounds,
         seed=seed,
         flags=flags,
+        show=_show(showing),
     )
+
+
+def _show(showing: Showing | None) -> Literal["", "config", "plan"]:
+    if showing is None:
+        return ""
+    return "config" if showing.print_config else "plan" if showing.dry_run else ""
 
 
 def _sectioned(tokens: list[str]) -> tuple[list[str], dict[str, str | bool]]:

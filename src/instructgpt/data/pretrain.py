@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.run.outline import counted
 
 
 class PretrainingText:
@@ -56,6 +57,23 @@ class PretrainingText:
     @position.setter
     def position(self, position: int) -> None:
         self._cursor.position = position
+
+    @property
+    def described(self) -> str:
+        """In words, for a dry run."""
+        return (
+            f"{len(self.tokens):,} tokens in {counted(len(self), 'window')} of at most "
+            f"{self.length:,}"
+        )
+
+    def learnt_in(self, number: int) -> int:
+        """Tokens that the first `number` windows of the whole walk teach: all but each one's
+        first.
+        """
+        shown = ShuffledCursor(len(self), seed=self._cursor.seed, stream=self._cursor.stream)
+        last = shown.take(number).count(len(self) - 1)
+        short = self.length - len(self.window(len(self) - 1))
+        return number * (self.length - 1) - last * short
 
     def window(self, index: int) -> list[int]:
         """The tokens of one window."""

@@ -6,7 +6,7 @@ round trip.
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -15,6 +15,17 @@ class Record(BaseModel):
     """What every record shares: unknown fields are kept, wrong types are refused."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    def at(self, place: str) -> Self:
+        """This record, which remembers the file and line where it was read."""
+        # Beside the fields, so that it is neither compared nor written back.
+        object.__setattr__(self, "_place", place)
+        return self
+
+    @property
+    def place(self) -> str:
+        """`FILE line N`, or the empty string for a record that was made otherwise."""
+        return self.__dict__.get("_place", "")
 
 
 class Message(BaseModel):

@@ -47,9 +47,9 @@ from instructgpt.run.tuning import choose
 class TrainingRun:
     """One stage at work in its run directory.
 
-    Use as a context manager. `restore` takes the newest whole checkpoint; `after_step` logs a step,
-    writes a checkpoint when one is due and stops cleanly after Ctrl-C or SIGTERM; `finish` closes
-    the run.
+    Use as a context manager. `start` begins to write, once all inputs are known to be good;
+    `restore` takes the newest whole checkpoint; `after_step` logs a step, writes a checkpoint when
+    one is due and stops cleanly after Ctrl-C or SIGTERM; `finish` closes the run.
 
     Args:
         stage: the stage's name.
@@ -84,15 +84,13 @@ class TrainingRun:
         return self.directory.is_done
 
     def __enter__(self) -> Self:
-        if not self.directory.is_done:
-            try:
-                self.world.once(self._start)
-                choose(0, self.world.once(lambda: self.directory.info["tuning"]), "")
-            except UserError:
-                self.directory.close()
-                raise
-            self._catch_signals()
         return self
+
+    def start(self) -> None:
+        """Write `config.yaml` and `run.json`: from here on the directory holds this run."""
+        self.world.once(self._start)
+        choose(0, self.world.once(lambda: self.directory.info["tuning"]), "")
+        self._catch_signals()
 
     def _start(self) -> None:
         """Choose what the hardware decides, as before if the same processes go on."""

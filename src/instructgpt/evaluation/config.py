@@ -29,6 +29,9 @@ class CompareConfig(Config):
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
+    on_error: Literal["stop", "skip"] = Field(
+        "stop", description="what a bad or over-long prompt does: stop, or skip and count"
+    )
     samples: int = Field(1, ge=1, description="answers per prompt and policy")
     max_new_tokens: int = Field(128, ge=1, description="longest answer in tokens")
     temperature: float = Field(1.0, ge=0, description="of both policies")

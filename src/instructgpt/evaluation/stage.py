@@ -8,13 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from instructgpt.data.reading import load_documents, load_records
 from instructgpt.data.records import Prompt, PromptText
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
-from instructgpt.errors import UserError
 from instructgpt.evaluation.compare import Comparison, Judge, answer, compare
 from instructgpt.evaluation.config import CompareConfig
+from instructgpt.evaluation.inputs import Inputs, look
 from instructgpt.evaluation.language import language_model_loss
 from instructgpt.evaluation.stats import Interval, clustered_bootstrap
 from instructgpt.models.load import pick_device
@@ -28,6 +27,8 @@ from instructgpt.sft.model import SFTModel
 Audit = Callable[[Sequence[PromptText], Sequence[str]], dict[str, float]]
 """Figures of a policy's answers (prompts, texts) that no judge sees."""
 
+JudgeFor = Callable[[Sequence[Prompt]], tuple[Judge, str]]
+
 GREEDY = "greedy decoding of {}"
 
 
@@ -35,6 +36,7 @@ def compare_policies(
     config: CompareConfig | Resolved[CompareConfig],
     judge: Judge | None = None,
     *,
+    judge_for: JudgeFor | None = None,
     judge_name: str = "",
     audit: Audit = lambda _prompts, _texts: {},
 ) -> Run:
@@ -43,6 +45,7 @@ def compare_policies(
     Args:
         config: the settings.
         judge: decides instead of the reward model that `config.judge` names.
+        judge_for: makes such a judge, and what the report calls it, of the prompts' records.
         judge_name: what the report calls it.
         audit: further figures of each policy's answers.
 
@@ -51,18 +54,19 @@ def compare_policies(
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    if judge is None and not config.judge:
-        raise UserError("judge: nobody judges; give --judge REWARD_MODEL")
     with open_directory(config.out, "evaluate", resolved) as directory:
         if directory.is_done:
             say(f"evaluate: {directory.path} is already finished; nothing to do")
         else:
+            inputs = look(config, judge_is_model=judge is None and judge_for is None)
+            if judge_for:
+                judge, judge_name = judge_for(inputs.prompts)
             start_tuned(directory, config.device)
-            records = _prompts(config)
-            answered = _all_answers(config, [r.prompt for r in records], directory.path)
+            answered = _all_answers(config, inputs, directory.path)
 
             def finish() -> None:
-                evaluation = _evaluation(config, records, answered, judge or _judge(config), audit)
+                own = judge or _judge(config, inputs)
+                evaluation = _evaluation(config, inputs.prompts, answered, own, audit)
                 evaluation = {"judge": judge_name or config.judge, **evaluation}
                 text = json.dumps(evaluation, indent=1) + "\n"
                 write_atomically(directory.path / "evaluation.json", text)
@@ -72,9 +76,13 @@ def compare_policies(
         return Run(directory.path)
 
 
-def _judge(config: CompareConfig) -> RewardModel:
-    device = pick_device(config.device)
-    judge = RewardModel(config.judge, template=config.template, device=device)
+def _judge(config: CompareConfig, inputs: Inputs) -> RewardModel:
+    judge = RewardModel(
+        config.judge,
+        inputs.judge and inputs.judge.tokenizer,
+        template=config.template,
+        device=pick_device(config.device),
+    )
     judge.on_long = "truncate"  # its tokenizer may make more of an answer
     return judge
 
@@ -100,19 +108,7 @@ class Answers:
         return [answer for answer in self.answers for _ in range(count // len(self.answers))]
 
 
-def _prompts(config: CompareConfig) -> list[Prompt]:
-    records = load_records(config.data, Prompt, format=config.format)
-    records = [record for record in records if not config.split or record.split == config.split]
-    if not records:
-        raise UserError(
-            f"{', '.join(config.data)}: no prompt with split '{config.split}'; give other prompts"
-        )
-    return records
-
-
-def _all_answers(
-    config: CompareConfig, prompts: Sequence[PromptText], folder: Path
-) -> dict[str, Answers]:
+def _all_answers(config: CompareConfig, inputs: Inputs, folder: Path) -> dict[str, Answers]:
     """By policy, in the order: the others, b, b decoded greedily, a."""
     a, b, *others = labels([config.a, config.b, *config.further])
     policies = zip([*others, b], [*config.further, config.b], strict=True)
@@ -124,31 +120,34 @@ def _all_answers(
     with StageProgress("evaluate", len(jobs), phase="sampling") as progress:
         for number, (label, (path, temperature)) in enumerate(jobs.items(), 1):
             kept = folder / f"answers-{number}.json"
-            answered[label] = _answered(config, prompts, path, temperature, kept)
+            answered[label] = _answered(config, inputs, path, temperature, kept)
             progress.advance(number, {})
     return answered
 
 
 def _answered(
-    config: CompareConfig, prompts: Sequence[PromptText], path: str, temperature: float, kept: Path
+    config: CompareConfig, inputs: Inputs, path: str, temperature: float, kept: Path
 ) -> Answers:
     """A policy's answers, from the file in which they are kept, or made and kept there."""
     together = world()
     if not together.once(kept.exists):
-        answers = _answers(config, prompts, path, temperature)
+        answers = _answers(config, inputs, path, temperature)
         together.once(lambda: write_atomically(kept, json.dumps(asdict(answers))))
     content = json.loads(together.once(kept.read_text))
     return Answers([Answered(**row) for row in content["answers"]], content["prose_loss"])
 
 
-def _answers(
-    config: CompareConfig, prompts: Sequence[PromptText], path: str, temperature: float
-) -> Answers:
-    policy = SFTModel(path, template=config.template, device=pick_device(config.device))
+def _answers(config: CompareConfig, inputs: Inputs, path: str, temperature: float) -> Answers:
+    policy = SFTModel(
+        path,
+        inputs.policies[path].tokenizer,
+        template=config.template,
+        device=pick_device(config.device),
+    )
     count = config.samples if temperature else 1
     completions = answer(
         policy,
-        prompts,
+        [record.prompt for record in inputs.prompts],
         samples=count,
         seed=config.seed,
         temperature=temperature,
@@ -157,10 +156,9 @@ def _answers(
         dtype=config.dtype,
     )
     answers = [Answered(c.text, c.finished, len(c.tokens)) for c in completions]
-    if not temperature or not config.prose:
+    if not temperature or not inputs.prose:
         return Answers(answers)
-    prose = load_documents(config.prose)
-    loss = world().once(lambda: language_model_loss(policy, prose, dtype=config.dtype))
+    loss = world().once(lambda: language_model_loss(policy, inputs.prose, dtype=config.dtype))
     return Answers(answers, loss)
 
 

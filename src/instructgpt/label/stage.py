@@ -1,13 +1,13 @@
 """`label simulate`: simulated labelers rank what `sample` queued."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
-from instructgpt.data.reading import load_records
+from instructgpt.data.outlook import Looked, Outlook, named
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
 from instructgpt.evaluation.human import HumanEvaluator
@@ -20,6 +20,7 @@ from instructgpt.label.task import Task
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.disk import write_atomically
+from instructgpt.run.outline import Row, counted
 from instructgpt.run.progress import say
 
 
@@ -35,8 +36,8 @@ def simulate_labels(config: LabelConfig | Resolved[LabelConfig]) -> Run:
         if directory.is_done:
             say(f"label: {directory.path} is already finished; nothing to do")
         else:
+            candidates = look(config).candidates
             directory.start()
-            candidates = load_records(config.data, Candidates, on_error=config.on_error)
             rankings = rank_by_group(config, candidates, config.group)
             write_records(directory.path / "rankings.jsonl", rankings)
             evaluation = {
@@ -48,6 +49,53 @@ def simulate_labels(config: LabelConfig | Resolved[LabelConfig]) -> Run:
             write_atomically(directory.path / "evaluation.json", text)
             directory.finish()
         return Run(directory.path)
+
+
+@dataclass(frozen=True)
+class Inputs(Looked):
+    """All that simulated labelers read: the answers to rank."""
+
+    candidates: list[Candidates]
+    config: LabelConfig
+
+    def outline(self) -> Iterator[Row]:
+        """What there is to do, for a dry run."""
+        yield "data", answers_described(self.candidates)
+        rankings = len(self.candidates) * self.config.per_prompt
+        yield "rankings", f"{rankings:,} by {counted(self.config.labelers, 'labeler')}"
+
+
+def look(config: LabelConfig, outlook: Outlook | None = None) -> Inputs:
+    """Read and check everything.
+
+    Raises:
+        UserError: something cannot be used; the sentence names its key.
+    """
+    outlook = outlook or Outlook()
+    candidates = outlook.records("data", config.data, Candidates, on_error=config.on_error)
+    require_rankable(candidates)
+    return Inputs(candidates, config)
+
+
+def require_rankable(candidates: Sequence[Candidates]) -> None:
+    """Simulated labelers must be able to rank these answers.
+
+    Raises:
+        UserError: a prompt has a single answer, or checks that nobody knows.
+    """
+    for queued in candidates:
+        with named(f"data: {queued.place}" if queued.place else "data"):
+            if len(queued.responses) < 2:
+                raise UserError(
+                    f"prompt {queued.prompt_id} has one answer; sample two or more per prompt"
+                )
+            Task.of(queued)
+
+
+def answers_described(candidates: Sequence[Candidates]) -> str:
+    """Answers in words, for a dry run."""
+    answers = sum(len(queued.responses) for queued in candidates)
+    return f"{counted(candidates, 'prompt')}, {counted(answers, 'answer')}"
 
 
 def rank_by_group(

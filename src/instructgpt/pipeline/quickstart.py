@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
+from instructgpt.data.outlook import Outlook
 from instructgpt.data.reading import load_records
 from instructgpt.data.records import Prompt
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.pipeline.config import HELD_OUT
-from instructgpt.pipeline.pipeline import run_pipeline
+from instructgpt.pipeline.pipeline import Show, run_pipeline
 from instructgpt.pipeline.room import check_room
 from instructgpt.pipeline.summary import print_summary
 from instructgpt.run.lock import out_folder
@@ -42,6 +43,7 @@ def quickstart(
     rounds: int = 1,
     seed: int = 0,
     flags: Mapping[str, Any] | None = None,
+    show: Show = "",
 ) -> Path:
     """Run the loop and return the report's path; an interrupted run goes on where it stopped.
 
@@ -58,16 +60,17 @@ def quickstart(
         rounds: how often to go round.
         seed: decides every random choice.
         flags: `section.key` → value, winning over the preset.
+        show: print the configuration, or what there is to do, instead of doing it.
 
     Raises:
         UserError: too little memory or disk, the model cannot be fetched, or an input is wrong.
     """
-    out = out_folder(out)
+    out, outlook = out_folder(out), Outlook()
     given: dict[str, Any] = {"common.seed": seed, "rank.seed": seed}
     if prompts:
         given |= dict.fromkeys(
             ("sample.data", "ppo.data", "evaluate.data"),
-            str(world().once(lambda: _with_split(Path(prompts), out))),
+            world().once(lambda: _with_split(prompts, out, outlook if show else None)),
         )
     if demonstrations:
         given |= dict.fromkeys(("sft.data", "reward.demonstrations"), demonstrations)
@@ -79,8 +82,9 @@ def quickstart(
     if label_by == "people" or rankings:
         given |= {"rank.by": "people", **({"rank.rankings": rankings} if rankings else {})}
     if not tiny:
-        world().once(lambda: check_room(out, rounds=rounds, plain_arm=arms == "all"))
-        model = model or world().once(_shipped_model)
+        if not show:
+            world().once(lambda: check_room(out, rounds=rounds, plain_arm=arms == "all"))
+        model = model or world().once(lambda: _shipped_model(show))
         given |= {"sft.model": model, "evaluate.base": model}
     elif model:
         raise UserError("--tiny makes its own model; leave out --tiny or --model")
@@ -91,21 +95,35 @@ def quickstart(
         rounds=rounds,
         plain_arm=arms == "all",
         shares={} if tiny else SHARES,
+        show=show,
+        outlook=outlook,
     )
-    if world().is_first:
+    if world().is_first and not show:
         print_summary(out)
     return report
 
 
-def _shipped_model() -> str:
-    from instructgpt.models.smollm2 import smollm2
+def _shipped_model(show: Show) -> str:
+    """Its folder; fetched, unless nothing is to be written.
 
-    return str(smollm2())
+    Raises:
+        UserError: it has to be looked at and is not here.
+    """
+    from instructgpt.models.smollm2 import folder_of, smollm2
+
+    if show == "plan" and not (folder_of() / "config.json").is_file():
+        raise UserError(
+            f"the dry run fetches nothing, and the shipped model is not in {folder_of()} yet; "
+            "run quickstart once, or give --model or --tiny"
+        )
+    return str(folder_of() if show else smollm2())
 
 
-def _with_split(path: Path, out: Path) -> Path:
-    """The prompts, a fifth of them held out unless their records say which."""
-    records = load_records([str(path)], Prompt)
+def _with_split(path: str, out: Path, outlook: Outlook | None) -> str:
+    """The file of prompts, a fifth of them held out unless their records say which; not written
+    where an outlook is told of it.
+    """
+    records = load_records([path], Prompt)
     if any(record.split for record in records):
         return path
     split = [
@@ -120,6 +138,10 @@ def _with_split(path: Path, out: Path) -> Path:
             f"{path}: {len(split)} prompts are too few to hold some out; give 20 or more, or write "
             f"'split': 'train' or '{HELD_OUT}' into each"
         )
-    write_records(out / "prompts.jsonl", split)
-    say(f"{held} of {len(split)} prompts are held out ({out / 'prompts.jsonl'})")
-    return out / "prompts.jsonl"
+    written = out / "prompts.jsonl"
+    if outlook:
+        outlook.know(written, split)
+    else:
+        write_records(written, split)
+        say(f"{held} of {len(split)} prompts are held out ({written})")
+    return str(written)

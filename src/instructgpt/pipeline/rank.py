@@ -1,22 +1,31 @@
 """The `rank` stage of a pipeline: rankings from people, from simulated labelers, or from a rule."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
-from instructgpt.data.reading import load_records
-from instructgpt.data.records import Candidates, Ranking
+from instructgpt.data.outlook import Looked, Outlook
+from instructgpt.data.records import Candidates, Prompt, Ranking
 from instructgpt.errors import UserError
 from instructgpt.label.audit import trivial_predictors
-from instructgpt.label.stage import description, noise_free, rank_by_group
-from instructgpt.label.terminal import rank_in_terminal
+from instructgpt.label.stage import (
+    answers_described,
+    description,
+    noise_free,
+    rank_by_group,
+    require_rankable,
+)
+from instructgpt.label.task import Task
+from instructgpt.label.terminal import rank_in_terminal, require_terminal
 from instructgpt.pipeline.config import HELD_OUT, RankConfig
 from instructgpt.pipeline.rule import rank
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.disk import write_atomically
+from instructgpt.run.outline import Row, counted
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import permutation
 
@@ -29,14 +38,14 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
     """
     resolved = config if isinstance(config, Resolved) else Resolved.of(config)
     config = resolved.config
-    by_people = _by_people(config, first_round=stage == "rank") if config.by == "people" else []
     with RunDirectory(config.out, stage, resolved) as directory:
         run = Run(directory.path)
         if directory.is_done:
             say(f"{stage}: {directory.path} is already finished; nothing to do")
             return run
+        inputs = look(config, first_round=stage == "rank")
         directory.start()
-        rankings, evaluation = _rank(config, by_people, directory.path)
+        rankings, evaluation = _rank(config, inputs, directory.path)
         write_records(directory.path / "rankings.jsonl", rankings)
         text = json.dumps({"by": config.by, **evaluation}, indent=1) + "\n"
         write_atomically(directory.path / "evaluation.json", text)
@@ -44,14 +53,85 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
         return run
 
 
-def _by_people(config: RankConfig, *, first_round: bool) -> list[Ranking]:
-    """Their rankings of these answers; in the first round also of others, made before.
+@dataclass(frozen=True)
+class Inputs(Looked):
+    """All that ranking reads.
+
+    Attributes:
+        candidates: the answers, where they are there already.
+        prompts: what they answer.
+        by_people: the rankings that people made.
+        config: the stage's settings.
+    """
+
+    candidates: list[Candidates]
+    prompts: list[Prompt]
+    by_people: list[Ranking]
+    config: RankConfig
+
+    @property
+    def records(self) -> dict[str, list[Prompt]]:
+        """The prompts stand in for the rankings of their answers."""
+        return {"rankings.jsonl": [] if self.by_people else self.prompts}
+
+    def outline(self) -> Iterator[Row]:
+        """What there is to do, for a dry run."""
+        if self.candidates:
+            yield "data", answers_described(self.candidates)
+        else:
+            yield "data", f"the answers to {counted(self.prompts, 'prompt')}"
+        if self.by_people:
+            yield "rankings", counted(self.by_people, "ranking")
+        yield "by", self.config.by
+
+
+def look(config: RankConfig, outlook: Outlook | None = None, *, first_round: bool = True) -> Inputs:
+    """Read and check everything.
+
+    Raises:
+        UserError: something cannot be used, or people have not ranked yet.
+    """
+    outlook = outlook or Outlook()
+    candidates = outlook.records("data", config.data, Candidates)
+    is_later = any(map(outlook.is_promised, config.data))
+    prompts = outlook.records("data", config.data, Prompt) if is_later else _prompts(candidates)
+    by_people: list[Ranking] = []
+    if config.by == "people":
+        by_people = outlook.records("rankings", config.rankings, Ranking)
+        if not is_later:
+            by_people = _by_people(config, by_people, candidates, first_round=first_round)
+    elif config.by == "simulated":
+        require_rankable(candidates)
+        for prompt in prompts:
+            Task.of(prompt)
+    elif config.by == "me" and is_later:
+        require_terminal(input)
+    return Inputs(candidates, prompts, by_people, config)
+
+
+def _prompts(candidates: Sequence[Candidates]) -> list[Prompt]:
+    """What the answers are to, with the split."""
+    return [
+        Prompt(id=queued.prompt_id, prompt=queued.prompt, split=getattr(queued, "split", None)).at(
+            queued.place
+        )
+        for queued in candidates
+    ]
+
+
+def _by_people(
+    config: RankConfig,
+    rankings: list[Ranking],
+    candidates: Sequence[Candidates],
+    *,
+    first_round: bool,
+) -> list[Ranking]:
+    """People's rankings of these answers; in the first round also of others, made before.
 
     Raises:
         UserError: there are none yet.
     """
-    rankings = load_records(config.rankings, Ranking)
-    queued = {_answers(candidates) for candidates in load_records(config.data, Candidates)}
+    queued = {_answers(one) for one in candidates}
     own = [ranking for ranking in rankings if _answers(ranking) in queued]
     if not (own or (rankings and first_round)):
         raise UserError(
@@ -67,14 +147,12 @@ def _answers(candidates: Candidates) -> tuple[str, tuple[str, ...]]:
     return candidates.prompt_id, tuple(texts)
 
 
-def _rank(
-    config: RankConfig, by_people: list[Ranking], folder: Path
-) -> tuple[list[Ranking], dict[str, Any]]:
+def _rank(config: RankConfig, inputs: Inputs, folder: Path) -> tuple[list[Ranking], dict[str, Any]]:
     """The rankings, and what the report says of those who made them."""
+    candidates, by_people = inputs.candidates, inputs.by_people
     if by_people:
         say(f"rank: {len(by_people)} rankings by people")
         return by_people, {"groups": {"people": description(by_people)}}
-    candidates = load_records(config.data, Candidates)
     if config.by == "rule":
         say(f"rank: {len(candidates)} prompts ranked by the written rule")
         return [rank(queued) for queued in candidates], {}

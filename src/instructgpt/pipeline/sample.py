@@ -1,23 +1,27 @@
 """The `sample` stage: K answers to each prompt, queued for the labelers (section 3.2, step 2)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from instructgpt.data import prompts as asked
 from instructgpt.data.formats import write_records
-from instructgpt.data.reading import load_records
+from instructgpt.data.outlook import Looked, Outlook, described
+from instructgpt.data.prompts import Room, prompts_to_answer
 from instructgpt.data.records import Candidates, Prompt, Response
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
-from instructgpt.errors import UserError
+from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.pipeline.config import SampleConfig
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.disk import write_atomically
+from instructgpt.run.outline import Row, counted
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.seeds import derive
 from instructgpt.run.streams import read_lines
@@ -41,20 +45,65 @@ def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sampl
         if directory.is_done:
             say(f"{stage}: {directory.path} is already finished; nothing to do")
         else:
+            inputs = look(config)
             start_tuned(directory, config.device)
-            _sample_all(config, directory, stage)
+            _sample_all(config, inputs, directory, stage)
             world().once(directory.finish)
         return Run(directory.path)
 
 
-def _sample_all(config: SampleConfig, directory: RunDirectory, stage: str) -> None:
-    prompts = load_records(config.data, Prompt, format=config.format, on_error=config.on_error)
-    prompts = [prompt for prompt in prompts if not config.split or prompt.split == config.split]
-    if not prompts:
-        raise UserError(
-            f"{', '.join(config.data)}: no prompt with split '{config.split}'; give other prompts"
-        )
-    policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
+@dataclass(frozen=True)
+class Inputs(Looked):
+    """All that sampling reads.
+
+    Attributes:
+        policy: the model that answers.
+        prompts: what it answers.
+        config: the stage's settings.
+    """
+
+    policy: ModelFacts
+    prompts: list[Prompt]
+    config: SampleConfig
+
+    @property
+    def records(self) -> dict[str, list[Prompt]]:
+        """The prompts stand in for the answers to them."""
+        return {FINAL: self.prompts}
+
+    def outline(self) -> Iterator[Row]:
+        """What there is to do, for a dry run."""
+        config = self.config
+        answers = sum(_count(config, place) for place in range(len(self.prompts)))
+        yield "model", described(self.policy)
+        yield "data", asked.described(self.prompts, self.policy.text(config.template))
+        yield "answers", f"{answers:,} of at most {counted(config.max_new_tokens, 'token')}"
+        yield "tokens", f"{answers * config.max_new_tokens:,} sampled at most"
+
+
+def look(config: SampleConfig, outlook: Outlook | None = None) -> Inputs:
+    """Read and check everything.
+
+    Raises:
+        UserError: something cannot be used; the sentence names its key.
+    """
+    outlook = outlook or Outlook()
+    pick_device(config.device)
+    policy = outlook.model("model", config.model, "policy")
+    text = policy.text(config.template)
+    room = Room("policy", text, policy.context, "max_new_tokens", config.max_new_tokens)
+    prompts = prompts_to_answer("data", config.data, config, [room], outlook)
+    return Inputs(policy, prompts, config)
+
+
+def _sample_all(config: SampleConfig, inputs: Inputs, directory: RunDirectory, stage: str) -> None:
+    prompts = inputs.prompts
+    policy = SFTModel(
+        config.model,
+        inputs.policy.tokenizer,
+        template=config.template,
+        device=pick_device(config.device),
+    )
     together, at_a_time = world(), PROMPTS_AT_A_TIME * world().size
     done = together.once(lambda: _done_before(directory.path / PARTIAL, at_a_time))
     with StageProgress(stage, len(prompts), len(done), phase="sampling") as progress:

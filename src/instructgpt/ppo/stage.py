@@ -4,27 +4,25 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 
 from instructgpt.data.cursor import ShuffledCursor
-from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.reading import load_documents, load_records
 from instructgpt.data.records import Prompt, PromptText
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.training import TrainingRun
-from instructgpt.errors import UserError
 from instructgpt.models.frozen import KeptOnDisk, hold_as_read
-from instructgpt.models.load import context_length, pick_device
+from instructgpt.models.load import pick_device
 from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Experience
+from instructgpt.ppo.inputs import Inputs, look
 from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
-from instructgpt.run.progress import say_skipped
 from instructgpt.run.seeds import derive
 from instructgpt.run.tuning import give_back_memory
 from instructgpt.sft.model import SFTModel
@@ -43,30 +41,21 @@ def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run
     with TrainingRun(stage, resolved) as run:
         if run.is_done:
             return run.run
-        ppo = _open(config)
-        prompts = _prompts(config, ppo, config.data)
-        held_out = (
-            _prompts(config, ppo, config.eval_data)[: config.eval_prompts]
-            if config.eval_data
-            else []
-        )
+        inputs = look(config)
+        run.start()
+        ppo = _open(config, inputs)
         trainer = PPOTrainer(ppo, config, phase=partial(_phase, run))
-        frozen = _put_away(ppo, config, run)
-        _train_loop(run, trainer, prompts, held_out, _pretraining(config, ppo), frozen)
+        _train_loop(run, trainer, inputs, _put_away(ppo, config, run))
         run.check_finite(trainer.state)
         _save(run, trainer)
         return run.finish()
 
 
 def _train_loop(
-    run: TrainingRun,
-    trainer: PPOTrainer,
-    prompts: Sequence[Prompt],
-    held_out: Sequence[Prompt],
-    pretraining: PretrainingText | None,
-    frozen: KeptOnDisk | None,
+    run: TrainingRun, trainer: PPOTrainer, inputs: Inputs, frozen: KeptOnDisk | None
 ) -> None:
     config, counters = trainer.config, trainer.state.counters
+    prompts, held_out, pretraining = inputs.prompts, inputs.held_out, inputs.pretraining
     cursor = ShuffledCursor(len(prompts), seed=config.seed, stream="ppo/prompts")
     counters |= {"prompts": 0, "pretraining": 0}
     run.restore(trainer.state)
@@ -75,12 +64,7 @@ def _train_loop(
     if pretraining:
         pretraining.position = counters["pretraining"]
     in_an_iteration = config.updates_per_iteration
-    run.expect(
-        config.total_iterations * in_an_iteration,
-        trainer.state.updates,
-        in_an_iteration,
-        cycle=in_an_iteration,
-    )
+    run.expect(inputs.steps, trainer.state.updates, in_an_iteration, cycle=in_an_iteration)
 
     while trainer.iteration < config.total_iterations:
         line = trainer.step + 1  # in metrics.jsonl; of an update that is left out, the next one
@@ -145,13 +129,11 @@ def _write_samples(
         run.sample(line, row)
 
 
-def _open(config: PPOConfig) -> PPOModel:
-    device = pick_device(config.device)
-    policy = SFTModel(config.model, template=config.template, device=device)
-    reward = RewardModel(config.reward_model, template=config.template, device=device)
-    critic = (
-        Scorer(config.critic, template=config.template, device=device) if config.critic else None
-    )
+def _open(config: PPOConfig, inputs: Inputs) -> PPOModel:
+    how: dict[str, Any] = {"template": config.template, "device": pick_device(config.device)}
+    policy = SFTModel(config.model, inputs.policy.tokenizer, **how)
+    reward = RewardModel(config.reward_model, inputs.reward_model.tokenizer, **how)
+    critic = Scorer(config.critic, inputs.critic.tokenizer, **how) if inputs.critic else None
     return PPOModel(policy, reward, critic=critic, seed=config.seed)
 
 
@@ -183,45 +165,6 @@ def _phase(run: TrainingRun, name: str) -> Iterator[None]:
 def _rest(frozen: KeptOnDisk | None) -> None:
     if frozen:
         frozen.rest()
-
-
-def _prompts(config: PPOConfig, ppo: PPOModel, paths: Sequence[str]) -> list[Prompt]:
-    """Prompts that leave room for an answer in the policy's context."""
-    records = load_records(paths, Prompt, format=config.format, on_error=config.on_error)
-    if config.split:
-        records = [record for record in records if record.split == config.split]
-    room = (context_length(ppo.policy.model.config) or 10**9) - config.response_length
-    kept, skipped = [], []
-    for record in records:
-        length = len(ppo.policy.text.prompt(record.prompt))
-        if length <= room:
-            kept.append(record)
-            continue
-        sentence = (
-            f"prompt {record.id} has {length} tokens, more than the {room} that leave room for "
-            "response_length"
-        )
-        if config.on_error == "stop":
-            raise UserError(f"{', '.join(paths)}: {sentence}; shorten it, or pass --on_error skip")
-        skipped.append(sentence)
-    say_skipped(skipped)
-    if not kept:
-        split = f" with split '{config.split}'" if config.split else ""
-        raise UserError(f"{', '.join(paths)}: no prompt{split} is left; give other prompts")
-    return kept
-
-
-def _pretraining(config: PPOConfig, ppo: PPOModel) -> PretrainingText | None:
-    if not config.ptx_coef:
-        return None
-    length = min(config.ptx_length, context_length(ppo.policy.model.config) or config.ptx_length)
-    return PretrainingText(
-        load_documents(config.pretrain_data),
-        ppo.policy.text,
-        length,
-        seed=config.seed,
-        stream="ppo/pretraining",
-    )
 
 
 def _save(run: TrainingRun, trainer: PPOTrainer) -> None:

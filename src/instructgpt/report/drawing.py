@@ -61,16 +61,27 @@ def look(index: int) -> tuple[str, str, str]:
     return PALETTE[index % len(PALETTE)], DASHES[index % len(DASHES)], MARKERS[index % len(MARKERS)]
 
 
-def svg(draw: "Callable[[Figure, Axes], None]", height: float = 2.7) -> str:
-    """What `draw` puts on a figure 4.4 inches wide, as SVG for a page."""
+def require_matplotlib() -> None:
+    """It must be there before the first figure, and before hours of training that end in one.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise UserError(
             "the report draws with matplotlib, which is missing: pip install 'instructgpt[report]'"
         ) from None
+
+
+def svg(draw: "Callable[[Figure, Axes], None]", height: float = 2.7) -> str:
+    """What `draw` puts on a figure 4.4 inches wide, as SVG for a page."""
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     out = io.StringIO()
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a glyph the measuring font lacks: the browser has its own

@@ -73,8 +73,8 @@ def encode_rankings(
             longest = len(prompt) + max(map(len, responses))
             if longest > max_length:
                 sentence = (
-                    f"ranking {number} (prompt {ranking.prompt_id}) has a row of {longest} tokens, "
-                    f"more than the {max_length} that fit"
+                    f"{_name(ranking, number)} has a row of {longest} tokens, more than the "
+                    f"{max_length} that fit"
                 )
                 if on_long == "stop":
                     raise UserError(f"{sentence}; shorten it, or pass --on_long skip or truncate")
@@ -142,6 +142,13 @@ def ranked_scores(comparisons: Sequence[Comparison], device: torch.device) -> Ra
             present.append([True] * count + [False] * len(filler))
         offset += count
     return RankedScores(*(torch.tensor(rows, device=device) for rows in (index, ranks, present)))
+
+
+def _name(ranking: Ranking, number: int) -> str:
+    """Where a ranking stands in its file, or among those that are given."""
+    if ranking.place:
+        return f"{ranking.place}: the ranking"
+    return f"ranking {number} (prompt {ranking.prompt_id})"
 
 
 def _in_order(

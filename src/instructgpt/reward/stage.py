@@ -1,35 +1,28 @@
 """The whole reward-model stage: read, train, shift demonstrations to 0, measure, write."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from instructgpt.data.cursor import ShuffledCursor
-from instructgpt.data.reading import load_records
-from instructgpt.data.records import Demonstration, Ranking
 from instructgpt.distributed.sharding import full
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.distributed.world import world
-from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval
-from instructgpt.models.load import (
-    context_length,
-    is_scorer,
-    load_scorer,
-    pick_device,
-    scalar_head,
-)
+from instructgpt.models.facts import ModelFacts
+from instructgpt.models.load import load_scorer, pick_device, scalar_head
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
+from instructgpt.reward.data import Comparison
 from instructgpt.reward.head import fit_head
+from instructgpt.reward.inputs import Inputs, look
 from instructgpt.reward.model import RewardModel
 from instructgpt.reward.reading import Reader
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.reward.validation import evaluate, judge
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
-from instructgpt.run.progress import say, say_skipped
-from instructgpt.sft.data import encode_all
+from instructgpt.run.progress import say
 from instructgpt.sft.model import SFTModel
 
 
@@ -44,28 +37,23 @@ def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward
     with TrainingRun(stage, resolved) as run:
         if run.is_done:
             return run.run
-        reward = _open(config)
-        training, held_out = _comparisons(config, reward)
-        trainer = _train_loop(run, reward, training, held_out)
+        inputs = look(config)
+        run.start()
+        reward = _open(config, inputs.trunk)
+        trainer = _train_loop(run, reward, inputs)
         run.check_finite(trainer.state)
-        _set_shift(config, reward)
-        _write_evaluation(run, trainer, held_out)
+        _set_shift(config, reward, inputs.demonstrations)
+        _write_evaluation(run, trainer, inputs.held_out)
         run.save_model(reward)
         _check_saved_head(run, reward)
         return run.finish()
 
 
-def _train_loop(
-    run: TrainingRun,
-    reward: RewardModel,
-    training: Sequence[Comparison],
-    held_out: Sequence[Comparison],
-) -> RewardModelTrainer:
+def _train_loop(run: TrainingRun, reward: RewardModel, inputs: Inputs) -> RewardModelTrainer:
     config: RewardConfig = run.config  # type: ignore[assignment]
+    training, held_out, total = inputs.training, inputs.held_out, inputs.steps
     cursor = ShuffledCursor(len(training), seed=config.seed, stream="reward/order")
     in_an_epoch = -(-len(training) // config.batch_size)
-    total = in_an_epoch * config.epochs
-    total = min(total, config.max_steps) if config.max_steps else total
     trainer = RewardModelTrainer(reward, config, total)
     if config.shared_prefix and not trainer.reader.in_trees:
         say("reward: this architecture reads a row per answer, not the prompt once for all")
@@ -93,80 +81,28 @@ def _train_loop(
     return trainer
 
 
-def _open(config: RewardConfig) -> RewardModel:
+def _open(config: RewardConfig, trunk: ModelFacts) -> RewardModel:
     """A reward model to train on, or a new head on a policy's trunk."""
-    device = pick_device(config.device)
-    if is_scorer(config.model):
-        return RewardModel(config.model, template=config.template, device=device)
-    policy = SFTModel(config.model, template=config.template, device=device)
+    how: dict[str, Any] = {"template": config.template, "device": pick_device(config.device)}
+    if trunk.is_scorer:
+        return RewardModel(config.model, trunk.tokenizer, **how)
+    policy = SFTModel(config.model, trunk.tokenizer, **how)
     return RewardModel(policy, seed=config.seed, depth=config.depth)
 
 
-def _comparisons(
-    config: RewardConfig, reward: RewardModel
-) -> tuple[list[Comparison], list[Comparison]]:
-    rankings = _load(config, config.data)
-    held = _load(config, config.eval_data)
-    if split := config.eval_split:
-        held = [ranking for ranking in rankings if getattr(ranking, "split", None) == split]
-        rankings = [ranking for ranking in rankings if getattr(ranking, "split", None) != split]
-        if not (held and rankings):
-            raise UserError(
-                f"{', '.join(config.data)}: {'all' if held else 'no'} rankings have the split "
-                f"'{split}'; give others, or hold out a share with --eval_fraction"
-            )
-    training = _encode(config, reward, rankings)
-    held_out = _encode(config, reward, held) if held else []
-    if config.eval_fraction:
-        training, held_out = split_by_prompt(training, config.eval_fraction, seed=config.seed)
-    telling = [c for c in training if c.has_pair or config.ties == "half"]
-    if not telling:
-        raise UserError(
-            f"{', '.join(config.data)}: all answers of every prompt are tied, so there is no pair "
-            "to learn from; rank them, or pass --ties half"
-        )
-    if tied := len(training) - len(telling):
-        say(
-            f"{tied} prompts whose answers are all tied teach nothing and are left out (ties: drop)"
-        )
-    return telling, held_out
-
-
-def _load(config: RewardConfig, paths: Sequence[str]) -> list[Ranking]:
-    return load_records(paths, Ranking, format=config.format, on_error=config.on_error)
-
-
-def _encode(
-    config: RewardConfig, reward: RewardModel, rankings: Sequence[Ranking]
-) -> list[Comparison]:
-    comparisons, skipped = encode_rankings(
-        rankings, reward.text, max_length=_longest(config, reward), on_long=config.on_long
-    )
-    say_skipped(skipped)
-    return comparisons
-
-
-def _longest(config: RewardConfig, reward: RewardModel) -> int:
-    return min(config.max_length, context_length(reward.model.config) or config.max_length)
-
-
-def _set_shift(config: RewardConfig, reward: RewardModel) -> None:
+def _set_shift(
+    config: RewardConfig, reward: RewardModel, demonstrations: Sequence[Comparison]
+) -> None:
     """The labelers' demonstrations shall score 0 on average (section 3.5)."""
     reward.shift = 0.0  # a model that is trained on may have one, of its old weights
-    demonstrations = load_records(config.demonstrations, Demonstration, on_error=config.on_error)
     if not demonstrations:
         say(
             "no demonstrations given: scores are not shifted (pass --demonstrations to make them "
             "score 0)"
         )
         return
-    examples, skipped = encode_all(
-        demonstrations, reward.text, max_length=_longest(config, reward), on_long=config.on_long
-    )
-    say_skipped(skipped)
     reader = Reader(reward, config)
-    demonstrated = [Comparison("", example.prompt, [example.response]) for example in examples]
-    reward.shift = reader.read_all(demonstrated, reader.scores).mean().item()
+    reward.shift = reader.read_all(demonstrations, reader.scores).mean().item()
 
 
 def _evaluation(config: RewardConfig, reward: RewardModel, held_out: Sequence[Comparison]) -> dict:

@@ -72,7 +72,8 @@ class Run:
 class RunDirectory:
     """Opens `out` for one stage, refuses what would mix two runs, and writes its files.
 
-    Use as a context manager: a run that an error ends is marked as failed or interrupted.
+    Use as a context manager: a run that an error ends after its start is marked as failed or
+    interrupted.
 
     Args:
         out: the directory.
@@ -93,6 +94,7 @@ class RunDirectory:
         self._last_words = ""
         self._stoppable = ExitStack()
         self._lock = open_locked(out)
+        self._started = False
         try:
             self.info = read_info(self.path)
             self._compare()
@@ -116,7 +118,7 @@ class RunDirectory:
     ) -> None:
         with self._stoppable:
             try:
-                if error is not None and self.info and not self.is_done:
+                if error is not None and self._started and not self.is_done:
                     stopped = isinstance(error, KeyboardInterrupt)
                     self.update({"status": "interrupted" if stopped else "failed"})
             except UserError as also:
@@ -162,6 +164,7 @@ class RunDirectory:
         }
         self.info = {key: self.info[key] for key in self.info if key not in {"data", "parents"}}
         self.update(provenance | ({} if tuning is None else {"tuning": dict(tuning)}))
+        self._started = True
 
     def update(self, facts: Mapping[str, Any]) -> None:
         """Merge facts into `run.json`, atomically."""

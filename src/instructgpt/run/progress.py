@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -20,6 +21,16 @@ console = Console(stderr=True, highlight=False)
 def silence() -> None:
     """Say and show nothing from now on: another process speaks for this one."""
     console.quiet = True
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Say and show nothing for a while."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 def say(message: str) -> None:

@@ -9,6 +9,7 @@ from instructgpt.data.pretrain import PretrainingText
 from instructgpt.data.records import Demonstration
 from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.run.seeds import permutation
 from instructgpt.sft.config import SFTConfig
 
 
@@ -52,9 +53,8 @@ def encode_all(
         example = encode(demonstration, text, loss=loss)
         if len(example) > max_length:
             sentence = (
-                f"demonstration {number} (prompt {demonstration.prompt_id}) has {len(example)} "
-                f"tokens, "
-                f"more than the {max_length} that fit"
+                f"{_name(demonstration, number)} has {len(example)} tokens, more than the "
+                f"{max_length} that fit"
             )
             room = max_length - len(example.prompt)
             if on_long == "stop":
@@ -67,6 +67,13 @@ def encode_all(
     if not examples:
         raise UserError("no demonstration is left; raise --max_length or give other demonstrations")
     return examples, skipped
+
+
+def _name(demonstration: Demonstration, number: int) -> str:
+    """Where a demonstration stands in its file, or among those that are given."""
+    if demonstration.place:
+        return f"{demonstration.place}: the demonstration"
+    return f"demonstration {number} (prompt {demonstration.prompt_id})"
 
 
 class SFTBatches:
@@ -100,6 +107,19 @@ class SFTBatches:
             self.steps_per_epoch * self.config.epochs if self.examples else self.config.max_steps
         )
         return min(steps, self.config.max_steps) if self.config.max_steps else steps
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens that the whole run learns, each as often as it is shown."""
+        steps, total = self.total_steps, 0
+        if self.demos:
+            epochs, rest = divmod(steps, self.steps_per_epoch)
+            learnt = [len(example.response) for example in self.examples]
+            order = permutation(len(learnt), self.config.seed, self.demos.stream, epochs)
+            total += epochs * sum(learnt) + sum(learnt[i] for i in order[: rest * self.per_step])
+        if self.pretrain:
+            total += self.pretrain.learnt_in(steps * self.config.pretrain_per_step)
+        return total
 
     @property
     def positions(self) -> dict[str, int]:

@@ -4,23 +4,20 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.reading import load_documents, load_records
-from instructgpt.data.records import Demonstration
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.sharding import load_weights, whole
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.distributed.world import world
-from instructgpt.models.load import context_length, pick_device
+from instructgpt.models.load import pick_device
 from instructgpt.models.scorer import Scorer
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import explained, remove_folder
-from instructgpt.run.progress import say, say_skipped
 from instructgpt.run.seeds import derive
 from instructgpt.sft.config import SFTConfig
-from instructgpt.sft.data import Example, SFTBatches, encode_all, whole_sequence
+from instructgpt.sft.data import SFTBatches, whole_sequence
+from instructgpt.sft.inputs import Inputs, look
 from instructgpt.sft.model import SFTModel
 from instructgpt.sft.trainer import SFTTrainer
 
@@ -39,22 +36,17 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
         if run.is_done:
             _forget_candidates(run)  # of which a kill may have left some
             return run.run
-        if config.pretrain_data and not config.pretrain_fraction:
-            say("pretrain_data has no effect while pretrain_fraction is 0 (C.3 has 0.1)")
-        policy = SFTModel(config.model, template=config.template, device=pick_device(config.device))
-        max_length = min(
-            config.max_length, context_length(policy.model.config) or config.max_length
+        inputs = look(config)
+        run.start()
+        policy = SFTModel(
+            config.model,
+            inputs.policy.tokenizer,
+            template=config.template,
+            device=pick_device(config.device),
         )
-        batches = SFTBatches(
-            _encode(config, policy, _records(config, config.data), max_length)
-            if config.data
-            else [],
-            _windows(config, policy, config.pretrain_data, max_length, "sft/pretraining"),
-            config,
-        )
-        validator = _Validator(config, policy, max_length)
-        trainer = SFTTrainer(policy, config, batches.total_steps)
-        _train_loop(run, trainer, batches, validator)
+        validator = _Validator(config, policy, inputs)
+        trainer = SFTTrainer(policy, config, inputs.steps)
+        _train_loop(run, trainer, inputs.batches, validator)
         run.check_finite(trainer.state)
         validator.load_best(run)
         run.save_model(policy)
@@ -89,14 +81,10 @@ def _train_loop(
 class _Validator:
     """Held-out loss, reward score of samples, and the best model so far (C.1)."""
 
-    def __init__(self, config: SFTConfig, policy: SFTModel, max_length: int) -> None:
+    def __init__(self, config: SFTConfig, policy: SFTModel, inputs: Inputs) -> None:
         self.config, self.policy = config, policy
-        records = _records(config, config.eval_data)
-        self.examples = _encode(config, policy, records, max_length) if records else []
-        self.records = records[: config.reward_prompts]
-        self.pretrain = _windows(
-            config, policy, config.eval_pretrain_data, max_length, "sft/pretrain_validation"
-        )
+        self.examples, self.records = inputs.held_out, inputs.judged
+        self.pretrain = inputs.held_out_text
         self.best: dict[str, float] | None = None
         self._scorer: Scorer | None = None
 
@@ -171,20 +159,6 @@ class _Validator:
         return sum(scores) / len(scores)
 
 
-def _records(config: SFTConfig, paths: Sequence[str]) -> list[Demonstration]:
-    return load_records(paths, Demonstration, format=config.format, on_error=config.on_error)
-
-
-def _encode(
-    config: SFTConfig, policy: SFTModel, records: Sequence[Demonstration], max_length: int
-) -> list[Example]:
-    examples, skipped = encode_all(
-        records, policy.text, max_length=max_length, on_long=config.on_long, loss=config.loss
-    )
-    say_skipped(skipped)
-    return examples
-
-
 def _best_path(run: TrainingRun, step: int) -> Path:
     return run.directory.path / "best" / f"step-{step}"
 
@@ -200,14 +174,3 @@ def _keep_only(folder: Path, choices: Sequence[dict[str, float] | None]) -> None
         if path.name not in names and path.is_dir() and not path.is_symlink():
             with explained(path):
                 remove_folder(path)
-
-
-def _windows(
-    config: SFTConfig, policy: SFTModel, paths: Sequence[str], max_length: int, stream: str
-) -> PretrainingText | None:
-    if not paths:
-        return None
-    length = min(config.pretrain_length, max_length)
-    return PretrainingText(
-        load_documents(paths), policy.text, length, seed=config.seed, stream=stream
-    )

@@ -40,7 +40,7 @@ def read_documents(path: Path, *, on_error: OnError = "stop") -> list[str]:
         raise UserError(f"{path}: expected a {', '.join(_SUFFIXES)} file; rename or convert it")
     for message in skipped:
         logger.warning("skipped %s", message)
-    return texts
+    return [text for _, text in texts]
 
 
 def _parts(path: Path) -> list[str]:

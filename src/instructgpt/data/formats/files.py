@@ -20,7 +20,9 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class ReadResult(Generic[R]):
-    """Records read from a file of one format, with a message for every line that was skipped."""
+    """Records read from a file of one format, each knowing its line, and a message for every line
+    that was skipped.
+    """
 
     records: list[R]
     format: str
@@ -91,7 +93,7 @@ def read_records(
         return reader.convert(row)
 
     batches, skipped = convert_rows(path, convert, on_error)
-    records = [record for batch in batches for record in batch]
+    records = [record.at(place) for place, batch in batches for record in batch]
     if kind is Prompt:
         records = _prompts(records)
     return ReadResult(cast("list[R]", records), readers[0].format, skipped)
@@ -117,7 +119,10 @@ def _prompts(records: list[Record]) -> list[Record]:
         "list[Demonstration | Candidates | Rating]",
         [record for record in records if not isinstance(record, Prompt)],
     )
-    taken = {other.prompt_id: Prompt(id=other.prompt_id, prompt=other.prompt) for other in others}
+    taken = {
+        other.prompt_id: Prompt(id=other.prompt_id, prompt=other.prompt).at(other.place)
+        for other in others
+    }
     return [*(record for record in records if isinstance(record, Prompt)), *taken.values()]
 
 

@@ -18,17 +18,18 @@ def convert_each(
     items: Iterable[tuple[str, Item]],
     convert: Callable[[Item], Converted],
     on_error: OnError,
-) -> tuple[list[Converted], list[str]]:
-    """Convert items, each given with its place; returns the results and a message per skipped item.
+) -> tuple[list[tuple[str, Converted]], list[str]]:
+    """Convert items, each given with its place; returns the results with their places, and a
+    message per skipped item.
 
     Raises:
         UserError: `convert` raised a ValueError and `on_error` is "stop", or it did for every item.
     """
-    converted: list[Converted] = []
+    converted: list[tuple[str, Converted]] = []
     skipped: list[str] = []
     for place, item in items:
         try:
-            converted.append(convert(item))
+            converted.append((place, convert(item)))
         except ValueError as error:
             message = f"{place}: {_reason(error)}"
             if on_error == "stop":
@@ -41,8 +42,8 @@ def convert_each(
 
 def convert_rows(
     path: Path, convert: Callable[[Row], Converted], on_error: OnError
-) -> tuple[list[Converted], list[str]]:
-    """Convert the objects of a JSON Lines file.
+) -> tuple[list[tuple[str, Converted]], list[str]]:
+    """Convert the objects of a JSON Lines file; each result comes with its line's place.
 
     Raises:
         UserError: the file cannot be read or is empty, or see `convert_each`.

@@ -1,0 +1,138 @@
+"""The prompts that a policy is to answer: those of the split, and those that fit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+from instructgpt.data.outlook import Outlook
+from instructgpt.data.records import Demonstration, Prompt
+from instructgpt.data.text import TextCodec
+from instructgpt.errors import UserError
+from instructgpt.run.outline import counted
+from instructgpt.run.progress import say_skipped
+
+P = TypeVar("P", Prompt, Demonstration)
+
+
+class Asking(Protocol):
+    """The settings of a stage that has prompts answered."""
+
+    @property
+    def format(self) -> str:
+        """Of the files."""
+        ...
+
+    @property
+    def split(self) -> str:
+        """Which prompts to take; empty for all."""
+        ...
+
+    @property
+    def on_error(self) -> Literal["stop", "skip"]:
+        """What a bad or over-long prompt does."""
+        ...
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where prompts and answers to them must fit.
+
+    Attributes:
+        reader: what reads them, in words.
+        text: its tokenizer and template.
+        context: how many tokens it reads; None where it does not say.
+        key: the setting for the longest answer.
+        answer: its value.
+    """
+
+    reader: str
+    text: TextCodec
+    context: int | None
+    key: str
+    answer: int
+
+    @property
+    def for_prompt(self) -> int:
+        """How many tokens a prompt may have.
+
+        Raises:
+            UserError: none at all.
+        """
+        if self.context is None:
+            return 10**9
+        if self.context <= self.answer:
+            raise UserError(
+                f"{self.key} {self.answer} leaves no room for a prompt in the {self.reader}'s "
+                f"context of {self.context} tokens; lower it"
+            )
+        return self.context - self.answer
+
+    def complaint(self, record: Prompt | Demonstration) -> str:
+        """What is wrong with a prompt, or the empty string."""
+        length = len(self.text.prompt(record.prompt))
+        if not length:
+            return f"the prompt has no token of the {self.reader}'s"
+        if length <= self.for_prompt:
+            return ""
+        return (
+            f"the prompt has {length} tokens, more than the {self.for_prompt} that leave room for "
+            f"{self.key} {self.answer} in the {self.reader}'s context of {self.context}"
+        )
+
+
+def prompts_to_answer(
+    key: str, paths: Sequence[str], config: Asking, rooms: Sequence[Room], outlook: Outlook
+) -> list[Prompt]:
+    """The prompts of some files that are of the split and fit.
+
+    Raises:
+        UserError: a file, a line or a prompt cannot be used, or none is left.
+    """
+    records = outlook.records(key, paths, Prompt, format=config.format, on_error=config.on_error)
+    return fitting(key, _of_split(key, records, config.split), rooms, config.on_error)
+
+
+def fitting(
+    key: str, records: Sequence[P], rooms: Sequence[Room], on_error: Literal["stop", "skip"]
+) -> list[P]:
+    """The prompts that fit everywhere; says which do not.
+
+    Raises:
+        UserError: one does not fit and `on_error` is stop, or none fits.
+    """
+    kept, skipped = [], []
+    for number, record in enumerate(records, 1):
+        complaint = next(filter(None, (room.complaint(record) for room in rooms)), "")
+        if not complaint:
+            kept.append(record)
+            continue
+        sentence = f"{key}: {record.place or f'prompt {number}'}: {complaint}"
+        if on_error == "stop":
+            raise UserError(
+                f"{sentence}; shorten it, lower {rooms[0].key}, or pass --on_error skip"
+            )
+        skipped.append(sentence)
+    say_skipped(skipped)
+    if records and not kept:
+        raise UserError(f"{key}: no prompt is left; give shorter ones, or lower {rooms[0].key}")
+    return kept
+
+
+def _of_split(key: str, records: Sequence[Prompt], split: str) -> list[Prompt]:
+    """The prompts whose `split` field says this; all where none is named.
+
+    Raises:
+        UserError: there are none.
+    """
+    kept = [record for record in records if not split or record.split == split]
+    if records and not kept:
+        splits = sorted({record.split or "" for record in records} - {""})
+        there = f"their splits are {', '.join(splits)}" if splits else "none has the field"
+        raise UserError(f"{key}: no prompt with split '{split}', {there}; give other prompts")
+    return kept
+
+
+def described(prompts: Sequence[Prompt], text: TextCodec) -> str:
+    """Prompts in words, for a dry run."""
+    lengths = [len(text.prompt(prompt.prompt)) for prompt in prompts]
+    return f"{counted(prompts, 'prompt')}, {sum(lengths):,} tokens, the longest {max(lengths):,}"

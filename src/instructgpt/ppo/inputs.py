@@ -1,0 +1,113 @@
+"""What a PPO run reads: opened, encoded and checked before the first weight is loaded."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from instructgpt.data import prompts as asked
+from instructgpt.data.outlook import Looked, Outlook, described, named
+from instructgpt.data.pretrain import PretrainingText
+from instructgpt.data.prompts import Room, prompts_to_answer
+from instructgpt.data.records import Prompt
+from instructgpt.data.text import TextCodec, same_vocabulary
+from instructgpt.errors import UserError
+from instructgpt.models.facts import ModelFacts
+from instructgpt.models.load import pick_device
+from instructgpt.ppo.config import PPOConfig
+from instructgpt.run.outline import Row, counted
+
+
+@dataclass(frozen=True)
+class Inputs(Looked):
+    """All that a run reads.
+
+    Attributes:
+        policy: the model to start from, and the reference.
+        reward_model: the reward model.
+        critic: what the value function starts from, unless it is the reward model.
+        prompts: what is answered in training.
+        held_out: the validation prompts.
+        pretraining: the text that is mixed in.
+        config: the stage's settings.
+    """
+
+    policy: ModelFacts
+    reward_model: ModelFacts
+    critic: ModelFacts | None
+    prompts: list[Prompt]
+    held_out: list[Prompt]
+    pretraining: PretrainingText | None
+    config: PPOConfig
+
+    @property
+    def models(self) -> dict[str, ModelFacts]:
+        """What is known of the models that the run will write."""
+        critic = self.critic or self.reward_model
+        return {"model": self.policy, "model-ema": self.policy, "critic": critic}
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.config.total_iterations * self.config.updates_per_iteration
+
+    def outline(self) -> Iterator[Row]:
+        """What there is to do, for a dry run."""
+        config, text = self.config, self.policy.text(self.config.template)
+        yield "model", described(self.policy)
+        yield "reward_model", described(self.reward_model)
+        if self.critic:
+            yield "critic", described(self.critic)
+        for key, prompts in (("data", self.prompts), ("eval_data", self.held_out)):
+            if prompts:
+                yield key, asked.described(prompts, text)
+        if self.pretraining:
+            yield "pretrain_data", self.pretraining.described
+        iterations, updates = config.total_iterations, config.updates_per_iteration
+        episodes, longest = iterations * config.batch_size, config.response_length
+        yield "steps", f"{self.steps:,}: {counted(iterations, 'iteration')} of {updates:,}"
+        yield "episodes", f"{episodes:,} of at most {counted(longest, 'token')}"
+        yield "tokens", f"{episodes * longest:,} sampled at most"
+
+
+def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
+    """Read and check everything.
+
+    Raises:
+        UserError: something cannot be used; the sentence names its key.
+    """
+    outlook = outlook or Outlook()
+    pick_device(config.device)
+    policy = outlook.model("model", config.model, "policy")
+    reward = outlook.model("reward_model", config.reward_model, "scorer")
+    critic = outlook.model("critic", config.critic, "scorer") if config.critic else None
+    if critic and not same_vocabulary(policy.tokenizer, critic.tokenizer):
+        raise UserError(
+            "critic: it reads another vocabulary than the policy writes; start it from a model of "
+            "the policy's"
+        )
+    text = policy.text(config.template)
+    rooms = [Room("policy", text, policy.context, "response_length", config.response_length)]
+    for name, facts in (("reward model", reward), ("critic", critic)):
+        if facts and facts.context != policy.context:
+            own = facts.text(config.template)
+            rooms.append(Room(name, own, facts.context, "response_length", config.response_length))
+    held_out = prompts_to_answer("eval_data", config.eval_data, config, rooms, outlook)
+    return Inputs(
+        policy,
+        reward,
+        critic,
+        prompts_to_answer("data", config.data, config, rooms, outlook),
+        held_out[: config.eval_prompts],
+        _pretraining(config, text, policy, outlook),
+        config,
+    )
+
+
+def _pretraining(
+    config: PPOConfig, text: TextCodec, policy: ModelFacts, outlook: Outlook
+) -> PretrainingText | None:
+    if not config.ptx_coef:
+        return None
+    documents = outlook.documents("pretrain_data", config.pretrain_data)
+    length = min(config.ptx_length, policy.context or config.ptx_length)
+    with named("pretrain_data"):
+        return PretrainingText(documents, text, length, seed=config.seed, stream="ppo/pretraining")

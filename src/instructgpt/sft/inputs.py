@@ -1,0 +1,148 @@
+"""What an SFT run reads: opened, encoded and checked before the first weight is loaded."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from instructgpt.data.outlook import Looked, Outlook, described, named
+from instructgpt.data.pretrain import PretrainingText
+from instructgpt.data.prompts import Room, fitting
+from instructgpt.data.records import Demonstration
+from instructgpt.data.text import TextCodec
+from instructgpt.models.facts import ModelFacts
+from instructgpt.models.load import pick_device
+from instructgpt.run.outline import Row, counted
+from instructgpt.run.progress import say, say_skipped
+from instructgpt.sft.config import SFTConfig
+from instructgpt.sft.data import Example, SFTBatches, encode_all
+
+
+@dataclass(frozen=True)
+class Inputs(Looked):
+    """All that a run reads.
+
+    Attributes:
+        policy: the model to start from.
+        batches: the demonstrations and the pretraining text, in the order of training.
+        held_out: the held-out demonstrations.
+        judged: those whose prompts the reward model judges answers to.
+        held_out_text: the held-out pretraining text.
+        scorer: the reward model that helps to choose a checkpoint.
+    """
+
+    policy: ModelFacts
+    batches: SFTBatches
+    held_out: list[Example]
+    judged: list[Demonstration]
+    held_out_text: PretrainingText | None
+    scorer: ModelFacts | None
+
+    @property
+    def models(self) -> dict[str, ModelFacts]:
+        """What is known of the models that the run will write."""
+        return {"model": self.policy}
+
+    def outline(self) -> Iterator[Row]:
+        """What there is to do, for a dry run."""
+        batches = self.batches
+        yield "model", described(self.policy)
+        if batches.examples:
+            yield (
+                "data",
+                _size(batches.examples),
+            )
+        if batches.pretrain:
+            yield "pretrain_data", batches.pretrain.described
+        if self.held_out:
+            yield (
+                "eval_data",
+                _size(self.held_out),
+            )
+        if self.held_out_text:
+            yield "eval_pretrain_data", self.held_out_text.described
+        if self.scorer:
+            yield "reward_model", f"{described(self.scorer)}; {counted(self.judged, 'prompt')}"
+        yield "steps", f"{batches.total_steps:,}, {batches.steps_per_epoch:,} an epoch"
+        yield "tokens", f"{batches.total_tokens:,} to be learnt"
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.batches.total_steps
+
+
+def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
+    """Read and check everything.
+
+    Raises:
+        UserError: something cannot be used; the sentence names its key.
+    """
+    outlook = outlook or Outlook()
+    pick_device(config.device)
+    if config.pretrain_data and not config.pretrain_fraction:
+        say("pretrain_data has no effect while pretrain_fraction is 0 (C.3 has 0.1)")
+    policy = outlook.model("model", config.model, "policy")
+    text = policy.text(config.template)
+    longest = min(config.max_length, policy.context or config.max_length)
+    examples, _ = _demonstrations("data", config, text, longest, outlook)
+    held_out, records = _demonstrations("eval_data", config, text, longest, outlook)
+    scorer, judged = None, []
+    if config.reward_model:
+        scorer = outlook.model("reward_model", config.reward_model, "scorer")
+        rooms = [
+            Room("model", text, policy.context, "response_length", config.response_length),
+            Room(
+                "reward model",
+                scorer.text(config.template),
+                scorer.context,
+                "response_length",
+                config.response_length,
+            ),
+        ]
+        judged = fitting("eval_data", records[: config.reward_prompts], rooms, config.on_error)
+    return Inputs(
+        policy,
+        SFTBatches(
+            examples,
+            _windows("pretrain_data", config, text, longest, "sft/pretraining", outlook),
+            config,
+        ),
+        held_out,
+        judged,
+        _windows("eval_pretrain_data", config, text, longest, "sft/pretrain_validation", outlook),
+        scorer,
+    )
+
+
+def _demonstrations(
+    key: str, config: SFTConfig, text: TextCodec, longest: int, outlook: Outlook
+) -> tuple[list[Example], list[Demonstration]]:
+    records = outlook.records(
+        key, getattr(config, key), Demonstration, format=config.format, on_error=config.on_error
+    )
+    if not records:
+        return [], []
+    with named(key):
+        examples, skipped = encode_all(
+            records, text, max_length=longest, on_long=config.on_long, loss=config.loss
+        )
+    say_skipped(skipped)
+    return examples, records
+
+
+def _windows(
+    key: str, config: SFTConfig, text: TextCodec, longest: int, stream: str, outlook: Outlook
+) -> PretrainingText | None:
+    documents = outlook.documents(key, getattr(config, key))
+    if not documents:
+        return None
+    length = min(config.pretrain_length, longest)
+    with named(key):
+        return PretrainingText(documents, text, length, seed=config.seed, stream=stream)
+
+
+def _size(examples: Sequence[Example]) -> str:
+    lengths = [len(example) for example in examples]
+    return (
+        f"{counted(examples, 'demonstration')}, {sum(lengths):,} tokens, the longest "
+        f"{max(lengths):,}"
+    )
