@@ -126,10 +126,11 @@ def test_a_dry_run_checks_the_files_and_writes_nothing(cli, inputs, tmp_path):
     flags = inputs["ppo"] | {"out": tmp_path / "run"}
     result = cli("ppo", "--dry-run", **flags)
     assert (result.status, result.err) == (0, "")
-    assert result.out.strip().endswith(f"it would write to {tmp_path}/run")
+    assert result.out.startswith(f"ppo -> {tmp_path}/run\n  model          policy, ")
+    assert all(len(line) <= 80 for line in result.out.splitlines()[1:])
     result = cli("ppo", "--dry-run", **flags | {"pretrain_data": "nowhere.txt"})
     assert result.status == 2
-    assert "pretrain_data: nowhere.txt is not there; check the path" in result.err
+    assert "pretrain_data: nowhere.txt does not exist; check the path" in result.err
     assert list(tmp_path.iterdir()) == []
 
 

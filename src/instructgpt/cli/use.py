@@ -4,13 +4,17 @@ import json as jsonlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from instructgpt.data.records import Demonstration, Message, Prompt
 from instructgpt.errors import UserError
 from instructgpt.models.missing import require_found
+from instructgpt.run.progress import say_skipped
+
+if TYPE_CHECKING:
+    from instructgpt.models.facts import ModelFacts
 
 Model = Annotated[str, Parameter(help="a model directory or a Hub id")]
 Template = Annotated[
@@ -31,6 +35,13 @@ TopK = Annotated[
     int, Parameter(name=["--top_k", "--top-k"], help="keep so many likeliest tokens (0: all)")
 ]
 Seed = Annotated[int, Parameter(help="decides the samples")]
+OnError = Annotated[
+    Literal["stop", "skip"],
+    Parameter(
+        name=["--on_error", "--on-error"],
+        help="what a bad or over-long record does: stop, or skip it and say so",
+    ),
+]
 
 
 def generate(
@@ -40,6 +51,7 @@ def generate(
         list[str] | None, Parameter(negative="", help="a prompt; may be repeated")
     ] = None,
     data: Annotated[str | None, Parameter(help="a file of prompts instead")] = None,
+    on_error: OnError = "stop",
     max_new_tokens: MaxNewTokens = 256,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
@@ -51,20 +63,25 @@ def generate(
 ) -> None:
     """Answer prompts with a policy."""
     require_found(model)  # before what takes seconds to import
-    from instructgpt.data.reading import load_records
+    from instructgpt.data.outlook import Outlook
+    from instructgpt.data.prompts import Room, fitting
     from instructgpt.models.load import pick_device
     from instructgpt.run.tuning import choose
     from instructgpt.sft.model import SFTModel
 
     if not prompt and not data:
         raise UserError("generate needs a prompt: give --prompt TEXT or --data FILE")
-    prompts: list[Any] = list(prompt or [])
-    prompts += [record.prompt for record in load_records([data], Prompt)] if data else []
-    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
-    if not all(p if not isinstance(p, str) else p.strip() for p in prompts):
+    if not all(text.strip() for text in prompt or []):
         raise UserError("--prompt: the prompt is empty; give some text")
+    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
+    outlook = Outlook()
+    facts = outlook.model("model", model, "policy")
+    room = Room("model", facts.text(template), facts.context, "max_new_tokens", max_new_tokens)
+    records = [Prompt(prompt=text).at(f"--prompt {text[:20]!r}") for text in prompt or []]
+    records += outlook.records("data", [data], Prompt, on_error=on_error) if data else []
+    prompts = [record.prompt for record in fitting("generate", records, [room], on_error)]
     choose(0, None, "", device=device)
-    policy = SFTModel(model, template=template, device=pick_device(device))
+    policy = SFTModel(model, facts.tokenizer, template=template, device=pick_device(device))
     settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
     completions = policy.generate(prompts, max_new_tokens=max_new_tokens, **settings)
     if json:
@@ -124,26 +141,29 @@ def score(
     data: Annotated[
         str | None, Parameter(help="a file of demonstrations (prompt, response) instead")
     ] = None,
+    on_error: OnError = "stop",
     template: Template = "auto",
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Score answers with a reward model; the labelers' demonstrations score 0 on average."""
     require_found(model)  # before what takes seconds to import
-    from instructgpt.data.reading import load_records
+    from instructgpt.data.outlook import Outlook
     from instructgpt.models.load import pick_device
     from instructgpt.reward.model import RewardModel
     from instructgpt.run.tuning import choose
 
-    pairs: list[tuple[Any, str]] = [(prompt, text) for text in response or []] if prompt else []
-    if data:
-        pairs += [
-            (record.prompt, record.response) for record in load_records([data], Demonstration)
-        ]
-    if not pairs:
+    given = [(prompt, text) for text in response or []] if prompt else []
+    records = [Demonstration(prompt=p, response=text) for p, text in given]
+    outlook = Outlook()
+    records += outlook.records("data", [data], Demonstration, on_error=on_error) if data else []
+    if not records:
         raise UserError("score needs --prompt TEXT and --response TEXT, or --data FILE")
+    facts = outlook.model("model", model, "scorer")
+    records = _readable(records, facts, template, on_error)
+    pairs: list[tuple[Any, str]] = [(record.prompt, record.response) for record in records]
     choose(0, None, "", device=device)
-    reward = RewardModel(model, template=template, device=pick_device(device))
+    reward = RewardModel(model, facts.tokenizer, template=template, device=pick_device(device))
     scores = reward.score([p for p, _ in pairs], [text for _, text in pairs]).tolist()
     if json:
         print_json(
@@ -155,6 +175,29 @@ def score(
         return
     for value in scores:
         print(f"{value:.4f}")
+
+
+def _readable(
+    records: list[Demonstration], facts: "ModelFacts", template: str, on_error: str
+) -> list[Demonstration]:
+    """The answers that the model can read with their prompts; says which it cannot."""
+    text, kept, skipped = facts.text(template), [], []
+    for number, record in enumerate(records, 1):
+        length = len(text.prompt(record.prompt)) + len(text.response(record.response))
+        if facts.context is None or length <= facts.context:
+            kept.append(record)
+            continue
+        sentence = (
+            f"{record.place or f'answer {number}'}: prompt and answer have {length} tokens, more "
+            f"than the {facts.context} that the model reads"
+        )
+        if on_error == "stop":
+            raise UserError(f"{sentence}; shorten them, or pass --on_error skip")
+        skipped.append(sentence)
+    say_skipped(skipped)
+    if not kept:
+        raise UserError("score: no answer is left; give shorter ones")
+    return kept
 
 
 def report(

@@ -6,8 +6,9 @@ from typing import Literal, Protocol, TypeVar
 
 from instructgpt.data.outlook import Outlook
 from instructgpt.data.records import Demonstration, Prompt
-from instructgpt.data.text import TextCodec
+from instructgpt.data.text import TextCodec, same_vocabulary
 from instructgpt.errors import UserError
+from instructgpt.models.facts import ModelFacts
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import say_skipped
 
@@ -78,6 +79,19 @@ class Room:
             f"the prompt has {length} tokens, more than the {self.for_prompt} that leave room for "
             f"{self.key} {self.answer} in the {self.reader}'s context of {self.context}"
         )
+
+
+def room_behind(
+    reader: str, facts: ModelFacts, writer: ModelFacts, template: str, key: str, answer: int
+) -> Room:
+    """The room in a model that reads what another has written.
+
+    Where it has another vocabulary, nobody knows how many tokens it makes of an answer, and what
+    does not fit is cut: then the prompt must fit with a single token.
+    """
+    if not same_vocabulary(facts.tokenizer, writer.tokenizer):
+        key, answer = "an answer of", 1
+    return Room(reader, facts.text(template), facts.context, key, answer)
 
 
 def prompts_to_answer(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from instructgpt.data import prompts as asked
 from instructgpt.data.outlook import Looked, Outlook, described, named
-from instructgpt.data.prompts import Room, prompts_to_answer
+from instructgpt.data.prompts import Room, prompts_to_answer, room_behind
 from instructgpt.data.records import Prompt
 from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
@@ -74,7 +74,8 @@ def look(
     judge = outlook.model("judge", config.judge, "scorer") if judge_is_model else None
     rooms = [_room(config, keys[path], facts) for path, facts in policies.items()]
     if judge:
-        rooms.append(_room(config, "judge", judge))
+        key, answer = "max_new_tokens", config.max_new_tokens
+        rooms.append(room_behind("judge", judge, policies[config.a], config.template, key, answer))
     return Inputs(
         policies,
         judge,

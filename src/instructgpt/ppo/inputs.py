@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from instructgpt.data import prompts as asked
 from instructgpt.data.outlook import Looked, Outlook, described, named
 from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.prompts import Room, prompts_to_answer
+from instructgpt.data.prompts import Room, prompts_to_answer, room_behind
 from instructgpt.data.records import Prompt
 from instructgpt.data.text import TextCodec, same_vocabulary
 from instructgpt.errors import UserError
@@ -87,9 +87,9 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
     text = policy.text(config.template)
     rooms = [Room("policy", text, policy.context, "response_length", config.response_length)]
     for name, facts in (("reward model", reward), ("critic", critic)):
-        if facts and facts.context != policy.context:
-            own = facts.text(config.template)
-            rooms.append(Room(name, own, facts.context, "response_length", config.response_length))
+        if facts:
+            key, answer = "response_length", config.response_length
+            rooms.append(room_behind(name, facts, policy, config.template, key, answer))
     held_out = prompts_to_answer("eval_data", config.eval_data, config, rooms, outlook)
     return Inputs(
         policy,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from instructgpt.data.outlook import Looked, Outlook, described, named
 from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.prompts import Room, fitting
+from instructgpt.data.prompts import Room, fitting, room_behind
 from instructgpt.data.records import Demonstration
 from instructgpt.data.text import TextCodec
 from instructgpt.models.facts import ModelFacts
@@ -88,15 +88,10 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
     scorer, judged = None, []
     if config.reward_model:
         scorer = outlook.model("reward_model", config.reward_model, "scorer")
+        key, answer = "response_length", config.response_length
         rooms = [
-            Room("model", text, policy.context, "response_length", config.response_length),
-            Room(
-                "reward model",
-                scorer.text(config.template),
-                scorer.context,
-                "response_length",
-                config.response_length,
-            ),
+            Room("model", text, policy.context, key, answer),
+            room_behind("reward model", scorer, policy, config.template, key, answer),
         ]
         judged = fitting("eval_data", records[: config.reward_prompts], rooms, config.on_error)
     return Inputs(
