@@ -60,7 +60,7 @@ def test_people_who_have_not_ranked_are_waited_for(config, tmp_path):
     ) as raised:
         rank_candidates(config())
     assert "rank.rankings" in sentence(raised)
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     rank_candidates(config(rankings=write_rows(tmp_path / "people.jsonl", PEOPLES)))
 
 
@@ -68,7 +68,7 @@ def test_a_mended_line_is_taken_in_the_same_directory(config, tmp_path):
     bad = write_rows(tmp_path / "people.jsonl", [PEOPLES[0] | {"ranks": [1]}])
     with pytest.raises(UserError, match=r"people\.jsonl line 1"):
         rank_candidates(config(rankings=bad))
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     write_rows(tmp_path / "people.jsonl", PEOPLES)
     assert rank_candidates(config(rankings=bad)).info["status"] == "done"
 
@@ -158,7 +158,7 @@ def test_a_later_round_takes_only_rankings_of_its_own_answers(config, tmp_path):
     first = write_rows(tmp_path / "first.jsonl", PEOPLES)
     with pytest.raises(UserError, match="people have to rank"):
         rank_candidates(config(rankings=first), stage="rank-2")
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     both = write_rows(tmp_path / "both.jsonl", PEOPLES + theirs)
     (row,) = read(rank_candidates(config(rankings=both), stage="rank-2"))
     assert row["ranks"] == [2, 1, 3]
