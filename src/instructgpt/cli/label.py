@@ -23,7 +23,5 @@ def simulate(
     from instructgpt.label.stage import simulate_labels
 
     flags = LabelFlags(**{**given(flags), **({"data": [candidates]} if candidates else {})})
-    if resolved := load(
-        LabelConfig, "label", configs, layers, flags, "instructgpt.label.stage:look"
-    ):
+    if resolved := load(LabelConfig, "label", configs, layers, flags):
         simulate_labels(resolved)

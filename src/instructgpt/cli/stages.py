@@ -56,9 +56,7 @@ def reward(
     flags: Annotated[RewardFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 2: train a reward model on rankings (eq. 1; appendix C.2)."""
-    if resolved := load(
-        RewardConfig, "reward", configs, layers, flags, "instructgpt.reward.inputs:look"
-    ):
+    if resolved := load(RewardConfig, "reward", configs, layers, flags):
         from instructgpt.reward.stage import train
 
         train(resolved)
@@ -82,9 +80,7 @@ def sample(
     flags: Annotated[SampleFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Sample K answers per prompt for the labelers to rank; they go to OUT/candidates.jsonl."""
-    if resolved := load(
-        SampleConfig, "sample", configs, layers, flags, "instructgpt.pipeline.sample:look"
-    ):
+    if resolved := load(SampleConfig, "sample", configs, layers, flags):
         from instructgpt.pipeline.sample import sample as run
 
         run(resolved)
@@ -103,9 +99,7 @@ def compare(
 
     both = {key: value for key, value in (("a", a), ("b", b)) if value is not None}
     flags = CompareFlags(**{**given(flags), **both})
-    if resolved := load(
-        CompareConfig, "evaluate", configs, layers, flags, "instructgpt.pipeline.evaluate:look"
-    ):
+    if resolved := load(CompareConfig, "evaluate", configs, layers, flags):
         from instructgpt.pipeline.evaluate import evaluate
 
         run = evaluate(resolved)

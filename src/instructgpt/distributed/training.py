@@ -40,7 +40,7 @@ from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.stopping import SIGNALS, leave_terminal
-from instructgpt.run.trackers import NoTracker, Tracker, check_tracker, open_tracker
+from instructgpt.run.trackers import NoTracker, Tracker, open_tracker
 from instructgpt.run.tuning import choose
 
 
@@ -109,7 +109,6 @@ class TrainingRun:
             device=self.config.device,
         )
         self.directory.start(tuning | {"processes": self.world.size})
-        check_tracker(self.config.report_to)
 
     def __exit__(
         self,

@@ -14,6 +14,7 @@ from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.run.outline import Row, counted
+from instructgpt.run.trackers import check_tracker
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
     """
     outlook = outlook or Outlook()
     pick_device(config.device)
+    check_tracker(config.report_to)
     policy = outlook.model("model", config.model, "policy")
     reward = outlook.model("reward_model", config.reward_model, "scorer")
     critic = outlook.model("critic", config.critic, "scorer") if config.critic else None

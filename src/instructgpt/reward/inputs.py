@@ -13,6 +13,7 @@ from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.progress import say, say_skipped
+from instructgpt.run.trackers import check_tracker
 from instructgpt.sft.data import encode_all
 
 
@@ -67,6 +68,7 @@ def look(config: RewardConfig, outlook: Outlook | None = None) -> Inputs:
     """
     outlook = outlook or Outlook()
     pick_device(config.device)
+    check_tracker(config.report_to)
     trunk = outlook.model("model", config.model, "trunk")
     text = trunk.text(config.template)
     longest = min(config.max_length, trunk.context or config.max_length)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from instructgpt.run.directory import read_lines
+from instructgpt.run.pace import duration
 
 WIDTH = 80
 Row = tuple[str, str]
@@ -45,18 +46,6 @@ def time_left(folder: Path, steps: int) -> str:
     )
     left = max(0, steps - lines[-1]["step"])
     return f"{duration(spent / len(lines) * left)} for the {counted(left, 'step')} left"
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it.
-
-    >>> duration(50), duration(3180), duration(9000)
-    ('50 s', '53 min', '2 h 30 min')
-    """
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def block(heading: str, rows: Iterable[Row]) -> str:

@@ -12,6 +12,7 @@ from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.progress import say, say_skipped
+from instructgpt.run.trackers import check_tracker
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example, SFTBatches, encode_all
 
@@ -78,6 +79,7 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
     """
     outlook = outlook or Outlook()
     pick_device(config.device)
+    check_tracker(config.report_to)
     if config.pretrain_data and not config.pretrain_fraction:
         say("pretrain_data has no effect while pretrain_fraction is 0 (C.3 has 0.1)")
     policy = outlook.model("model", config.model, "policy")
