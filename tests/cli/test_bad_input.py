@@ -339,7 +339,9 @@ def test_data_that_changed_since_the_run_began(cli, refused, inputs, tmp_path):
 
 
 def test_an_output_that_is_a_file(refused, write):
-    assert "cannot be written (File exists)" in refused("sft", out=write("here", "run"))
+    assert "cannot be written (it is a file, not a folder)" in refused(
+        "sft", out=write("here", "run")
+    )
 
 
 def test_several_processes(refused, monkeypatch):

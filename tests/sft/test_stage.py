@@ -276,8 +276,8 @@ def test_a_resolved_configuration_is_taken_as_it_is(config):
     assert train(Resolved.of(config(epochs=1))).info["status"] == "done"
 
 
-def test_a_mistake_in_the_data_marks_the_run_as_failed(config, tmp_path):
+def test_a_mistake_in_the_data_is_found_before_anything_is_written(config, tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": "a"}\n')
     with pytest.raises(UserError, match=r"bad\.jsonl line 2"):
         train(config(data=str(tmp_path / "bad.jsonl")))
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
