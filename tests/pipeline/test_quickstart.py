@@ -128,14 +128,14 @@ def test_prompts_that_name_a_split_are_taken_as_they_are(tmp_path):
     path = Path(
         write_rows(tmp_path / "p.jsonl", [{"prompt": "a", "split": "train"}, {"prompt": "b"}])
     )
-    assert module._with_split(path, tmp_path / "run") == path
+    assert module._with_split(str(path), tmp_path / "run", None) == str(path)
     assert not (tmp_path / "run").exists()
 
 
 def test_too_few_prompts_to_hold_some_out(tmp_path):
     path = Path(write_rows(tmp_path / "p.jsonl", [{"prompt": "a"}]))
     with pytest.raises(UserError, match="too few to hold some out") as raised:
-        module._with_split(path, tmp_path / "run")
+        module._with_split(str(path), tmp_path / "run", None)
     sentence(raised)
 
 
@@ -151,7 +151,7 @@ def recorded(monkeypatch):
 
     monkeypatch.setattr(module, "run_pipeline", run_pipeline)
     monkeypatch.setattr(module, "check_room", lambda *_, **__: None)
-    monkeypatch.setattr(module, "_shipped_model", lambda: "the/shipped/model")
+    monkeypatch.setattr(module, "_shipped_model", lambda _show: "the/shipped/model")
     return told
 
 
