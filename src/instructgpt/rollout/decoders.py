@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
+from instructgpt.models.attention import batched_products
 from instructgpt.models.forward import exact
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.sample import Episode, distinct_prompts, left_padded, token_positions
@@ -156,7 +157,7 @@ def _agrees(model: PreTrainedModel, name: str) -> bool:
     cache = SlotCache(layers=config.num_hidden_layers, slots=2, columns=3, reserve=2, dtype=None)
     one, two, three = (min(token, config.vocab_size - 1) for token in (1, 2, 3))
     rows = [Episode(0, [one, two], 0, 1), Episode(1, [three], 0, 1)]
-    with evaluating(model), exact(model.device):
+    with evaluating(model), exact(model.device), batched_products(model):
         try:
             cached = Cached(model, cache, name)
             cached.prefill(rows, 0)
