@@ -62,6 +62,7 @@ def generate(
     json: Json = False,
 ) -> None:
     """Answer prompts with a policy."""
+    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
     require_found(model)  # before what takes seconds to import
     from instructgpt.data.outlook import Outlook
     from instructgpt.data.prompts import Room, fitting
@@ -73,7 +74,6 @@ def generate(
         raise UserError("generate needs a prompt: give --prompt TEXT or --data FILE")
     if not all(text.strip() for text in prompt or []):
         raise UserError("--prompt: the prompt is empty; give some text")
-    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
     outlook = Outlook()
     facts = outlook.model("model", model, "policy")
     room = Room("model", facts.text(template), facts.context, "max_new_tokens", max_new_tokens)
@@ -103,12 +103,12 @@ def chat(
     device: Device = "auto",
 ) -> None:
     """Talk with a policy: one line a turn; an empty line or Ctrl-D ends."""
+    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
     require_found(model)  # before what takes seconds to import
     from instructgpt.models.load import pick_device
     from instructgpt.run.tuning import choose
     from instructgpt.sft.model import SFTModel
 
-    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
     choose(0, None, "", device=device)
     policy = SFTModel(model, template=template, device=pick_device(device))
     settings = {
