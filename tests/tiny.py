@@ -2,6 +2,8 @@
 milliseconds.
 """
 
+from pathlib import Path
+
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -14,6 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
+
+from instructgpt.models.facts import Kind, ModelFacts
 
 ARCHITECTURES = ("gpt2", "gpt_neo", "gpt_neox", "llama", "qwen2")
 EOS, PAD = "<|endoftext|>", "<|pad|>"
@@ -86,3 +90,9 @@ def tiny_model(
             if parameter.ndim > 1:
                 parameter.mul_(scale)
     return model.float().eval()
+
+
+def any_model(path: str, kind: Kind) -> ModelFacts:
+    """Stands in for the models of the pages, which nobody has trained."""
+    scorer = kind == "scorer"
+    return ModelFacts(path, Path(path), None, byte_tokenizer(), scorer, 4096, 258, 1_000)  # type: ignore[arg-type]

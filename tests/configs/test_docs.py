@@ -12,13 +12,12 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from instructgpt.cli import COMMANDS, app, main
-from instructgpt.models.facts import Kind, ModelFacts
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
 from instructgpt.run.config import StageConfig, preset_names
 from instructgpt.sft.config import SFTConfig
 from tests.files import write_policy
-from tests.tiny import byte_tokenizer
+from tests.tiny import any_model
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -237,12 +236,6 @@ def test_commands_are_accepted(command: str, tmp_path, monkeypatch, capsys):
         assert " -> " in capsys.readouterr().out
     else:
         app.parse_args([name, *rest], exit_on_error=False, print_error=False)
-
-
-def any_model(path: str, kind: Kind) -> ModelFacts:
-    """Stands in for the models of the pages, which nobody has trained."""
-    scorer = kind == "scorer"
-    return ModelFacts(path, Path(path), None, byte_tokenizer(), scorer, 4096, 258, 1_000)  # type: ignore[arg-type]
 
 
 def write_data(folder: Path) -> None:

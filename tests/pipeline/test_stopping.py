@@ -162,6 +162,7 @@ def ranking(answers, out):
 @pytest.mark.parametrize("how", ["SIGTERM", "the terminal closes"])
 def test_a_person_who_is_interrupted_keeps_what_was_ranked(how, inputs, tmp_path):
     process, terminal = ranking(inputs["answers"], tmp_path / "run")
+    time.sleep(0.5)  # Python's own wait for a line misses a signal that comes just before it
     if how == "SIGTERM":
         process.terminate()
         code = process.wait(60)

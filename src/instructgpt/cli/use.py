@@ -11,6 +11,8 @@ from cyclopts import Parameter
 from instructgpt.data.records import Demonstration, Message, Prompt
 from instructgpt.errors import UserError
 from instructgpt.models.missing import require_found
+from instructgpt.pipeline.config import SampleConfig
+from instructgpt.run.config import resolve
 from instructgpt.run.progress import say_skipped
 
 if TYPE_CHECKING:
@@ -223,12 +225,10 @@ def report(
 def _check_sampling(
     max_new_tokens: int, temperature: float, top_p: float, top_k: int, seed: int
 ) -> None:
-    """Refuse what cannot be sampled with before a model is opened."""
-    from instructgpt.rollout.sampling import Sampling
-
-    Sampling(max_new_tokens, temperature, top_p, top_k)
-    if seed < 0:
-        raise UserError(f"seed is {seed}: give 0 or more")
+    """Refuse what cannot be sampled with before a model is opened, as `sample` does."""
+    values = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
+    values |= {"top_k": top_k, "seed": seed}
+    resolve(SampleConfig, flags={"model": "-", "data": "-", "out": "-", **values})
 
 
 def print_json(value: Any) -> None:

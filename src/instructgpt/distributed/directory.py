@@ -1,6 +1,7 @@
 """A run directory that several processes share: the first writes it, the others read along."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,7 @@ class _Onlooker(RunDirectory):
 
     def __init__(self, out: str | Path, info: dict[str, Any]) -> None:
         self.path, self.info = Path(out), info
+        self._stoppable = ExitStack()
 
     def __exit__(
         self,
@@ -23,7 +25,7 @@ class _Onlooker(RunDirectory):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        pass
+        self._stoppable.close()
 
     def start(self, tuning: Mapping[str, Any] | None = None) -> None:
         pass

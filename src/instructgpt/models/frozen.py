@@ -87,6 +87,7 @@ def _moved(weights: Sequence[nn.Parameter], folder: Path) -> torch.UntypedStorag
             storage = torch.UntypedStorage.from_file(path, shared=False, nbytes=size)
         except RuntimeError as error:
             raise OSError(str(error)) from None
+    assert isinstance(storage, torch.UntypedStorage)
     for weight, place in zip(weights, places, strict=True):
         part = torch.empty(0, dtype=weight.dtype)
         part.set_(storage, place // weight.element_size(), weight.shape)  # type: ignore[call-overload]
