@@ -1,5 +1,7 @@
 """What is no finite number is refused wherever a number is asked for."""
 
+import re
+
 import pytest
 
 from instructgpt.data.records import Response
@@ -70,7 +72,8 @@ def test_sampling_flags_are_checked_before_a_model_is_opened(command, flag, valu
     result = cli(command, **{"model": "/nowhere/at/all", flag: value, **asked})
     assert (result.status, result.out) == (2, "")
     assert len(result.err.splitlines()) == 1
-    assert result.err.startswith(f"instructgpt: {flag} is {value}")
+    assert result.err.startswith(f"instructgpt: --{flag}: input should be ")
+    assert re.search(rf"\(given: {re.escape(value)}(\.0)?\)$", result.err.strip())
 
 
 @pytest.mark.parametrize("finished", [float("nan"), float("inf"), 2, "no", None])
