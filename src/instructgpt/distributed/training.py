@@ -2,10 +2,8 @@
 
 import json
 import math
-import resource
 import secrets
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +12,6 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -30,6 +27,7 @@ from instructgpt.distributed.checkpoint import (
     saved_states,
 )
 from instructgpt.distributed.directory import open_directory
+from instructgpt.distributed.memory import is_out_of_memory, peak_memory_bytes
 from instructgpt.distributed.optimizer import NotFiniteError, check_finite
 from instructgpt.distributed.sharding import full_weights
 from instructgpt.distributed.state import TrainState
@@ -128,7 +126,7 @@ class TrainingRun:
             self._tracker.close()
         if isinstance(error, Stopped) and self._last:
             self._say_stopped(self._last.step)
-        if error is not None and _is_out_of_memory(error):
+        if error is not None and is_out_of_memory(error):
             raise RuntimeError(self._memory_advice(error)) from error
         if error is None and self.world.max(self.world.asked_to_stop):
             self.world.forget_stop()
@@ -397,7 +395,7 @@ class TrainingRun:
         if tokens or episodes:
             self._unreported = 0.0
         self.directory.append(
-            "timings.jsonl", {"step": step, **row, "memory/peak_bytes": _peak_memory_bytes()}
+            "timings.jsonl", {"step": step, **row, "memory/peak_bytes": peak_memory_bytes()}
         )
         self._phases.clear()
 
@@ -489,17 +487,3 @@ PHASES = {
     "head": "fitting",
 }
 """What a phase is called while it lasts."""
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )
-
-
-def _peak_memory_bytes() -> int:
-    """Of this process; on a GPU, of what torch allocated there."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,21 @@
+"""How much memory a process took at most, and whether an error means that there was too little."""
+
+import resource
+import sys
+
+import torch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory could not be had, on the CPU or on a GPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
+
+
+def peak_memory_bytes() -> int:
+    """Of this process; on a GPU, of what torch allocated there."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
