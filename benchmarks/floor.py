@@ -22,7 +22,7 @@ TRAINED = 3
 """A training pass has a product for the forward pass and two for the backward pass."""
 ADAM_BYTES = 28
 """Per parameter of a step: float32 weight, gradient and two moments read, all but one written."""
-FULL_SPEED = 512
+FULL_SPEED = {"cpu": 512, "cuda": 8192}
 """Rows from which on the time grows in proportion."""
 REPEATS = 3
 
@@ -51,8 +51,9 @@ class MatmulFloor:
 
     def passes(self, tokens: float, logits: float) -> float:
         """For forward passes of so many tokens, with the logits of so many, at full speed."""
-        trunk, head = (self._measure(weights, FULL_SPEED) for weights in (self.trunk, [self.head]))
-        return (trunk * tokens + head * logits) / FULL_SPEED
+        rows = FULL_SPEED[self.device.type]
+        trunk, head = (self._measure(weights, rows) for weights in (self.trunk, [self.head]))
+        return (trunk * tokens + head * logits) / rows
 
     def gflop(self, tokens: float, logits: float) -> float:
         """Of those passes: two operations for each weight and token."""
@@ -61,13 +62,22 @@ class MatmulFloor:
 
     def adam_step(self) -> float:
         """For moving the bytes of an optimizer step on the policy."""
-        block = torch.empty(2**26, device=self.device)
+        return ADAM_BYTES * self.parameters / self.bandwidth()
+
+    def decoding(self, steps: int) -> float:
+        """For reading the weights once in each step of sampling: what a GPU waits for."""
+        weights = sum(weight.nbytes for weight in [*self.trunk, self.head])
+        return steps * weights / self.bandwidth()
+
+    def bandwidth(self) -> float:
+        """Bytes read and written per second by a copy."""
+        block = torch.empty(2**28 if self.device.type == "cuda" else 2**26, device=self.device)
+        half = len(block) // 2
 
         def copy() -> None:
-            block[: 2**25].copy_(block[2**25 :])
+            block[:half].copy_(block[half:])
 
-        bandwidth = block.nbytes / self._timed(copy)  # half of it is read, half written
-        return ADAM_BYTES * self.parameters / bandwidth
+        return block.nbytes / self._timed(copy)  # half of it is read, half written
 
     def _measure(self, weights_OI: Sequence[Tensor], count: int) -> float:
         widths = {weight.shape[1] for weight in weights_OI}

@@ -1,9 +1,10 @@
-"""A PPO iteration of 32 episodes: ours, ours with the pretraining mix, TRL's, and the floor.
+"""A PPO iteration: ours, ours with the pretraining mix, TRL's, and the floor.
 
     python benchmarks/ppo.py --answers fixed ragged
 
 `fixed` has prompts and answers of 64 tokens; `ragged` has prompts of 24 to 104 and answers of 8 to
-128 that end by themselves, of the same lengths on all sides. Four minibatches, one pass. In
+128 that end by themselves, of the same lengths on all sides. 32 episodes, four minibatches, one
+pass. In
 float32 every pass of every side is float32. In bfloat16 all our forwards run under autocast, and
 of TRL's those that train, which is what its `bf16` means. TRL had PPO up to version 1.12.
 """
@@ -22,7 +23,7 @@ from measure import Turn, compare, parser
 from peers import IterationTurns, generate_forced, trl_options
 from workload import SETTINGS, as_text, draw_lengths, draw_tokens, forced_lengths, load
 
-EPISODES, MINIBATCHES = 32, 4
+MINIBATCHES = 4
 MICRO_BATCH = {"fixed": 8, "ragged": 2}
 """Episodes in TRL's training passes at a time, so that it fits beside ours into 24 GB."""
 PROMPT = {"fixed": (64, 64), "ragged": (24, 104)}
@@ -33,8 +34,8 @@ def prompts_and_lengths(
     arguments: argparse.Namespace, policy: SFTModel
 ) -> tuple[list[list[int]], list[int]]:
     """Prompts, and how long each one's answer is; every iteration has the same."""
-    lengths = draw_lengths(EPISODES, *PROMPT[arguments.answers], seed=1)
-    answers = draw_lengths(EPISODES, *ANSWER[arguments.answers], seed=2)
+    lengths = draw_lengths(arguments.episodes, *PROMPT[arguments.answers], seed=1)
+    answers = draw_lengths(arguments.episodes, *ANSWER[arguments.answers], seed=2)
     return draw_tokens(lengths, policy, seed=3), answers
 
 
@@ -46,24 +47,24 @@ def iterate(arguments: argparse.Namespace, turn: Turn, ptx_coef: float) -> NoRet
         **SETTINGS,
         reward_model="-",
         pretrain_data=("-",),
-        batch_size=EPISODES,
+        batch_size=arguments.episodes,
         num_mini_batches=MINIBATCHES,
         dtype=arguments.dtype,
         response_length=ANSWER[arguments.answers][1],
         ptx_coef=ptx_coef,
     )
-    windows = EPISODES * config.ptx_ratio if ptx_coef else 0
+    windows = arguments.episodes * config.ptx_ratio if ptx_coef else 0
     pretraining = draw_tokens([arguments.ptx_length] * windows, policy, seed=4)
     trainer = PPOTrainer(PPOModel(policy, RewardModel(policy)), config)
     texts = [as_text(prompt) for prompt in prompts]
     while True:
-        first = trainer.iteration * EPISODES
-        seeds = [derive(config.seed, "ppo/episode", first + i) for i in range(EPISODES)]
+        first = trainer.iteration * arguments.episodes
+        seeds = [derive(config.seed, "ppo/episode", first + i) for i in range(arguments.episodes)]
         with forced_lengths(dict(zip(seeds, lengths, strict=True))):
             turn.begin()
             metrics = trainer.train_step(texts, pretraining)
-            turn.end(episodes=EPISODES)
-        if metrics["objective/length"] != sum(lengths) / EPISODES:
+            turn.end(episodes=arguments.episodes)
+        if metrics["objective/length"] != sum(lengths) / arguments.episodes:
             raise RuntimeError("the answers are not as long as they were meant to be")
 
 
@@ -92,11 +93,11 @@ def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
     trainer = ppo.PPOTrainer(
         args=ppo.PPOConfig(
             per_device_train_batch_size=at_a_time,
-            gradient_accumulation_steps=EPISODES // at_a_time,
+            gradient_accumulation_steps=arguments.episodes // at_a_time,
             num_mini_batches=MINIBATCHES,
             num_ppo_epochs=1,
-            local_rollout_forward_batch_size=EPISODES,
-            total_episodes=EPISODES * (arguments.rounds + 2),  # the first warms up, the last is cut
+            local_rollout_forward_batch_size=arguments.episodes,
+            total_episodes=arguments.episodes * (arguments.rounds + 2),  # one warms up, one is cut
             response_length=ANSWER[arguments.answers][1],
             stop_token="eos" if arguments.answers == "ragged" else None,
             temperature=1.0,
@@ -109,12 +110,12 @@ def trl_trainer(arguments: argparse.Namespace, turn: Turn) -> None:
         reward_model=judge.model,
         value_model=copy.deepcopy(judge.model),
         train_dataset=Dataset.from_list([{"input_ids": prompt} for prompt in prompts]),
-        callbacks=[IterationTurns(turn, steps=MINIBATCHES, episodes=EPISODES)],
+        callbacks=[IterationTurns(turn, steps=MINIBATCHES, episodes=arguments.episodes)],
     )
     # A step for each minibatch: left alone, accelerate makes one of every micro-batch, as its
     # loader is always at its last batch.
     trainer.accelerator.gradient_state.plugin_kwargs.update(
-        num_steps=EPISODES // MINIBATCHES // at_a_time, sync_with_dataloader=False
+        num_steps=arguments.episodes // MINIBATCHES // at_a_time, sync_with_dataloader=False
     )
     trainer.train()
 
@@ -131,12 +132,12 @@ def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
     passes = [(1, logits), (1, 0), (1, 0), (TRAINED, logits), (TRAINED, 0)]
     while True:
         turn.begin()
-        seconds = products.seconds(prompt_tokens, live_rows(lengths, EPISODES))
+        seconds = products.seconds(prompt_tokens, live_rows(lengths, arguments.episodes))
         seconds += sum(times * products.passes(tokens, rows) for times, rows in passes)
         seconds += 2 * MINIBATCHES * products.adam_step()
         gflop = products.gflop(prompt_tokens + logits, logits)
         gflop += sum(times * products.gflop(tokens, rows) for times, rows in passes)
-        turn.end(seconds=seconds, episodes=EPISODES, gflop=gflop)
+        turn.end(seconds=seconds, episodes=arguments.episodes, gflop=gflop)
 
 
 SIDES = {"ours": ours, "ours-ptx": ours_ptx, "trl": trl_trainer, "floor": floor}
@@ -144,6 +145,7 @@ SIDES = {"ours": ours, "ours-ptx": ours_ptx, "trl": trl_trainer, "floor": floor}
 if __name__ == "__main__":
     options = parser("Compares PPO iterations.", SIDES)
     options.add_argument("--answers", nargs="+", choices=list(ANSWER), default=list(ANSWER))
+    options.add_argument("--episodes", type=int, default=32)
     options.add_argument("--ptx-length", type=int, default=128, help="tokens a window")
     arguments = options.parse_args()
     for answers in arguments.answers:
@@ -153,5 +155,6 @@ if __name__ == "__main__":
             arguments,
             needs={"trl": "trl.experimental.ppo"},
             answers=answers,
+            episodes=arguments.episodes,
             ptx_length=arguments.ptx_length,
         )

@@ -1,20 +1,24 @@
-"""Sampling answers of forced, ragged lengths: our engine, `generate`, continuous batching, floor.
+"""Sampling answers of forced, ragged lengths: our engine, `generate`, continuous batching, floors.
 
     python benchmarks/rollout.py --slots 32 64
 
 Seconds are for all answers; tokens are those of the answers, padding not counted. `generate` gets
 batches of as many prompts as we have slots. The floor is the time of the weights' matrix products
-alone, for the prompts and for the live rows of a schedule that refills slots at once.
+alone, for the prompts and for the live rows of a schedule that refills slots at once. Two sides
+run if they are named, for GPUs: `steps`, our engine without CUDA graphs, and `bandwidth`, the time
+of reading the weights once for each step of that schedule, besides the prompts.
 """
 
 import argparse
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
+from unittest import mock
 
 import torch
 from transformers import ContinuousBatchingConfig
 
 from floor import MatmulFloor, live_rows
+from instructgpt.rollout import engine
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.sft.model import SFTModel
 from measure import Turn, compare, parser
@@ -51,6 +55,12 @@ def ours(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
                 work.prompts, seeds, drawn, slots=arguments.slots, dtype=arguments.dtype
             )
             turn.end(tokens=count([sample.tokens for sample in samples], work))
+
+
+def steps(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """`SFTModel.sample` with steps that are launched one by one."""
+    with mock.patch.object(engine, "has_fixed_rows", return_value=False):
+        ours(arguments, turn)
 
 
 def generate(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
@@ -100,6 +110,18 @@ def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
         turn.end(seconds=seconds, tokens=sum(work.lengths))
 
 
+def bandwidth(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """The weights read from memory for each step, and the prompts' matrix products."""
+    policy = load(arguments)
+    work = make_work(arguments, policy)
+    products = MatmulFloor(policy, arguments.dtype)
+    rows, prompt_tokens = live_rows(work.lengths, arguments.slots), sum(map(len, work.prompts))
+    while True:
+        turn.begin()
+        seconds = products.passes(prompt_tokens, 0) + products.decoding(len(rows))
+        turn.end(seconds=seconds, tokens=sum(work.lengths))
+
+
 def load_peer(arguments: argparse.Namespace) -> tuple[SFTModel, Work]:
     """A policy for transformers' own ways, in our dtype if tuned."""
     policy = load(arguments, peer=True)
@@ -116,10 +138,17 @@ def count(answers: Sequence[Sequence[int]], work: Work) -> int:
     return sum(lengths)
 
 
-SIDES = {"ours": ours, "generate": generate, "continuous": continuous, "floor": floor}
+SIDES = {
+    "ours": ours,
+    "generate": generate,
+    "continuous": continuous,
+    "floor": floor,
+    "steps": steps,
+    "bandwidth": bandwidth,
+}
 
 if __name__ == "__main__":
-    options = parser("Compares ways to sample answers.", SIDES)
+    options = parser("Compares ways to sample answers.", SIDES, for_gpus=("steps", "bandwidth"))
     options.add_argument("--prompts", type=int, default=128)
     options.add_argument("--slots", type=int, nargs="+", default=[32, 64])
     arguments = options.parse_args()

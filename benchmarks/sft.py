@@ -3,7 +3,8 @@
     python benchmarks/sft.py [--data lima.jsonl]
 
 A step is forward, backward and optimizer, on the answers' tokens alone, without dropout. Tokens are
-those of prompts and answers, padding not counted.
+those of prompts and answers, padding not counted. `offloaded` runs if it is named: ours with
+`cpu_offload`, on a GPU.
 """
 
 import argparse
@@ -63,14 +64,27 @@ def read_lengths(arguments: argparse.Namespace) -> list[tuple[int, int]]:
     ]
 
 
-def ours(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+def ours(arguments: argparse.Namespace, turn: Turn, **settings: Any) -> NoReturn:
     """`SFTTrainer.train_step`."""
     policy, batch = make_work(arguments)
-    trainer = SFTTrainer(policy, SFTConfig(**SETTINGS, dropout=0.0, dtype=arguments.dtype))
+    config = SFTConfig(**SETTINGS, dropout=0.0, dtype=arguments.dtype, **settings)
+    gflop = train_gflop(MatmulFloor(policy, arguments.dtype), batch)
+    trainer = SFTTrainer(policy, config)
     while True:
         turn.begin()
         trainer.train_step(batch)
-        turn.end(tokens=sum(map(len, batch)))
+        turn.end(tokens=sum(map(len, batch)), gflop=gflop)
+
+
+def offloaded(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """The same with `cpu_offload`: the machine's memory holds weights, gradients and moments."""
+    ours(arguments, turn, cpu_offload=True)
+
+
+def train_gflop(products: MatmulFloor, batch: list[Example]) -> float:
+    """Of a step's matrix products with weights, attention's own left out."""
+    logits = sum(len(example.response) for example in batch)
+    return TRAINED * products.gflop(sum(map(len, batch)), logits)
 
 
 def padded(arguments: argparse.Namespace, turn: Turn) -> None:
@@ -126,14 +140,19 @@ def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
     while True:
         turn.begin()
         seconds = TRAINED * products.passes(tokens, logits) + products.adam_step()
-        gflop = TRAINED * products.gflop(tokens, logits)
-        turn.end(seconds=seconds, tokens=tokens, gflop=gflop)
+        turn.end(seconds=seconds, tokens=tokens, gflop=train_gflop(products, batch))
 
 
-SIDES = {"ours": ours, "trl": padded, "trl-packed": packed, "floor": floor}
+SIDES = {
+    "ours": ours,
+    "trl": padded,
+    "trl-packed": packed,
+    "floor": floor,
+    "offloaded": offloaded,
+}
 
 if __name__ == "__main__":
-    options = parser("Compares SFT steps.", SIDES)
+    options = parser("Compares SFT steps.", SIDES, for_gpus=["offloaded"])
     options.add_argument("--batch", type=int, default=16, help="demonstrations a step")
     options.add_argument(
         "--micro-batch", type=int, default=2, help="of them in a pass of TRL's, padded"

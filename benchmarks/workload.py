@@ -46,7 +46,7 @@ def load(arguments: argparse.Namespace, *, peer: bool = False) -> SFTModel:
         keep_freed_memory()
         torch.set_float32_matmul_precision(arguments.matmul)
     if arguments.shape:
-        model = random_model(arguments.shape)
+        model = random_model(arguments.shape, arguments.device)
     else:
         model = load_policy(arguments.model or smollm2())
     tokenizer = number_tokenizer(model.config.get_text_config().vocab_size)
@@ -56,8 +56,8 @@ def load(arguments: argparse.Namespace, *, peer: bool = False) -> SFTModel:
     return SFTModel(model, tokenizer, device=arguments.device)
 
 
-def random_model(shape: str) -> PreTrainedModel:
-    """A Llama model of a shape, always with the same weights."""
+def random_model(shape: str, device: str = "cpu") -> PreTrainedModel:
+    """A Llama model of a shape, always with the same weights on the same kind of device."""
     vocab_size, width, mlp, layers, heads, kv_heads = SHAPES[shape]
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -71,7 +71,8 @@ def random_model(shape: str) -> PreTrainedModel:
         tie_word_embeddings=True,
         bos_token_id=0,
     )
-    return LlamaForCausalLM(config).float().eval()
+    with torch.device(device):
+        return LlamaForCausalLM(config).float().eval()
 
 
 def number_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:

@@ -1,10 +1,12 @@
 """Two worker processes share two cores: one thread each. Nothing in the tests may reach a model
-hub.
+hub. GPUs are hidden, but for `INSTRUCTGPT_TEST_GPU=1 pytest tests/gpu`.
 """
 
 import os
 from pathlib import Path
 
+if not os.environ.get("INSTRUCTGPT_TEST_GPU"):  # figures are compared to the bit, on a CPU
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -16,6 +16,7 @@ from instructgpt.distributed import world as world_module
 from instructgpt.distributed.watch import Watch
 from instructgpt.distributed.world import MicroBatch, Stopped, World, _unused
 from instructgpt.errors import UserError
+from instructgpt.models.device import COMPUTES_ON
 from instructgpt.sft.config import SFTConfig
 from tests.files import sentence
 from tests.tiny import tiny_model
@@ -279,7 +280,10 @@ def test_offloading_and_precision_are_passed_on(monkeypatch):
     monkeypatch.setattr(fsdp, "register_fsdp_forward_method", lambda *_: None)
     monkeypatch.setattr(sharding, "_mesh", lambda *_: None)
     config = SFTConfig.load(model="m", data="d", out="o", cpu_offload=True, dtype="bfloat16")
-    sharding.shard(tiny_model(), config, World(0, 2))
+    model = tiny_model()
+    setattr(model, COMPUTES_ON, torch.device("cuda"))
+    monkeypatch.setattr(sharding, "head_is_plain", lambda _: True)  # would compute there
+    sharding.shard(model, config, World(0, 2))
     assert len(asked) == 3  # two layers and what is around them
     for settings in asked:
         assert isinstance(settings["offload_policy"], fsdp.CPUOffloadPolicy)

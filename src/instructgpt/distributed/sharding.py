@@ -11,12 +11,14 @@ from types import MethodType
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from instructgpt.distributed.world import World
+from instructgpt.distributed.world import BACKENDS, World
 from instructgpt.errors import UserError
+from instructgpt.models.device import COMPUTES_ON, compute_device
 from instructgpt.models.dropout import decoder_layers
 from instructgpt.models.forward import ENTER, head_is_plain, pad_rows
 from instructgpt.models.load import trunk
@@ -27,7 +29,8 @@ from instructgpt.run.tuning import forward_dtype
 def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
     """Spread a network over the processes, in place; recompute its layers if asked to.
 
-    Each layer is a unit of its own, embeddings and head another.
+    Each layer is a unit of its own, embeddings and head another. Alone on a GPU a network is spread
+    too if it is to be offloaded: its weights then wait in the machine's memory, layer by layer.
 
     Raises:
         UserError: the processes cannot be divided into groups of `shard_size`.
@@ -38,7 +41,9 @@ def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
     if config.activation_checkpointing:
         for layer in layers:
             layer.forward = _recomputed(layer.forward)
-    if world.size == 1:
+    device = compute_device(model)
+    offloads = config.cpu_offload and device.type != "cpu"
+    if world.size == 1 and not offloads:
         return
     from torch.distributed.fsdp import (
         CPUOffloadPolicy,
@@ -48,15 +53,14 @@ def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
         register_fsdp_forward_method,
     )
 
-    device = next(model.parameters()).device.type
     settings: dict[str, Any] = {
-        "mesh": _mesh(device, world.size, config.shard_size or world.size),
+        "mesh": _mesh(device.type, world.size, config.shard_size or world.size),
         "mp_policy": MixedPrecisionPolicy(
             param_dtype=getattr(torch, forward_dtype(config.dtype)),
             reduce_dtype=torch.float32,
             cast_forward_inputs=False,
         ),
-        "offload_policy": CPUOffloadPolicy() if config.cpu_offload else OffloadPolicy(),
+        "offload_policy": CPUOffloadPolicy() if offloads else OffloadPolicy(),
         # By default the root stays whole after a pass without gradient, and would be saved,
         # restored or assigned to as if it were the shards.
         "reshard_after_forward": True,
@@ -69,6 +73,8 @@ def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
     for unit in _units(model):  # losses are divided by global counts: gradients add up
         unit.set_gradient_divide_factor(1.0)
         unit.set_force_sum_reduction_for_comms(True)
+    if offloads:
+        setattr(model, COMPUTES_ON, device)
 
 
 def _enter(self: PreTrainedModel, compute: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -83,6 +89,8 @@ def _mesh(device: str, size: int, shard_size: int) -> Any:
         raise UserError(
             f"shard_size {shard_size} does not divide the {size} processes; give a divisor"
         )
+    if not dist.is_initialized():  # a process alone
+        dist.init_process_group(BACKENDS, store=dist.HashStore(), rank=0, world_size=1)
     if shard_size == size:
         return init_device_mesh(device, (size,), mesh_dim_names=("shard",))
     shape = (size // shard_size, shard_size)
@@ -98,6 +106,11 @@ def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
     return call
+
+
+def is_spread(model: nn.Module) -> bool:
+    """Whether a network is sharded, or waits in the machine's memory."""
+    return bool(_units(model))
 
 
 def _units(model: nn.Module) -> list[Any]:
@@ -118,7 +131,7 @@ def whole(models: Sequence[PreTrainedModel], config: StageConfig, world: World) 
     Yields:
         Whether every pass is made together: a process that fails in one cannot be waited for.
     """
-    if world.size == 1:
+    if not any(map(is_spread, models)):
         yield False
     elif config.gather_weights:
         with ExitStack() as stack:
@@ -191,7 +204,7 @@ def _in_step(models: Sequence[PreTrainedModel], world: World) -> Iterator[None]:
 
 def _empty_pass(model: PreTrainedModel) -> Tensor:
     """Reads one token: every layer is gathered, as in any other pass."""
-    rows = pad_rows([[0]], [[0]], device=next(model.parameters()).device)
+    rows = pad_rows([[0]], [[0]], device=compute_device(model))
     return trunk(model)(input_ids=rows.tokens_BT, use_cache=False).last_hidden_state
 
 
@@ -208,7 +221,7 @@ def full_weights(model: PreTrainedModel, world: World) -> dict[str, Tensor] | No
 
     Gathered one by one: no process but the first holds more than one of them.
     """
-    if world.size == 1:
+    if not is_spread(model):
         return None
     weights: dict[str, Tensor] = {}
     gathered: dict[int, Tensor] = {}  # by parameter: tied names keep one tensor

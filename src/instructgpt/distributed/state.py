@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from instructgpt.models.device import compute_device
+
 
 class Shape(NamedTuple):
     """What a checkpoint tells of a tensor before it is read."""
@@ -83,7 +85,7 @@ class TrainState:
                 _copy(tensor, tensors[f"average.{network}.{name}"])
         for network, optimizer in self.optimizers.items():
             self._restore_optimizer(network, optimizer, tensors)
-        device = next(iter(next(iter(self.modules.values())).parameters())).device
+        device = compute_device(next(iter(self.modules.values())))
         self.tensors = {
             name.removeprefix("batch."): tensor.to(device)
             for name, tensor in tensors.items()

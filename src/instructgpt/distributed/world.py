@@ -26,6 +26,8 @@ from instructgpt.run import progress
 T = TypeVar("T")
 R = TypeVar("R")
 
+BACKENDS = "cuda:nccl,cpu:gloo"
+"""What carries tensors of GPUs, and those that wait in the machine's memory."""
 PATIENCE = timedelta(days=7)
 """How long a collective waits: people may rank for days. Dead processes are found by `watch`."""
 GATHERING = timedelta(minutes=10)
@@ -267,7 +269,7 @@ def _join(rank: int, size: int) -> World:
         ) from None
     store = _unused(store, rank, size)
     dist.init_process_group(
-        "cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo",
+        BACKENDS if torch.cuda.is_available() else "gloo",
         store=dist.PrefixStore("work", store),
         rank=rank,
         world_size=size,

@@ -18,6 +18,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from instructgpt.models.device import compute_device
+
 NAME = "batched"
 BLOCK = 256
 """Queries that are multiplied with the keys up to their last together."""
@@ -32,7 +34,7 @@ EXTRAS = ("softcap", "position_bias", "s_aux")
 def takes_batched_products(model: PreTrainedModel) -> bool:
     """Whether `attend` can be a model's kernel, and is worth it: on a CPU."""
     usual = model._supports_sdpa and model._can_set_attn_implementation()
-    return usual and model.device.type == "cpu"
+    return usual and compute_device(model).type == "cpu"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from instructgpt.models.device import compute_device
 from instructgpt.models.fit import context_length, require_room
 from instructgpt.models.load import scalar_head, trunk
 from instructgpt.run.tuning import forward_dtype
@@ -283,7 +284,7 @@ def head_is_plain(model: PreTrainedModel) -> bool:
 
 def _compare_head(model: PreTrainedModel) -> bool:
     """One forward, so that dropout acts on both sides alike."""
-    head, device = model.get_output_embeddings(), next(model.parameters()).device
+    head, device = model.get_output_embeddings(), compute_device(model)
     fitting = (context_length(model.config) or 9) - 1
     # Several, as token 0 may be a zero vector.
     probe = range(min(8, fitting, model.config.get_text_config().vocab_size))

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
 from instructgpt.data.text import TextCodec
+from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
 from instructgpt.models.load import load_scorer, load_tokenizer, save_model
@@ -62,8 +63,8 @@ class Scorer:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.model.parameters()).device
+        """Where it computes."""
+        return compute_device(self.model)
 
     @property
     def shift(self) -> float:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from instructgpt.models import attention
+from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_room
 from instructgpt.models.forward import Tokens, exact, last_states, pad_rows, within_model
 from instructgpt.models.load import scalar_head, trunk, use_attention
@@ -250,7 +251,7 @@ def _last_states(
 ) -> Tensor:
     for prompt, own in zip(prompts, responses, strict=True):
         require_room(model, len(prompt) + max(map(len, own), default=0))
-    kernels, device = _take_trees(model), next(model.parameters()).device
+    kernels, device = _take_trees(model), compute_device(model)
     trees = pack_trees(prompts, responses, additive=kernels == "eager", device=device)
     output = trunk(model)(
         input_ids=trees.tokens_T[None],
@@ -282,7 +283,7 @@ def _kernels_of(model: PreTrainedModel) -> str:
 
 def _compare_states(model: PreTrainedModel) -> bool:
     """States of ragged random answers, in trees and in one row each."""
-    kernels, device = _kernels_of(model), next(model.parameters()).device
+    kernels, device = _kernels_of(model), compute_device(model)
     generator = torch.Generator().manual_seed(0)
     vocabulary = model.config.get_text_config().vocab_size
 

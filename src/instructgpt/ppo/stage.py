@@ -11,6 +11,7 @@ import torch
 from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.data.records import Prompt, PromptText
 from instructgpt.data.text import plain_text
+from instructgpt.distributed.sharding import is_spread
 from instructgpt.distributed.training import TrainingRun
 from instructgpt.models.frozen import KeptOnDisk, hold_as_read
 from instructgpt.models.load import pick_device
@@ -139,7 +140,7 @@ def _open(config: PPOConfig, inputs: Inputs) -> PPOModel:
 
 def _put_away(ppo: PPOModel, config: PPOConfig, run: TrainingRun) -> KeptOnDisk | None:
     """Reference and reward model take as little memory as they can: an update reads neither."""
-    if run.world.size > 1:  # they are sharded
+    if is_spread(ppo.policy.model):
         return None
     frozen = [ppo.reference.model, ppo.reward_model.model]
     for model in frozen:

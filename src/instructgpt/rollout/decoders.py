@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from instructgpt.models.attention import batched_products
+from instructgpt.models.device import compute_device
 from instructgpt.models.forward import exact
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.sample import Episode, distinct_prompts, left_padded, token_positions
@@ -81,7 +82,7 @@ class Cached:
         self.cache.move(source, target, length)
 
     def _forward(self, ids: list[list[int]], lengths: list[int], width: int) -> Tensor:
-        device = self.model.device
+        device = compute_device(self.model)
         ids_BT = torch.tensor(ids, device=device)
         positions_BW = token_positions(width, torch.tensor(lengths, device=device))
         options: dict[str, Any] = {
@@ -111,7 +112,7 @@ class Recomputing:
     def step(self, live: list[Episode]) -> Tensor:
         """Logits after each row."""
         rows = [[*episode.prompt, *episode.tokens] for episode in live]
-        ids = [torch.tensor([row], device=self.model.device) for row in rows]
+        ids = [torch.tensor([row], device=compute_device(self.model)) for row in rows]
         forget = {"use_cache": False} if "use_cache" in self.accepted else {}
         return torch.cat([self.model(input_ids=ids_1T, **forget).logits[:, -1] for ids_1T in ids])
 
@@ -157,7 +158,7 @@ def _agrees(model: PreTrainedModel, name: str) -> bool:
     cache = SlotCache(layers=config.num_hidden_layers, slots=2, columns=3, reserve=2, dtype=None)
     one, two, three = (min(token, config.vocab_size - 1) for token in (1, 2, 3))
     rows = [Episode(0, [one, two], 0, 1), Episode(1, [three], 0, 1)]
-    with evaluating(model), exact(model.device), batched_products(model):
+    with evaluating(model), exact(compute_device(model)), batched_products(model):
         try:
             cached = Cached(model, cache, name)
             cached.prefill(rows, 0)

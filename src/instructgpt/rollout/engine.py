@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from instructgpt.errors import UserError
 from instructgpt.models.attention import batched_products
+from instructgpt.models.device import compute_device
 from instructgpt.models.fit import size_of
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.decoders import Cached, Decoder, Recomputing, cache_argument, evaluating
@@ -55,7 +56,7 @@ class RolloutEngine:
         self._cache_name = cache_argument(model)
         self._takes_graphs = (
             self._cache_name is not None
-            and model.device.type == "cuda"
+            and compute_device(model).type == "cuda"
             and dtype is None
             and has_fixed_rows(model)
         )
@@ -202,7 +203,7 @@ def _cast_once(model: PreTrainedModel) -> Iterator[None]:
     Autocast itself keeps the casts of weights that require gradients only, and it keeps them until
     the caller leaves autocast, even if the weights have changed since, or are to be trained next.
     """
-    if not torch.is_autocast_enabled(model.device.type):
+    if not torch.is_autocast_enabled(compute_device(model).type):
         yield
         return
     torch.clear_autocast_cache()

@@ -109,7 +109,7 @@ class StageConfig(Config):
         "they do not fit",
     )
     cpu_offload: bool = Field(
-        False, description="under torchrun on GPUs: keep shards and moments in the CPU's memory"
+        False, description="on a GPU: weights, gradients and moments wait in the machine's memory"
     )
     activation_checkpointing: bool = Field(
         False, description="recompute each layer in the backward pass: less memory, a third slower"

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
 from instructgpt.data.text import TextCodec
+from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.forward import autocast
 from instructgpt.models.load import load_policy, load_tokenizer, save_model
@@ -66,8 +67,8 @@ class SFTModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.model.parameters()).device
+        """Where it computes."""
+        return compute_device(self.model)
 
     @overload
     def generate(
