@@ -20,9 +20,10 @@ from instructgpt.models.fit import (
     widen_embedding,
 )
 from instructgpt.models.forward import hidden_states, pad_rows, response_logprobs
-from instructgpt.models.load import load_policy, save_model, scorer_from_policy
+from instructgpt.models.load import load_policy, scorer_from_policy
 from instructgpt.models.scorer import Scorer
 from instructgpt.models.tree import reads_trees, tree_scores
+from instructgpt.models.writing import save_model
 from instructgpt.rollout.engine import RolloutEngine
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.sft.model import SFTModel

@@ -24,12 +24,12 @@ from instructgpt.models.load import (
     load_scorer,
     load_tokenizer,
     pick_device,
-    save_model,
     scalar_head,
     scorer_from_policy,
     trunk,
 )
 from instructgpt.models.scorer import Scorer
+from instructgpt.models.writing import save_model
 from tests.files import sentence, write_policy
 from tests.tiny import ARCHITECTURES, byte_tokenizer, tiny_config, tiny_model
 
@@ -96,8 +96,10 @@ def test_a_policy_goes_through_us_to_the_bit(arch, tmp_path):
     save_model(ours, load_tokenizer(tmp_path / "plain"), tmp_path / "ours")
     again = opened_elsewhere(AutoModelForCausalLM, tmp_path / "ours")
     assert torch.equal(logits(again), logits(plain))
-    config, our_config = (tmp_path / name / "config.json" for name in ("plain", "ours"))
-    assert our_config.read_text() == config.read_text()
+    plain_config, our_config = (
+        json.loads((tmp_path / name / "config.json").read_text()) for name in ("plain", "ours")
+    )
+    assert our_config == our_config | plain_config
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "ours")
     assert tokenizer("héllo\n")["input_ids"] == byte_tokenizer()("héllo\n")["input_ids"]
     assert {path.suffix for path in (tmp_path / "ours").iterdir()} == {".json", ".safetensors"}

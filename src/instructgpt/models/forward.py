@@ -273,6 +273,18 @@ def exact(device: torch.device) -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
+@contextmanager
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Eval mode, then each module back in the mode it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def head_is_plain(model: PreTrainedModel) -> bool:
     """Whether logits are the output layer on the trunk's states; compared once per model."""
     known = getattr(model, "_instructgpt_plain_head", None)

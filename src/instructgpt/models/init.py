@@ -13,7 +13,7 @@ from instructgpt.models.config import SHAPES, InitConfig
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.fit import rows_needed
 from instructgpt.models.gpt3 import gpt3_config, gpt3_model, train_tokenizer
-from instructgpt.models.load import save_model
+from instructgpt.models.writing import save_model
 from instructgpt.run.config import Resolved, nearest
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.outline import Row, counted

@@ -8,7 +8,6 @@ configuration's own dropout values are put back on saving.
 
 import copy
 import math
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,16 @@ from transformers import (
     AutoModelForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
 
 from instructgpt.errors import UserError
 from instructgpt.models import attention
 from instructgpt.models.facts import Kind, auto_class
 from instructgpt.models.fit import context_length as context_length
-from instructgpt.models.opening import first_line, load_config, model_folder
 from instructgpt.models.opening import is_scorer as is_scorer
+from instructgpt.models.opening import load_config, model_folder
 from instructgpt.models.opening import load_tokenizer as load_tokenizer
 from instructgpt.models.weights import assemble, read_shapes, require_finite, weight_files
-from instructgpt.run.disk import make_folder, new_folder
 
 ORIGINAL_DROPOUT = "_instructgpt_original_dropout"
 
@@ -139,42 +136,6 @@ def scalar_head(model: PreTrainedModel) -> nn.Linear:
     )
 
 
-def save_model(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    path: Path,
-    weights: Mapping[str, Tensor] | None = None,
-) -> Path:
-    """Write weights, configuration and tokenizer for plain transformers, whole or not at all.
-
-    Args:
-        model: whose configuration, and weights unless others are given.
-        tokenizer: written beside it.
-        path: the folder; an older one is replaced.
-        weights: the whole weights of a sharded model.
-
-    Raises:
-        UserError: the disk is full or the folder cannot be written.
-    """
-    restored = _swap_dropout(model)
-    try:
-        make_folder(path.parent)
-        with new_folder(path) as folder:
-            model.save_pretrained(folder, state_dict=None if weights is None else dict(weights))
-            tokenizer.save_pretrained(folder)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"{path}: the model cannot be written ({first_line(error)}); free space or choose "
-            f"another --out"
-        ) from error
-    finally:
-        for key, value in restored.items():
-            setattr(model.config, key, value)
-    return path
-
-
 def pick_device(name: str) -> str:
     """`auto` becomes a GPU where there is one."""
     if name == "auto":
@@ -211,15 +172,6 @@ def _keep_original_dropout(model: PreTrainedModel, source: PreTrainedModel) -> N
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-
-
-def _swap_dropout(model: PreTrainedModel) -> dict[str, Any]:
-    """Put the configuration's own dropout values back; returns the values to restore afterwards."""
-    original = getattr(model, ORIGINAL_DROPOUT, {})
-    current = {key: getattr(model.config, key) for key in original}
-    for key, value in original.items():
-        setattr(model.config, key, value)
-    return current
 
 
 def _drop_end_as_padding(config: PreTrainedConfig) -> None:

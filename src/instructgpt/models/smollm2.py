@@ -13,7 +13,7 @@ from pathlib import Path
 
 from instructgpt.errors import UserError
 from instructgpt.models.llama_gguf import read_model, read_tokenizer
-from instructgpt.models.load import save_model
+from instructgpt.models.writing import save_model
 from instructgpt.run.disk import make_folder, scratch
 from instructgpt.run.progress import say
 

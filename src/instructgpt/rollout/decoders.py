@@ -6,8 +6,6 @@ Axes: B live rows, U distinct prompts, T new tokens, W width (the longest live r
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from inspect import signature
 from typing import Any, Protocol
 
@@ -18,7 +16,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 
 from instructgpt.models.attention import batched_products
 from instructgpt.models.device import compute_device
-from instructgpt.models.forward import exact
+from instructgpt.models.forward import evaluating, exact
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.sample import Episode, distinct_prompts, left_padded, token_positions
 
@@ -174,15 +172,3 @@ def _agrees(model: PreTrainedModel, name: str) -> bool:
     largest = LARGEST_ERROR if model.dtype.itemsize > 2 else LARGEST_ERROR_16
     ours_BV, theirs_BV = ours_BV.nan_to_num(), theirs_BV.nan_to_num()  # the engine refuses them
     return bool((ours_BV - theirs_BV).norm() <= largest * theirs_BV.norm())
-
-
-@contextmanager
-def evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Eval mode, then each module back in the mode it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

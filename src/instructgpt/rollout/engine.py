@@ -19,8 +19,9 @@ from instructgpt.errors import UserError
 from instructgpt.models.attention import batched_products
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import size_of
+from instructgpt.models.forward import evaluating
 from instructgpt.rollout.cache import SlotCache
-from instructgpt.rollout.decoders import Cached, Decoder, Recomputing, cache_argument, evaluating
+from instructgpt.rollout.decoders import Cached, Decoder, Recomputing, cache_argument
 from instructgpt.rollout.graphs import FixedRows, has_fixed_rows
 from instructgpt.rollout.sample import Episode, Sample
 from instructgpt.rollout.sampling import Sampling, draw

@@ -14,7 +14,8 @@ from instructgpt.data.text import TextCodec
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.forward import autocast
-from instructgpt.models.load import load_policy, load_tokenizer, save_model
+from instructgpt.models.load import load_policy, load_tokenizer
+from instructgpt.models.writing import save_model
 from instructgpt.rollout.engine import RolloutEngine
 from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling

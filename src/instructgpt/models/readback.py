@@ -1,0 +1,150 @@
+"""What was written, read back as plain transformers reads it: the same tokens, and the same logits
+or scores.
+
+Axes: T time over a row, V vocabulary.
+"""
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from instructgpt.errors import UserError
+from instructgpt.models.fit import context_length, embedding_rows
+from instructgpt.models.forward import evaluating, exact, last_token_scores, pad_rows
+from instructgpt.models.opening import first_line, load_config, quiet
+from instructgpt.models.weights import architecture, read_shapes, require_shapes, weight_files
+
+TEXTS = (
+    "The cat's 3 kittens (all 1,250 g) slept.\n\n  Did they?",
+    "Ünïcode: 你好 — naïve ﬁ ½ DON'T\tsay 🙂 user: assistant:",
+)
+LONGEST = 64
+"""Tokens of a row that is read back: positions far enough apart to show how they are turned."""
+LARGEST_ERROR = 1e-3
+"""Of logits or scores, relative: between rounding (1e-6) and other positions (1e-2)."""
+MOST_PARAMETERS = 10**9
+"""Of larger models, and of sharded ones, the numbers are not computed a second time: names, shapes,
+configuration and tokenizer are compared.
+"""
+
+
+def require_reads_back(
+    path: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Open a written model as others do, and hold it against the one in memory.
+
+    Its weights are mapped from the file, not held a second time, and two rows of 64 tokens go
+    through it.
+
+    Args:
+        path: the folder that was written.
+        model: what was written there.
+        tokenizer: the same.
+        weights: the whole weights of a sharded model, which cannot be run here.
+
+    Raises:
+        UserError: it comes back as something else.
+    """
+    require_same_tokens(path, tokenizer)
+    is_scorer = "SequenceClassification" in type(model).__name__
+    auto = AutoModelForSequenceClassification if is_scorer else AutoModelForCausalLM
+    if weights is not None or model.num_parameters() > MOST_PARAMETERS:
+        config = load_config(path)
+        empty = architecture(path, auto, config)
+        require_shapes(path, empty, read_shapes(path, weight_files(path, path)))
+        return
+    with exact(model.device), torch.no_grad(), evaluating(model):
+        try:
+            with quiet():
+                theirs = auto.from_pretrained(path, dtype=model.dtype).eval()
+            for ids in sample_rows(model, tokenizer):
+                output = theirs(input_ids=torch.tensor([ids])).logits[0]
+                _require_close(path, output, _ours(model, ids, is_scorer=is_scorer))
+        except UserError:
+            raise
+        except Exception as error:
+            raise _differs(path, f"does not run: {first_line(error)}") from error
+
+
+def require_same_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A written tokenizer must open as the one that was written.
+
+    Raises:
+        UserError: it makes other tokens of a text, or other text of tokens.
+    """
+    try:
+        with quiet():
+            theirs = AutoTokenizer.from_pretrained(path)
+    except Exception as error:
+        raise _differs(path, f"has no tokenizer that opens: {first_line(error)}") from error
+    if found := differing_tokens(tokenizer, theirs):
+        raise _differs(path, f"has another tokenizer, {type(theirs).__name__}: {found}")
+
+
+def differing_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> str:
+    """How two tokenizers differ on sample texts; empty where they do not."""
+    for text in TEXTS:
+        for add_special in (True, False):
+            ids, others = (
+                t(text, add_special_tokens=add_special, verbose=False)["input_ids"]
+                for t in (one, other)
+            )
+            if ids != others:
+                return f"{text[:12]!r}… becomes {_start(others)} instead of {_start(ids)}"
+        if one.decode(ids) != other.decode(ids):
+            return f"{_start(ids)} becomes {other.decode(ids)[:12]!r}… again"
+    for name in ("eos_token_id", "pad_token_id", "bos_token_id", "chat_template"):
+        if getattr(one, name) != getattr(other, name):
+            return f"{name} is {getattr(other, name)} instead of {getattr(one, name)}"
+    return ""
+
+
+def sample_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Rows of tokens that the model can read, ended by the end-of-text token."""
+    rows = embedding_rows(model)
+    room = min(LONGEST, context_length(model.config) or LONGEST)
+    samples = []
+    for text in TEXTS:
+        ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        known = [token for token in ids if token < rows] or list(range(min(rows, 8)))
+        row = list(itertools.islice(itertools.cycle(known), room))
+        eos = tokenizer.eos_token_id
+        samples.append([*row[:-1], eos] if isinstance(eos, int) and eos < rows else row)
+    return samples
+
+
+def _ours(model: PreTrainedModel, ids: list[int], *, is_scorer: bool) -> Tensor:
+    if is_scorer:
+        return last_token_scores(model, pad_rows([ids], [[]], device=model.device))
+    return model(input_ids=torch.tensor([ids], device=model.device)).logits[0]
+
+
+def _require_close(path: Path, theirs: Tensor, ours: Tensor) -> None:
+    ours = ours.float().cpu()
+    error = (theirs.float() - ours).norm() / ours.norm().clamp(min=1e-9)
+    if not error <= LARGEST_ERROR:
+        raise _differs(path, f"computes other numbers (off by {error:.1e}, relative)")
+
+
+def _differs(path: Path, how: str) -> UserError:
+    return UserError(
+        f"{path}: the model was written, but what transformers opens there {how}; do not use it "
+        f"and report this"
+    )
+
+
+def _start(ids: list[int]) -> str:
+    return f"[{', '.join(map(str, ids[:6]))}{', …' if len(ids) > 6 else ''}]"
