@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from transformers import Gemma3TextConfig, LlamaConfig
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, Phi3Config
 
 from instructgpt.errors import UserError
 from instructgpt.models.facts import look_at
@@ -34,6 +34,16 @@ LEARNT_POSITIONS = ("gpt2", "gpt_neo")
 ROTARY = ("llama", "qwen2")
 
 
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "short_factor": [1.0] * 4,
+    "long_factor": [4.0] * 4,
+    "original_max_position_embeddings": 24,
+}
+"""For heads of 8; a context of 100 follows from the long factors."""
+
+
 def refused(attempt) -> str:
     with pytest.raises(UserError) as raised:
         attempt()
@@ -41,7 +51,12 @@ def refused(attempt) -> str:
 
 
 def rope(**parameters):
-    return LlamaConfig(max_position_embeddings=100, rope_parameters=parameters)
+    return LlamaConfig(
+        hidden_size=32,
+        num_attention_heads=4,
+        max_position_embeddings=100,
+        rope_parameters=parameters,
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +88,20 @@ def rope(**parameters):
             100,
         ),
         (rope(rope_type="linear", rope_theta=1e4, factor=2.5), 250),
-        (rope(rope_type="dynamic", rope_theta=1e4, factor=2.0), 200),
+        # Beyond the original one, these turn a row's positions as its longest neighbor needs.
+        (rope(rope_type="dynamic", rope_theta=1e4, factor=2.0), 100),
+        (rope(**LONGROPE), 24),
+        (
+            Phi3Config(
+                hidden_size=32,
+                num_attention_heads=4,
+                max_position_embeddings=100,
+                original_max_position_embeddings=20,
+                pad_token_id=0,
+                rope_parameters=LONGROPE | {"original_max_position_embeddings": None},
+            ),
+            20,
+        ),
         (Gemma3TextConfig(max_position_embeddings=100), 100),
     ],
 )
@@ -201,6 +229,28 @@ def test_the_engine_honors_an_extended_context(tmp_path):
     assert "context of 32" in refused_plainly(
         lambda: RolloutEngine(model).generate([[1] * 20], [0], Sampling(13))
     )
+
+
+@pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+def test_a_row_of_a_model_with_scaling_for_long_rows_does_not_depend_on_its_neighbors(kind):
+    """Alone, transformers reads a short row unscaled; beside a long one it would be scaled."""
+    config = tiny_config("llama", context=96 if kind == "longrope" else 24)
+    config.rope_parameters = {
+        "longrope": {**LONGROPE},
+        "dynamic": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0},
+    }[kind]
+    torch.manual_seed(0)
+    policy = AutoModelForCausalLM.from_config(config)
+    scorer = Scorer(scorer_from_policy(policy.eval(), seed=0), byte_tokenizer())
+    short, fits, long = ([5 + i % 90 for i in range(length)] for length in (10, 20, 60))
+
+    def score(*answers):
+        return scorer.score_tokens([[1, 2, 3, 4]] * len(answers), answers)
+
+    alone = score(short)
+    assert score(short, fits)[0].item() == pytest.approx(alone.item(), abs=1e-6)
+    said = refused(lambda: score(short, long))
+    assert "reads 24 tokens at most, but prompt and answer 2 has 64; shorten it" in said
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

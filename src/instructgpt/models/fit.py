@@ -8,8 +8,12 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from instructgpt.errors import UserError
 
-EXTENDED = frozenset({"linear", "dynamic", "yarn"})
+EXTENDED = frozenset({"linear", "yarn"})
 """Kinds of rotary scaling whose factor multiplies the original context."""
+SWITCHED = frozenset({"longrope", "dynamic"})
+"""Kinds that turn positions otherwise once the longest row of a batch is longer than the original
+context, so that a row's numbers would depend on its neighbours: one regime is allowed, up to there.
+"""
 
 
 class Sized(Protocol):
@@ -46,22 +50,31 @@ def embedding_rows(model: PreTrainedModel) -> int:
 def context_length(config: PreTrainedConfig) -> int | None:
     """How many tokens the model can read, where its configuration says so.
 
-    Where rotary positions are scaled by a factor, it is the extended length.
+    Where rotary positions are scaled by a factor, it is the extended length; where they are scaled
+    for long rows alone (`SWITCHED`), it is the length up to which they are not.
     """
     config = config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
-            return max(value, _extended(config, value))
+            return _with_scaling(config, value)
     return None
 
 
-def _extended(config: PreTrainedConfig, declared: int) -> int:
+def _with_scaling(config: PreTrainedConfig, declared: int) -> int:
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
-    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) not in EXTENDED:
-        return declared  # `llama3` and `longrope` declare the extended length
-    original = rope.get("original_max_position_embeddings") or declared
-    return int(original * (rope.get("factor") or 1))
+    if not isinstance(rope, dict):
+        return declared
+    by_layer = [one for one in rope.values() if isinstance(one, dict)]  # or one for all layers
+    of_model = getattr(config, "original_max_position_embeddings", None) or declared
+    for one in by_layer or [rope]:
+        kind = one.get("rope_type", one.get("type"))
+        original = one.get("original_max_position_embeddings") or of_model
+        if kind in SWITCHED:
+            return min(declared, int(original))
+        if kind in EXTENDED:
+            return max(declared, int(original * (one.get("factor") or 1)))
+    return declared  # `llama3` declares the extended length
 
 
 def require_fit(
