@@ -27,9 +27,19 @@ from instructgpt.models.fit import context_length as context_length
 from instructgpt.models.opening import is_scorer as is_scorer
 from instructgpt.models.opening import load_config, model_folder
 from instructgpt.models.opening import load_tokenizer as load_tokenizer
-from instructgpt.models.weights import assemble, read_shapes, require_finite, weight_files
+from instructgpt.models.weights import (
+    assemble,
+    read_shapes,
+    read_tensor,
+    require_finite,
+    weight_files,
+)
 
 ORIGINAL_DROPOUT = "_instructgpt_original_dropout"
+HEADS = ("score", "classifier")
+"""What architectures call the linear layer that makes a score."""
+SHIFT_KEY = "reward_shift"
+"""The key of `config.json` that is subtracted from a raw score."""
 
 
 def load_policy(path: str | Path, *, device: str = "cpu") -> PreTrainedModel:
@@ -127,7 +137,7 @@ def scalar_head(model: PreTrainedModel) -> nn.Linear:
     Raises:
         UserError: the architecture keeps its head under a name we do not know.
     """
-    for name in ("score", "classifier"):
+    for name in HEADS:
         head = getattr(model, name, None)
         if isinstance(head, nn.Linear):
             return head
@@ -152,11 +162,27 @@ def _load(path: str | Path, kind: Kind, device: str) -> PreTrainedModel:
     for key in dropout:
         setattr(config, key, 0.0)
     folder = model_folder(path, weights=True)
-    read_shapes(path, weight_files(path, folder))
+    files = weight_files(path, folder)
+    read_shapes(path, files)
     model = assemble(path, auto, config, folder)
     require_finite(path, model)
+    if kind == "scorer":
+        _take_bias(path, model, files)
     setattr(model, ORIGINAL_DROPOUT, dropout)
     return model.to(device).eval()  # type: ignore[arg-type]
+
+
+def _take_bias(path: str | Path, scorer: PreTrainedModel, files: list[Path]) -> None:
+    """Other tools train a bias where transformers' head has none and would leave it out: it becomes
+    part of the shift, score = w·h + b = raw − (shift − b), and goes wherever the shift goes.
+    """
+    if scalar_head(scorer).bias is not None:
+        return
+    for name in HEADS:
+        bias = read_tensor(path, files, f"{name}.bias")
+        if bias is not None and bias.numel() == 1:
+            shift = getattr(scorer.config, SHIFT_KEY, 0.0) - bias.item()
+            setattr(scorer.config, SHIFT_KEY, shift)
 
 
 def _is_dropout(key: str, value: Any) -> bool:

@@ -13,11 +13,9 @@ from instructgpt.data.text import TextCodec
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
-from instructgpt.models.load import load_scorer, load_tokenizer
+from instructgpt.models.load import SHIFT_KEY, load_scorer, load_tokenizer
 from instructgpt.models.writing import save_model
 from instructgpt.run.progress import say
-
-SHIFT_KEY = "reward_shift"
 
 
 class Scorer:

@@ -70,6 +70,21 @@ def read_shapes(path: str | Path, files: list[Path]) -> Shapes:
     return shapes
 
 
+def read_tensor(path: str | Path, files: list[Path], name: str) -> Tensor | None:
+    """A tensor of the files by its name, if they have it.
+
+    Raises:
+        UserError: it is not finite, or its file is damaged.
+    """
+    for file in files:
+        with _opened(path, file) as tensors:
+            if name in tensors.keys():  # noqa: SIM118 - no mapping
+                tensor = tensors.get_tensor(name)
+                _require_finite(path, name, tensor)
+                return tensor
+    return None
+
+
 def architecture(path: str | Path, auto: Any, config: PreTrainedConfig) -> PreTrainedModel:
     """The model that a configuration describes, without numbers.
 
