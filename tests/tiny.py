@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -34,6 +35,16 @@ def byte_tokenizer(*, pad_is_eos: bool = False, chat_template: str | None = None
         tokenizer_object=core, eos_token=EOS, pad_token=EOS if pad_is_eos else PAD
     )
     tokenizer.chat_template = chat_template
+    return tokenizer
+
+
+def bos_tokenizer():
+    """A tokenizer that begins every text with a token of its own (258), as Llama's does."""
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 258)]
+    )
     return tokenizer
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from instructgpt.data.pretrain import PretrainingText
 from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
-from tests.tiny import byte_tokenizer
+from tests.tiny import bos_tokenizer, byte_tokenizer
 
 CODEC = TextCodec(byte_tokenizer())
 
@@ -23,12 +23,17 @@ def test_documents_are_joined_by_end_tokens_and_cut():
 
 
 @given(
-    documents=st.lists(st.text("ab<|endoftx>", max_size=12), min_size=2, max_size=6),
+    documents=st.lists(st.text("ab<|endoftx>", max_size=12), min_size=2, max_size=6).filter(any),
     length=st.integers(2, 9),
 )
 def test_the_windows_are_the_text_less_a_lonely_last_token(documents, length):
     text = mix(documents, length)
-    joined = [token for document in documents for token in CODEC.document(document)]
+    joined = [
+        token
+        for document in documents
+        if document
+        for token in [*CODEC.response(document, finished=False), 256]
+    ]
     windows = [text.window(index) for index in range(len(text))]
     together = [token for window in windows for token in window]
     assert all(len(window) == length for window in windows[:-1])
@@ -54,6 +59,22 @@ def test_the_position_is_the_whole_state_and_the_stream_decides_the_order():
     assert walked.take(30) == jumped.take(30)
     assert mix(documents, 2).take(20) != mix(documents, 2, stream="other").take(20)
     assert mix(documents, 2).take(20) != mix(documents, 2, seed=1).take(20)
+
+
+def test_documents_without_text_are_left_out_and_counted(capsys):
+    text = mix(["ab", "", " \n\t", "c"], 8)
+    a, b, c = CODEC.response("abc", finished=False)
+    assert text.window(0) == [a, b, 256, c, 256]
+    assert capsys.readouterr().err == "2 documents without text left out\n"
+    mix(["ab"], 8)
+    assert capsys.readouterr().err == ""
+
+
+def test_each_document_begins_as_the_tokenizer_begins_a_text():
+    codec = TextCodec(bos_tokenizer())
+    text = PretrainingText(["ab", "c"], codec, 8, seed=0)
+    a, b, c = CODEC.response("abc", finished=False)
+    assert text.window(0) == [258, a, b, 256, 258, c, 256]
 
 
 @pytest.mark.parametrize("documents", [[], [""]])

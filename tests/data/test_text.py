@@ -5,13 +5,12 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers.processors import TemplateProcessing
 
 from instructgpt.data.records import Message
 from instructgpt.data.text import TextCodec, plain_text, same_vocabulary
 from instructgpt.errors import UserError
 from tests.files import sentence
-from tests.tiny import EOS, PAD, byte_tokenizer
+from tests.tiny import EOS, PAD, bos_tokenizer, byte_tokenizer
 
 CHAT = (
     "{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}{% endfor %}"
@@ -30,16 +29,6 @@ def letters(text):
     core = byte_tokenizer().backend_tokenizer
     core.encode_special_tokens = True
     return core.encode(text, add_special_tokens=False).ids
-
-
-def bos_tokenizer():
-    """A tokenizer that begins every text with a token of its own (258), as Llama's does."""
-    tokenizer = byte_tokenizer()
-    tokenizer.add_special_tokens({"bos_token": "<s>"})
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 258)]
-    )
-    return tokenizer
 
 
 def test_plain_is_the_text_alone():
@@ -85,11 +74,12 @@ def test_templates_that_cannot_work(template, reason):
         TextCodec(byte_tokenizer(), template)
 
 
-def test_a_begin_token_opens_prompts_and_nothing_else():
+def test_a_begin_token_opens_prompts_and_documents_but_no_answer():
     codec = TextCodec(bos_tokenizer())
     assert codec.prompt("ab") == [258, *letters("ab")]
     assert codec.response("ab") == [*letters("ab"), 256]
-    assert codec.document("ab") == [*letters("ab"), 256]
+    assert codec.document("ab") == [258, *letters("ab"), 256]
+    assert codec.document(" \n") == []
     assert TextCodec(bos_tokenizer(), "{prompt}").prompt("ab") == [258, *letters("ab")]
 
 

@@ -122,8 +122,8 @@ def chat(
     turns: list[Message] = []
     while line := _read_line():
         turns.append(Message(role="user", content=line))
-        recent = _recent(policy, turns, max_new_tokens)
         try:
+            recent = _recent(policy, turns, max_new_tokens)
             answer = policy.generate([recent], seed=seed + len(turns), **settings)[0].text
         except UserError as error:  # a line too long for the model does not end the conversation
             print(f"instructgpt: {error}", file=sys.stderr, flush=True)
@@ -185,16 +185,20 @@ def _readable(
     """The answers that the model can read with their prompts; says which it cannot."""
     text, kept, skipped = facts.text(template), [], []
     for number, record in enumerate(records, 1):
-        length = len(text.prompt(record.prompt)) + len(text.response(record.response))
-        if facts.context is None or length <= facts.context:
+        complaint, remedy = "", "; shorten them"
+        try:
+            length = len(text.prompt(record.prompt)) + len(text.response(record.response))
+            if facts.context is not None and length > facts.context:
+                complaint = f"prompt and answer have {length} tokens, more than the "
+                complaint += f"{facts.context} that the model reads"
+        except UserError as error:
+            complaint, remedy = str(error), ""
+        if not complaint:
             kept.append(record)
             continue
-        sentence = (
-            f"{record.place or f'answer {number}'}: prompt and answer have {length} tokens, more "
-            f"than the {facts.context} that the model reads"
-        )
+        sentence = f"{record.place or f'answer {number}'}: {complaint}"
         if on_error == "stop":
-            raise UserError(f"{sentence}; shorten them, or pass --on_error skip")
+            raise UserError(f"{sentence}{remedy}, or pass --on_error skip")
         skipped.append(sentence)
     say_skipped(skipped)
     if not kept:

@@ -9,6 +9,15 @@ from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
 from instructgpt.run.outline import counted
+from instructgpt.run.progress import say
+
+
+def encode_documents(documents: Sequence[str], text: TextCodec) -> list[list[int]]:
+    """The tokens of each document that has text; says how many have none."""
+    encoded = [ids for document in documents if (ids := text.document(document))]
+    if empty := len(documents) - len(encoded):
+        say(f"{counted(empty, 'document')} without text left out")
+    return encoded
 
 
 class PretrainingText:
@@ -18,7 +27,8 @@ class PretrainingText:
 
     Args:
         documents: the texts.
-        text: tokenizes; each document is ended by the end-of-text token.
+        text: tokenizes; each document is ended by the end-of-text token, and begins with the
+            beginning-of-text token if the tokenizer uses one.
         length: tokens per window.
         seed: the run's seed.
         stream: the name of this walk.
@@ -36,7 +46,7 @@ class PretrainingText:
         seed: int,
         stream: str = "pretrain/order",
     ) -> None:
-        tokens = [token for document in documents for token in text.document(document)]
+        tokens = [token for ids in encode_documents(documents, text) for token in ids]
         if len(tokens) < 2:
             raise UserError("pretrain_data: no text in it; give documents to mix in")
         self.tokens: NDArray[np.int32] = np.asarray(tokens, dtype=np.int32)

@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeVar
 
 from instructgpt.data.outlook import Outlook
 from instructgpt.data.records import Demonstration, Prompt
-from instructgpt.data.text import TextCodec, same_vocabulary
+from instructgpt.data.text import TextCodec, placed, same_reading
 from instructgpt.errors import UserError
 from instructgpt.models.facts import ModelFacts
 from instructgpt.run.outline import counted
@@ -69,10 +69,13 @@ class Room:
         return self.context - self.answer
 
     def complaint(self, record: Prompt | Demonstration) -> str:
-        """What is wrong with a prompt, or the empty string."""
-        length = len(self.text.prompt(record.prompt))
-        if not length:
-            return f"the prompt has no token of the {self.reader}'s"
+        """That a prompt is too long, or the empty string.
+
+        Raises:
+            UserError: the template refuses it, or it comes to no token.
+        """
+        with placed(self.reader):
+            length = len(self.text.prompt(record.prompt))
         if length <= self.for_prompt:
             return ""
         return (
@@ -89,7 +92,7 @@ def room_behind(
     Where it has another vocabulary, nobody knows how many tokens it makes of an answer, and what
     does not fit is cut: then the prompt must fit with a single token.
     """
-    if not same_vocabulary(facts.tokenizer, writer.tokenizer):
+    if not same_reading(facts.text(template), writer.text(template)):
         key, answer = "an answer of", 1
     return Room(reader, facts.text(template), facts.context, key, answer)
 
@@ -116,15 +119,17 @@ def fitting(
     """
     kept, skipped = [], []
     for number, record in enumerate(records, 1):
-        complaint = next(filter(None, (room.complaint(record) for room in rooms)), "")
+        remedy = f"; shorten it, lower {rooms[0].key}"
+        try:
+            complaint = next(filter(None, (room.complaint(record) for room in rooms)), "")
+        except UserError as error:
+            complaint, remedy = str(error), ""
         if not complaint:
             kept.append(record)
             continue
         sentence = f"{key}: {record.place or f'prompt {number}'}: {complaint}"
         if on_error == "stop":
-            raise UserError(
-                f"{sentence}; shorten it, lower {rooms[0].key}, or pass --on_error skip"
-            )
+            raise UserError(f"{sentence}{remedy}, or pass --on_error skip")
         skipped.append(sentence)
     say_skipped(skipped)
     if records and not kept:

@@ -101,12 +101,19 @@ class Response(Record):
     def _check_finished(self) -> "Response":
         if (self.sampling or {}).get("finished", True) not in (True, False):
             raise ValueError("sampling.finished must be true or false")
+        if not isinstance((self.sampling or {}).get("ended_by", ""), str):
+            raise ValueError("sampling.ended_by must be text, the spelling of a token")
         return self
 
     @property
     def finished(self) -> bool:
         """Whether the model ended the answer; one that does not say counts as ended."""
         return bool((self.sampling or {}).get("finished", True))
+
+    @property
+    def ended_by(self) -> str:
+        """The token that ended it, of a model that has several; else nothing."""
+        return (self.sampling or {}).get("ended_by", "")
 
 
 class Candidates(Record):

@@ -1,29 +1,48 @@
 """From a prompt record to tokens and back. Prompt and answer are tokenized apart, once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
+from instructgpt.data.chat import ChatTemplate, Framing, framed_ids, plain_ids, spellings
+from instructgpt.data.control import Spelling, special_tokens
 from instructgpt.data.records import Message, PromptText
 from instructgpt.errors import UserError
 
 
 class TextCodec:
-    """Tokenizes prompts by a template and answers with the end-of-text token taught.
+    """Tokenizes prompts by a template, and answers with the token that ends a turn.
 
     Args:
         tokenizer: the model's tokenizer.
-        template: `auto` (the tokenizer's chat template if it has one, else plain), `chat`, `plain`,
-            or a pattern that contains `{prompt}`.
+        template: `auto` (the one that training used, else the tokenizer's chat template if it has
+            one, else plain), `chat`, `plain`, or a pattern that contains `{prompt}`.
+        ends: ids at which the model's configuration ends a text, beside those that the tokenizer
+            and the chat template know.
+        trained: the template that training used, where it is known.
+
+    Attributes:
+        template: `chat`, `plain` or the pattern.
+        framing: what surrounds an answer, and the token that ends it.
 
     Raises:
-        UserError: `chat` without a chat template, or a pattern without `{prompt}`.
+        UserError: `chat` without a chat template or with a broken one, or a pattern without
+            `{prompt}`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str = "auto") -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template: str = "auto",
+        *,
+        ends: Iterable[int] = (),
+        trained: str = "",
+    ) -> None:
         self.tokenizer = tokenizer
         if template == "auto":
-            template = "chat" if tokenizer.chat_template else "plain"
+            template = trained or ("chat" if tokenizer.chat_template else "plain")
         if template == "chat" and not tokenizer.chat_template:
             raise UserError(
                 "template: 'chat' needs a tokenizer with a chat template; use 'plain' or a pattern"
@@ -33,59 +52,102 @@ class TextCodec:
                 f"template: '{template}' is not chat, plain, auto or a pattern with {{prompt}}"
             )
         self.template = template
+        self._configured = tuple(ends)
+        self.chat = ChatTemplate(tokenizer, self._configured) if template == "chat" else None
+        self.framing = self.chat.framing if self.chat else Framing(self.eos)
+        self._control = (
+            self.chat.control
+            if self.chat
+            else Spelling(tokenizer, special_tokens(tokenizer) | spellings(tokenizer, self.ends))
+        )
 
     @property
     def eos(self) -> int:
-        """The id of the end-of-text token."""
+        """The id of the end-of-text token, which ends a document."""
         return int(self.tokenizer.eos_token_id)  # type: ignore[arg-type]
 
-    def prompt(self, prompt: PromptText) -> list[int]:
-        """Token ids of a prompt as the model reads it."""
-        if self.template == "chat":
-            turns = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
-            ids = self.tokenizer.apply_chat_template(
-                [turn.model_dump() for turn in turns],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=False,
-            )
-            return list(ids)  # type: ignore[arg-type]
-        text = plain_text(prompt)
-        if self.template != "plain":
-            text = self.template.replace("{prompt}", text)
-        bos = self.tokenizer.bos_token_id
-        ids = self._encode(text)
-        return [int(bos), *ids] if bos is not None and self._adds_bos() else ids  # type: ignore[arg-type]
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """The ids at which an answer ends, first the one that training teaches."""
+        return tuple(dict.fromkeys((self.framing.end, self.eos, *self._configured)))
 
-    def response(self, text: str, *, finished: bool = True) -> list[int]:
-        """Token ids of an answer; a finished one ends with the end-of-text token."""
-        ids = self._encode(text)
-        return [*ids, self.eos] if finished else ids
+    @cached_property
+    def begin(self) -> list[int]:
+        """The beginning-of-text token, where the tokenizer puts one before a text."""
+        first = list(self.tokenizer("a")["input_ids"])[:1]  # type: ignore[arg-type]
+        return first if first == [self.tokenizer.bos_token_id] else []
+
+    def prompt(self, prompt: PromptText) -> list[int]:
+        """Token ids of a prompt as the model reads it.
+
+        Raises:
+            UserError: the chat template refuses it, or it comes to no token.
+        """
+        if self.chat:
+            turns = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
+            ids = self.chat.ids(turns)
+        else:
+            text = plain_text(prompt)
+            if self.template != "plain":
+                text = self.template.replace("{prompt}", text)
+            ids = [*self.begin, *self._encode(text)]
+        if not ids:
+            raise UserError("the prompt has no token of the tokenizer's; give it some text")
+        return ids
+
+    def response(self, text: str, *, finished: bool = True, ended_by: str = "") -> list[int]:
+        """Token ids of an answer; a finished one ends with the token that ends a turn.
+
+        Args:
+            text: the answer.
+            finished: whether it ended by itself; one that was cut has no such token.
+            ended_by: which of several such tokens ended it, as it is spelled.
+        """
+        ids = framed_ids(text, self.framing, self._encode, finished=finished)
+        if finished and ended_by:
+            end = self.tokenizer.convert_tokens_to_ids(ended_by)
+            ids[-1] = end if end in self.ends else ids[-1]  # type: ignore[assignment]
+        return ids
+
+    def ended_by(self, ids: Sequence[int]) -> str:
+        """The spelling of the token that ended an answer, where there are several; else nothing."""
+        if len(self.ends) == 1 or not ids or ids[-1] not in self.ends:
+            return ""
+        return str(self.tokenizer.convert_ids_to_tokens(ids[-1]))
 
     def document(self, text: str) -> list[int]:
-        """Token ids of a pretraining document, ended by the end-of-text token."""
-        return [*self._encode(text), self.eos]
+        """Token ids of a pretraining document: after the tokenizer's beginning-of-text token if it
+        uses one, and ended by the end-of-text token. None of a document without text.
+        """
+        ids = self._encode(text) if text.strip() else []
+        return [*self.begin, *ids, self.eos] if ids else []
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of an answer, without special tokens; NUL, which no file or database takes,
-        becomes U+FFFD.
+        """The text of an answer, without special tokens and what the template writes around it;
+        NUL, which no file or database takes, becomes U+FFFD.
         """
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)  # type: ignore[assignment]
+        ends = bool(len(ids)) and ids[-1] in self.ends
+        text: str = self.tokenizer.decode(  # type: ignore[assignment]
+            list(ids[:-1] if ends else ids), skip_special_tokens=True
+        )
+        text = text.removeprefix(self.framing.lead)
+        if ends:
+            text = text.removesuffix(self.framing.closing)
         return text.replace("\0", "\ufffd")
 
     def _encode(self, text: str) -> list[int]:
-        """Text as text: a special token's spelling inside it does not become that token."""
-        encoded = self.tokenizer(
-            text,
-            add_special_tokens=False,
-            split_special_tokens=True,
-            verbose=False,  # no warning about a length that we check ourselves
-        )
-        return list(encoded["input_ids"])  # type: ignore[arg-type]
+        """Text as text: a control token's spelling inside it does not become that token."""
+        ids = self._control.encode_text(text) if self._control.occurs(text) else None
+        return plain_ids(self.tokenizer, text) if ids is None else ids
 
-    def _adds_bos(self) -> bool:
-        first = list(self.tokenizer("a")["input_ids"])[:1]  # type: ignore[arg-type]
-        return first == [self.tokenizer.bos_token_id]
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Say of which model or record it is that a complaint speaks."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}" if place else str(error)) from None
 
 
 def plain_text(prompt: PromptText) -> str:
@@ -99,3 +161,13 @@ def plain_text(prompt: PromptText) -> str:
 def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
     """Whether tokens may pass from one model to the other as they are."""
     return one.get_vocab() == other.get_vocab() and one.eos_token_id == other.eos_token_id
+
+
+def same_reading(one: TextCodec, other: TextCodec) -> bool:
+    """Whether two models have the same tokens for a prompt and its answer."""
+    return (
+        same_vocabulary(one.tokenizer, other.tokenizer)
+        and one.template == other.template
+        and one.framing.end == other.framing.end
+        and (one.chat is None or other.chat is None or one.chat.opening == other.chat.opening)
+    )

@@ -43,7 +43,8 @@ class Inputs(Looked):
         yield "data", asked.described(self.prompts, a.text(config.template))
         yield "judge", described(self.judge) if self.judge else config.judge or "given in Python"
         if self.prose:
-            tokens = sum(len(a.text().document(document)) for document in self.prose)
+            text = a.text(config.template)
+            tokens = sum(len(text.document(document)) for document in self.prose)
             yield "prose", f"{counted(self.prose, 'document')}, {tokens:,} tokens"
         # Everybody answers `samples` times, and b once more, greedily.
         answers = len(self.prompts) * (config.samples * (2 + len(config.further)) + 1)
@@ -95,6 +96,6 @@ def _prose(config: CompareConfig, policies: dict[str, ModelFacts], outlook: Outl
     with named("prose"):
         for facts in policies.values():
             text = facts.text(config.template)
-            if documents and not any(len(text.document(document)) > 1 for document in documents):
+            if documents and not any(map(text.document, documents)):
                 raise UserError("no text in it; give documents to measure the loss on")
     return documents

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from instructgpt.data.pretrain import encode_documents
 from instructgpt.errors import UserError
 from instructgpt.models.forward import (
     autocast,
@@ -32,7 +33,8 @@ def language_model_loss(
 
     Args:
         policy: a language model.
-        documents: the texts; each ends with the end-of-text token.
+        documents: the texts; each ends with the end-of-text token, and begins with the
+            beginning-of-text token if the tokenizer uses one.
         length: longest window in tokens (at most the model's context); a longer document is cut
             into several.
         dtype: precision of the forward pass.
@@ -42,7 +44,7 @@ def language_model_loss(
         UserError: there is no text.
     """
     length = min(length, context_length(policy.model.config) or length)
-    tokens = [policy.text.document(document) for document in documents]
+    tokens = encode_documents(documents, policy.text)
     windows = [ids[i : i + length] for ids in tokens for i in range(0, len(ids), length)]
     windows = [window for window in windows if len(window) > 1]
     if not windows:

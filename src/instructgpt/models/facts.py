@@ -1,6 +1,6 @@
 """What can be known of a model without holding its weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from instructgpt.data.text import TextCodec
+from instructgpt.data.text import TextCodec, placed
 from instructgpt.errors import UserError
 from instructgpt.models.fit import context_length, embedding_rows, require_vocabulary
 from instructgpt.models.opening import (
@@ -21,6 +21,7 @@ from instructgpt.models.opening import (
     load_tokenizer,
     model_folder,
 )
+from instructgpt.models.turns import folder_ends, trained_template
 from instructgpt.models.weights import (
     architecture,
     read_shapes,
@@ -48,6 +49,8 @@ class ModelFacts:
         context: how many tokens it can read, where its configuration says so.
         rows: rows of its embedding; token ids from there on have none.
         parameters: how many, tied ones once; 0 where only the tokenizer is read.
+        ends: ids at which its configuration ends a text.
+        template: the one that training used, where its configuration says so.
     """
 
     path: str
@@ -58,6 +61,12 @@ class ModelFacts:
     context: int | None
     rows: int
     parameters: int
+    ends: tuple[int, ...] = ()
+    template: str = ""
+
+    def trained_with(self, template: str) -> "ModelFacts":
+        """What will be known of it once training has used a template."""
+        return replace(self, template=template)
 
     def text(self, template: str = "auto") -> TextCodec:
         """How its texts become tokens.
@@ -65,7 +74,8 @@ class ModelFacts:
         Raises:
             UserError: the template does not suit the tokenizer.
         """
-        return TextCodec(self.tokenizer, template)
+        with placed(self.path):
+            return TextCodec(self.tokenizer, template, ends=self.ends, trained=self.template)
 
 
 def look_at(path: str, kind: Kind, *, check_weights: bool = True) -> ModelFacts:
@@ -166,4 +176,6 @@ def _facts(
         context=context_length(config),
         rows=rows,
         parameters=parameters,
+        ends=folder_ends(path, folder, config, rows),
+        template=trained_template(config),
     )

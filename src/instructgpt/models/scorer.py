@@ -9,11 +9,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
-from instructgpt.data.text import TextCodec
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
 from instructgpt.models.load import SHIFT_KEY, load_scorer, load_tokenizer
+from instructgpt.models.turns import for_plain_reading, text_of
 from instructgpt.models.writing import save_model
 from instructgpt.run.progress import say
 
@@ -58,7 +58,7 @@ class Scorer:
             self.model = load_scorer(model, device=device)
             self._role += f" {model}"
         require_vocabulary(size_of(self.model), self.tokenizer, role=self._role)
-        self.text = TextCodec(self.tokenizer, template)
+        self.text = text_of(self.model, self.tokenizer, template, role=self._role)
 
     @property
     def device(self) -> torch.device:
@@ -151,6 +151,8 @@ class Scorer:
 
     def save(self, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> Path:
         """Write the model, its shift and its tokenizer as a Hugging Face directory (`weights`:
-        those of a sharded model, whole).
+        those of a sharded model, whole). Its chat template ends a conversation where the score is
+        read.
         """
-        return save_model(self.model, self.tokenizer, Path(path), weights)
+        with for_plain_reading(self.model, self.text):
+            return save_model(self.model, self.tokenizer, Path(path), weights)

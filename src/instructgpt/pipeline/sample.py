@@ -12,11 +12,13 @@ from instructgpt.data.formats import write_records
 from instructgpt.data.outlook import Looked, Outlook, described
 from instructgpt.data.prompts import Room, prompts_to_answer
 from instructgpt.data.records import Candidates, Prompt, Response
+from instructgpt.data.text import TextCodec
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.pipeline.config import SampleConfig
+from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory
@@ -145,9 +147,9 @@ def _answers(
     stage: str,
 ) -> list[Candidates]:
     """`places` says where each prompt stands among all: its answers depend on that alone."""
-    counts = [_count(config, place) for place in places]
+    text, counts = policy.text, [_count(config, place) for place in places]
     tokens = [
-        policy.text.prompt(prompt.prompt)
+        text.prompt(prompt.prompt)
         for prompt, count in zip(prompts, counts, strict=True)
         for _ in range(count)
     ]
@@ -157,15 +159,15 @@ def _answers(
         for k in range(count)
     ]
     sampling = Sampling(
-        config.max_new_tokens, config.temperature, config.top_p, config.top_k, (policy.text.eos,)
+        config.max_new_tokens, config.temperature, config.top_p, config.top_k, text.ends
     )
     samples = policy.sample(tokens, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype)
     settings = {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}
     responses = (
         Response(
-            text=policy.text.decode(sample.tokens),
+            text=text.decode(sample.tokens),
             model=config.model,
-            sampling={**settings, "seed": seed, "finished": sample.finished},
+            sampling={**settings, "seed": seed, **_end(text, sample)},
         )
         for sample, seed in zip(samples, seeds, strict=True)
     )
@@ -176,6 +178,12 @@ def _answers(
         own = tuple(islice(responses, count))
         candidates.append(Candidates(responses=own, **fields))
     return candidates
+
+
+def _end(text: TextCodec, sample: Sample) -> dict[str, Any]:
+    """How an answer ended, and at which token where there are several."""
+    ended_by = text.ended_by(sample.tokens)
+    return {"finished": sample.finished} | ({"ended_by": ended_by} if ended_by else {})
 
 
 def _count(config: SampleConfig, place: int) -> int:

@@ -42,8 +42,10 @@ class Inputs(Looked):
     @property
     def models(self) -> dict[str, ModelFacts]:
         """What is known of the models that the run will write."""
-        critic = self.critic or self.reward_model
-        return {"model": self.policy, "model-ema": self.policy, "critic": critic}
+        template = self.policy.text(self.config.template).template
+        policy = self.policy.trained_with(template)
+        critic = (self.critic or self.reward_model).trained_with(template)
+        return {"model": policy, "model-ema": policy, "critic": critic}
 
     @property
     def steps(self) -> int:

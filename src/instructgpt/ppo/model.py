@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from typing import TypeVar
 
-from instructgpt.data.text import same_vocabulary
+from instructgpt.data.text import same_reading, same_vocabulary
 from instructgpt.errors import UserError
 from instructgpt.models.fit import embedding_rows, require_fit, size_of, widen_embedding
 from instructgpt.models.load import scorer_from_policy
@@ -54,10 +54,7 @@ class PPOModel:
             )
         )
         self.reward_model = _frozen(reward)
-        self.shares_vocabulary = (
-            same_vocabulary(policy.tokenizer, reward.tokenizer)
-            and policy.text.template == reward.text.template
-        )
+        self.shares_vocabulary = same_reading(policy.text, reward.text)
         rows = embedding_rows(policy.model)
         if self.shares_vocabulary:
             widen_embedding(reward.model, rows)

@@ -128,9 +128,8 @@ class PPOTrainer:
         config, ppo = self.config, self.ppo
         prompt_ids = [ppo.policy.text.prompt(prompt) for prompt in prompts]
         ppo.require_room(prompt_ids, config.response_length)
-        sampling = Sampling(
-            config.response_length, config.temperature, stop_tokens=(ppo.policy.text.eos,)
-        )
+        ends = ppo.policy.text.ends
+        sampling = Sampling(config.response_length, config.temperature, stop_tokens=ends)
 
         def sample(mine: Sequence[int]) -> list[Sample]:
             return ppo.policy.sample(

@@ -11,8 +11,10 @@ from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
 from instructgpt.run.seeds import derive
 
-Answer = tuple[str, bool]
-"""Its text, and whether it ended by itself: a cut one gets no end-of-text token."""
+Answer = tuple[str, bool, str]
+"""Its text, whether it ended by itself (a cut one gets no token that ends a turn), and at which
+token where its model has several.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ def answers(comparisons: Sequence[Comparison]) -> tuple[list[list[int]], list[li
 
 
 def encode_rankings(
-    rankings: Iterable[Ranking], text: TextCodec, *, max_length: int, on_long: str
+    rankings: Iterable[Ranking],
+    text: TextCodec,
+    *,
+    max_length: int,
+    on_long: str,
+    on_error: str = "stop",
 ) -> tuple[list[Comparison], list[str]]:
     """Tokenize rankings; those of the same answers to the same prompt become one `Comparison`.
 
@@ -59,17 +66,28 @@ def encode_rankings(
         The comparisons, in order of first appearance, and a sentence for each ranking left out.
 
     Raises:
-        UserError: a row is too long and `on_long` is stop, or nothing is left.
+        UserError: a row is too long and `on_long` is stop, the template refuses a prompt and
+            `on_error` is stop, or nothing is left.
     """
     groups: dict[tuple[object, ...], Comparison] = {}
     texts: dict[tuple[object, ...], list[Answer]] = {}
     skipped = []
     for number, ranking in enumerate(rankings, 1):
-        answers = [(response.text, response.finished) for response in ranking.responses]
+        answers = [(r.text, r.finished, r.ended_by) for r in ranking.responses]
         key = (ranking.prompt_id, ranking.prompt, *sorted(answers))
         if key not in groups:
-            prompt = text.prompt(ranking.prompt)
-            responses = [text.response(answer, finished=ended) for answer, ended in answers]
+            try:
+                prompt = text.prompt(ranking.prompt)
+            except UserError as error:
+                sentence = f"{ranking.place or f'ranking {number}'}: {error}"
+                if on_error == "stop":
+                    raise UserError(f"{sentence}, or pass --on_error skip") from None
+                skipped.append(sentence)
+                continue
+            responses = [
+                text.response(answer, finished=finished, ended_by=end)
+                for answer, finished, end in answers
+            ]
             longest = len(prompt) + max(map(len, responses))
             if longest > max_length:
                 sentence = (

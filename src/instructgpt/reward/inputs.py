@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from instructgpt.data.outlook import Looked, Outlook, described, named
 from instructgpt.data.records import Demonstration, Prompt, Ranking
-from instructgpt.data.text import TextCodec
+from instructgpt.data.text import TextCodec, placed
 from instructgpt.errors import UserError
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
@@ -27,6 +27,7 @@ class Inputs(Looked):
         held_out: the held-out rankings.
         demonstrations: the answers whose mean score becomes 0.
         total_steps: optimizer steps of the whole run.
+        template: how prompts become text.
     """
 
     trunk: ModelFacts
@@ -34,6 +35,7 @@ class Inputs(Looked):
     held_out: list[Comparison]
     demonstrations: list[Comparison]
     total_steps: int
+    template: str
 
     @property
     def steps(self) -> int:
@@ -43,7 +45,7 @@ class Inputs(Looked):
     @property
     def models(self) -> dict[str, ModelFacts]:
         """What is known of the models that the run will write."""
-        return {"model": replace(self.trunk, is_scorer=True)}
+        return {"model": replace(self.trunk, is_scorer=True).trained_with(self.template)}
 
     def outline(self) -> Iterator[Row]:
         """What there is to do, for a dry run."""
@@ -80,6 +82,7 @@ def look(config: RewardConfig, outlook: Outlook | None = None) -> Inputs:
         held_out,
         _demonstrations(config, text, longest, outlook),
         min(steps, config.max_steps) if config.max_steps else steps,
+        text.template,
     )
 
 
@@ -121,7 +124,9 @@ def _check_prompts(
             f"ranked have the splits {there}; give others, or hold out a share with eval_fraction"
         )
     for prompt in prompts if config.on_long == "stop" else ():
-        if (length := len(text.prompt(prompt.prompt))) >= longest:
+        with placed(f"data: {prompt.place}"):
+            length = len(text.prompt(prompt.prompt))
+        if length >= longest:
             raise UserError(
                 f"data: {prompt.place}: the prompt alone has {length} tokens of the {longest} that "
                 f"fit with an answer; shorten it, or set on_long to skip"
@@ -135,7 +140,11 @@ def _encode(
         return []
     with named(key):
         comparisons, skipped = encode_rankings(
-            rankings, text, max_length=longest, on_long=config.on_long
+            rankings,
+            text,
+            max_length=longest,
+            on_long=config.on_long,
+            on_error=config.on_error,
         )
     say_skipped(skipped)
     return comparisons
@@ -166,7 +175,13 @@ def _demonstrations(
     if not records:
         return []
     with named("demonstrations"):
-        examples, skipped = encode_all(records, text, max_length=longest, on_long=config.on_long)
+        examples, skipped = encode_all(
+            records,
+            text,
+            max_length=longest,
+            on_long=config.on_long,
+            on_error=config.on_error,
+        )
     say_skipped(skipped)
     return [Comparison("", example.prompt, [example.response]) for example in examples]
 

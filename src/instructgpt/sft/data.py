@@ -41,16 +41,25 @@ def encode_all(
     *,
     max_length: int,
     on_long: Literal["stop", "skip", "truncate"],
+    on_error: Literal["stop", "skip"] = "stop",
     loss: Literal["completion", "all"] = "completion",
 ) -> tuple[list[Example], list[str]]:
     """Encode demonstrations; returns the examples and a sentence for each one left out.
 
     Raises:
-        UserError: an example is too long and `on_long` is stop, or nothing is left.
+        UserError: an example is too long and `on_long` is stop, the template refuses its prompt and
+            `on_error` is stop, or nothing is left.
     """
     examples, skipped = [], []
     for number, demonstration in enumerate(demonstrations, 1):
-        example = encode(demonstration, text, loss=loss)
+        try:
+            example = encode(demonstration, text, loss=loss)
+        except UserError as error:
+            sentence = f"{demonstration.place or f'demonstration {number}'}: {error}"
+            if on_error == "stop":
+                raise UserError(f"{sentence}, or pass --on_error skip") from None
+            skipped.append(sentence)
+            continue
         if len(example) > max_length:
             sentence = (
                 f"{_name(demonstration, number)} has {len(example)} tokens, more than the "

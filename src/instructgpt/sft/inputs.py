@@ -28,6 +28,7 @@ class Inputs(Looked):
         judged: those whose prompts the reward model judges answers to.
         held_out_text: the held-out pretraining text.
         scorer: the reward model that helps to choose a checkpoint.
+        template: how prompts become text.
     """
 
     policy: ModelFacts
@@ -36,11 +37,12 @@ class Inputs(Looked):
     judged: list[Demonstration]
     held_out_text: PretrainingText | None
     scorer: ModelFacts | None
+    template: str
 
     @property
     def models(self) -> dict[str, ModelFacts]:
         """What is known of the models that the run will write."""
-        return {"model": self.policy}
+        return {"model": self.policy.trained_with(self.template)}
 
     def outline(self) -> Iterator[Row]:
         """What there is to do, for a dry run."""
@@ -107,6 +109,7 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
         judged,
         _windows("eval_pretrain_data", config, text, longest, "sft/pretrain_validation", outlook),
         scorer,
+        text.template,
     )
 
 
@@ -120,7 +123,12 @@ def _demonstrations(
         return [], []
     with named(key):
         examples, skipped = encode_all(
-            records, text, max_length=longest, on_long=config.on_long, loss=config.loss
+            records,
+            text,
+            max_length=longest,
+            on_long=config.on_long,
+            on_error=config.on_error,
+            loss=config.loss,
         )
     say_skipped(skipped)
     return examples, records

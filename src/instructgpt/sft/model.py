@@ -10,11 +10,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
-from instructgpt.data.text import TextCodec
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.forward import autocast
 from instructgpt.models.load import load_policy, load_tokenizer
+from instructgpt.models.turns import text_of
 from instructgpt.models.writing import save_model
 from instructgpt.rollout.engine import RolloutEngine
 from instructgpt.rollout.sample import Sample
@@ -64,7 +64,7 @@ class SFTModel:
             self.model = load_policy(model, device=device)
         role = "the policy" if isinstance(model, PreTrainedModel) else str(model)
         require_vocabulary(size_of(self.model), self.tokenizer, role=role)
-        self.text = TextCodec(self.tokenizer, template)
+        self.text = text_of(self.model, self.tokenizer, template, role=role)
 
     @property
     def device(self) -> torch.device:
@@ -125,7 +125,7 @@ class SFTModel:
             slots: how many answers grow at a time.
             dtype: precision of the forward pass.
         """
-        sampling = Sampling(max_new_tokens, temperature, top_p, top_k, (self.text.eos,))
+        sampling = Sampling(max_new_tokens, temperature, top_p, top_k, self.text.ends)
         listed = [prompts] if isinstance(prompts, str) else prompts
         tokens = [self.text.prompt(prompt) for prompt in listed]
         seeds = [derive(seed, "generate", place) for place in places or range(len(tokens))]

@@ -132,7 +132,7 @@ class _Validator:
             )
             self._scorer.on_long = "truncate"  # its tokenizer may make more of an answer
         prompts = [self.policy.text.prompt(record.prompt) for record in self.records]
-        sampling = Sampling(config.response_length, stop_tokens=(self.policy.text.eos,))
+        sampling = Sampling(config.response_length, stop_tokens=self.policy.text.ends)
         seeds = [derive(config.seed, "sft/validation", index) for index in range(len(prompts))]
         scorer = self._scorer
 
