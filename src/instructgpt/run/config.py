@@ -53,9 +53,8 @@ class StageConfig(Config):
     threads: int = Field(0, ge=0, description="CPU threads (0: as many as there are cores)")
     template: str = Field(
         "auto",
-        description="how a prompt becomes text: auto (the tokenizer's chat template if it has "
-        "one), chat, "
-        "plain, or a pattern with {prompt}",
+        description="how a prompt becomes text: auto (as the model was trained; else the "
+        "tokenizer's chat template if it has one), chat, plain, or a pattern with {prompt}",
     )
     micro_batch_tokens: int = Field(
         0,
