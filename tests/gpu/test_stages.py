@@ -12,7 +12,6 @@ from instructgpt.distributed.training import TrainingRun
 from instructgpt.models.device import compute_device
 from tests.small_runs import STAGES, killed_after, run_stage, write_inputs
 
-
 SLOW = {"learning_rate": 1e-3, "dtype": "float32"}
 COMPARABLE = {"sft": SLOW | {"dropout": 0.0}, "reward": SLOW, "ppo": SLOW}
 """Each device draws other masks, and rounding grows with every step."""
