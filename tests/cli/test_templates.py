@@ -102,6 +102,24 @@ def test_a_broken_template_names_the_model(files, cli, tmp_path):
     assert cli("generate", template="plain", **flags).status == 0  # the remedy
 
 
+def test_candidates_say_at_which_token_they_ended(files, cli, tmp_path):
+    """Of a policy with many ends, in the queue for the labelers, where cut answers say nothing."""
+    policy = SFTModel(files["model"])
+    policy.model.generation_config.eos_token_id = list(range(100))
+    path = policy.save(tmp_path / "policy")
+    flags = {"data": files["answers"], "template": "plain", "max_new_tokens": 3}
+    assert cli("sample", model=path, k=8, out=tmp_path / "run", **flags).status == 0
+    rows = (tmp_path / "run" / "candidates.jsonl").read_text().splitlines()
+    answers = [answer for row in rows for answer in json.loads(row)["responses"]]
+    ends = SFTModel(path).text.ends
+    for sampling in (answer["sampling"] for answer in answers):
+        assert sampling["finished"] == ("ended_by" in sampling)
+        if sampling["finished"]:
+            assert policy.tokenizer.convert_tokens_to_ids(sampling["ended_by"]) in ends
+    assert {answer["sampling"]["finished"] for answer in answers} == {True, False}
+    assert len({answer["sampling"].get("ended_by") for answer in answers}) > 3
+
+
 def test_the_stages_hand_on_template_and_ends(files, cli, tmp_path):
     """A chain of stages under chat, and one under plain: each uses what the last was trained with,
     and every answer that ended says where.
