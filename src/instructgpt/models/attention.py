@@ -97,7 +97,8 @@ def attend(
             scores_BKNR.view(B, K, -1, stop - start, columns).add_(bias_B1SR[:, :, None])
         out_BKND = scores_BKNR.softmax(-1) @ value_BKWD[:, :, :columns]
         outs.append(out_BKND.view(B, H, stop - start, -1).transpose(1, 2))
-    return outs[0] if len(outs) == 1 else torch.cat(outs, dim=1), None
+    # Contiguous, as the fused kernel's wrapper gives it: some architectures take views of it.
+    return (outs[0].contiguous() if len(outs) == 1 else torch.cat(outs, dim=1)), None
 
 
 def _blocks(mask: Tensor | None, T: int, W: int) -> list[tuple[int, int, int]]:

@@ -21,6 +21,7 @@ from instructgpt.models.opening import (
     load_tokenizer,
     model_folder,
 )
+from instructgpt.models.parts import require_same_trunk, scalar_head
 from instructgpt.models.turns import folder_ends, trained_template
 from instructgpt.models.weights import (
     architecture,
@@ -99,6 +100,11 @@ def look_at(path: str, kind: Kind, *, check_weights: bool = True) -> ModelFacts:
         return _facts(path, folder, config, rows=rows, parameters=0)
     auto = auto_class(path, config, kind)
     model = architecture(path, auto, config)
+    if is_scorer_config(config):
+        scalar_head(model)
+    elif kind == "trunk":
+        scorer = architecture(path, AutoModelForSequenceClassification, config)
+        require_same_trunk(scorer, model, name=path)
     is_remote = folder != Path(path)
     if not (is_remote and not any(folder.glob("model*.safetensors"))):
         files = weight_files(path, folder)

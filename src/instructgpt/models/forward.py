@@ -22,6 +22,10 @@ from instructgpt.models.fit import context_length, require_room
 from instructgpt.models.load import scalar_head, trunk
 from instructgpt.run.tuning import forward_dtype
 
+PASS_TOKENS = {"cpu": 1024, "cuda": 4096}
+"""Padded tokens of a forward pass, by device, where the configuration says 0: on a CPU larger ones
+are no faster, hold more memory, and pad rows of less similar length.
+"""
 PASS_SHARE = 16
 """A full pass costs this many times what any pass costs besides its tokens (launching it, adding up
 gradients).
@@ -117,6 +121,11 @@ def hidden_states(model: PreTrainedModel, rows: Rows) -> Tensor:
     return trunk(model)(**_inputs(trunk(model), rows)).last_hidden_state
 
 
+def model_logits(model: PreTrainedModel, rows: Rows) -> Tensor:
+    """A policy's own logits, (B, T, V)."""
+    return model(**_inputs(model, rows)).logits
+
+
 @within_model
 def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float = 1.0) -> Tensor:
     """log p of each response token given what precedes it, under softmax(logits / temperature).
@@ -131,7 +140,7 @@ def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float 
         states_ND = _at_sources(hidden_states(model, rows), rows)
         project = model.get_output_embeddings()
     else:  # architectures that scale or cap their logits: take them from the model itself
-        states_ND = _at_sources(model(**_inputs(model, rows)).logits, rows)
+        states_ND = _at_sources(model_logits(model, rows), rows)
         project = nn.Identity()
     assert project is not None
     targets_N = rows.response_BR[rows.is_response_BR]
@@ -172,14 +181,14 @@ def in_groups(
     *,
     device: torch.device,
     dtype: str,
-    budget: int,
+    micro_batch_tokens: int,
 ) -> Tensor:
-    """What `read` makes of each row, within a budget of tokens, in the order given: float32 (N, …)
+    """What `read` makes of each row, within the token budget, in the order given: float32 (N, …)
     on the CPU.
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     found: dict[int, Tensor] = {}
-    for group in budget_groups(lengths, budget):
+    for group in budget_groups(lengths, pass_tokens(micro_batch_tokens, device)):
         rows = pad_rows([prompts[i] for i in group], [responses[i] for i in group], device=device)
         with autocast(dtype, device):
             found |= dict(zip(group, read(rows).float().cpu(), strict=True))
@@ -198,6 +207,15 @@ def _last_states(model: PreTrainedModel, rows: Rows) -> Tensor:
         rows.is_token_BT * torch.arange(rows.is_token_BT.shape[1], device=hidden_BTD.device)
     ).argmax(1)
     return hidden_BTD[torch.arange(len(last_B), device=hidden_BTD.device), last_B]
+
+
+def pass_tokens(configured: int, device: torch.device) -> int:
+    """`micro_batch_tokens` as configured, or if that is 0 what suits the device.
+
+    >>> pass_tokens(0, torch.device("cpu"))
+    1024
+    """
+    return configured or PASS_TOKENS.get(device.type, PASS_TOKENS["cuda"])
 
 
 def budget_groups(
@@ -293,9 +311,14 @@ def _compare_head(model: PreTrainedModel) -> bool:
         lambda _module, _inputs, output: states.append(output.last_hidden_state)
     )
     with exact(device), torch.no_grad():
-        theirs = model(**_inputs(model, rows)).logits
+        theirs = model_logits(model, rows)
         handle.remove()
-        return head is not None and torch.equal(head(states[0]), theirs)
+        if head is None or not states:  # OPT's and BART's call what is within the trunk
+            return False
+        try:
+            return torch.equal(head(states[0]), theirs)
+        except RuntimeError:  # another layer lies between
+            return False
 
 
 def _inputs(module: nn.Module, rows: Rows) -> dict[str, Tensor | bool]:

@@ -27,6 +27,9 @@ from instructgpt.models.fit import context_length as context_length
 from instructgpt.models.opening import is_scorer as is_scorer
 from instructgpt.models.opening import load_config, model_folder
 from instructgpt.models.opening import load_tokenizer as load_tokenizer
+from instructgpt.models.parts import HEADS, require_same_trunk
+from instructgpt.models.parts import scalar_head as scalar_head
+from instructgpt.models.parts import trunk as trunk
 from instructgpt.models.weights import (
     assemble,
     read_shapes,
@@ -36,8 +39,6 @@ from instructgpt.models.weights import (
 )
 
 ORIGINAL_DROPOUT = "_instructgpt_original_dropout"
-HEADS = ("score", "classifier")
-"""What architectures call the linear layer that makes a score."""
 SHIFT_KEY = "reward_shift"
 """The key of `config.json` that is subtracted from a raw score."""
 
@@ -74,7 +75,7 @@ def scorer_from_policy(
         depth: share of the layers that is copied, from the first on, for a smaller model.
 
     Raises:
-        UserError: the architecture has no scalar head.
+        UserError: the architecture has no scalar head, or one on more than the policy's trunk.
     """
     config = copy.deepcopy(policy.config)
     if depth < 1:
@@ -91,6 +92,7 @@ def scorer_from_policy(
         ) from None
     model = model.float().to(device).eval()
     _keep_original_dropout(model, policy)
+    require_same_trunk(model, policy)
     wanted = trunk(model).state_dict()
     weights = {name: w for name, w in trunk(policy).state_dict().items() if name in wanted}
     trunk(model).load_state_dict(weights)
@@ -109,7 +111,8 @@ def scorer_from_policy(
 def _keep_first_layers(config: PreTrainedConfig, layers: int) -> None:
     config.num_hidden_layers = layers
     if kinds := getattr(config, "layer_types", None):
-        config.layer_types = kinds[:layers]
+        with suppress(AttributeError):  # Jamba's follow from a period
+            config.layer_types = kinds[:layers]
     if kinds := getattr(config, "attention_layers", None):  # GPT-Neo, which keeps them twice
         config.attention_layers = kinds[:layers]
         config.attention_types = [[[kind], 1] for kind in kinds[:layers]]
@@ -126,39 +129,12 @@ def use_attention(model: PreTrainedModel, kernels: str) -> None:
             model.set_attn_implementation(kernels)
 
 
-def trunk(model: PreTrainedModel) -> nn.Module:
-    """The transformer without its head."""
-    return getattr(model, model.base_model_prefix)
-
-
-def scalar_head(model: PreTrainedModel) -> nn.Linear:
-    """The linear layer that turns a hidden state into a score.
-
-    Raises:
-        UserError: the architecture keeps its head under a name we do not know.
-    """
-    for name in HEADS:
-        head = getattr(model, name, None)
-        if isinstance(head, nn.Linear):
-            return head
-    raise UserError(
-        f"the scalar head of {type(model).__name__} was not found; choose another architecture"
-    )
-
-
 def pick_device(name: str) -> str:
     """`auto` becomes a GPU where there is one."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {name}: no GPU is visible to torch; use --device cpu")
-    if name.startswith("cuda:") and name.removeprefix("cuda:").isdecimal():
-        visible = torch.cuda.device_count()
-        if int(name.removeprefix("cuda:")) >= visible:
-            raise UserError(
-                f"--device {name}: torch sees {visible} GPU{'s' * (visible > 1)}; use --device "
-                f"cuda:{visible - 1} or below"
-            )
     return name
 
 

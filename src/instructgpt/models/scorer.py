@@ -9,11 +9,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
-from instructgpt.models.budget import pass_tokens
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
 from instructgpt.models.load import SHIFT_KEY, load_scorer, load_tokenizer
+from instructgpt.models.probe import require_readable
 from instructgpt.models.turns import for_plain_reading, text_of
 from instructgpt.models.writing import save_model
 from instructgpt.run.progress import say
@@ -59,6 +59,7 @@ class Scorer:
             self.model = load_scorer(model, device=device)
             self._role += f" {model}"
         require_vocabulary(size_of(self.model), self.tokenizer, role=self._role)
+        require_readable(self.model, role=self._role)
         self.text = text_of(self.model, self.tokenizer, template, role=self._role)
 
     @property
@@ -132,7 +133,7 @@ class Scorer:
             responses,
             device=self.device,
             dtype=dtype,
-            budget=pass_tokens(micro_batch_tokens, self.model),
+            micro_batch_tokens=micro_batch_tokens,
         )
         return scores - self.shift
 

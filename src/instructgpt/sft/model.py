@@ -14,6 +14,7 @@ from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.forward import autocast
 from instructgpt.models.load import load_policy, load_tokenizer
+from instructgpt.models.probe import require_readable
 from instructgpt.models.turns import text_of
 from instructgpt.models.writing import save_model
 from instructgpt.rollout.engine import RolloutEngine
@@ -64,6 +65,7 @@ class SFTModel:
             self.model = load_policy(model, device=device)
         role = "the policy" if isinstance(model, PreTrainedModel) else str(model)
         require_vocabulary(size_of(self.model), self.tokenizer, role=role)
+        require_readable(self.model, role=role)
         self.text = text_of(self.model, self.tokenizer, template, role=role)
 
     @property
