@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from instructgpt.data.formats import read_documents
+from instructgpt.data.reading import load_documents
 from instructgpt.errors import UserError
+from tests.files import write_rows
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,9 @@ def test_public_prose_is_readable(public_data: Path):
     assert len(documents) > 100
     blank = [text for text in documents if not text.strip()]
     assert not blank
+
+
+def test_documents_without_text_are_left_out_and_counted(tmp_path, capsys):
+    path = write_rows(tmp_path / "prose.jsonl", [{"text": t} for t in ("a", "", " \n", "b")])
+    assert load_documents([str(path)]) == ["a", "b"]
+    assert capsys.readouterr().err == f"{path}: 2 documents without text left out\n"

@@ -14,6 +14,7 @@ from instructgpt.run.directory import Run
 from instructgpt.sft.model import SFTModel
 from tests.files import sentence, write_rows
 from tests.ppo.letters import letter_policy
+from tests.tiny import bos_tokenizer, tiny_model
 
 PROMPTS = [
     {"prompt": "cab", "use_case": "chat"},
@@ -123,6 +124,18 @@ def test_a_long_document_is_cut_into_windows(files):
     assert count < len(whole) - 1
     loss = language_model_loss(policy, ["abcdefgab"], length=4)
     assert loss == pytest.approx(total / count, rel=1e-5)
+
+
+def test_prose_begins_as_the_tokenizer_begins_a_text(capsys):
+    """With the beginning-of-text token, which is given and not predicted; blank ones count not."""
+    policy = SFTModel(tiny_model(vocab_size=259), bos_tokenizer())
+    ids = [258, *policy.text.response("ab", finished=False), 256]
+    with torch.no_grad():
+        logprobs = policy.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    expected = -sum(logprobs[i - 1, ids[i]].item() for i in range(1, 4)) / 3
+    found = language_model_loss(policy, ["ab", " \n"])
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert capsys.readouterr().err == "1 document without text left out\n"
 
 
 def test_an_audit_is_asked_of_every_policy(config):

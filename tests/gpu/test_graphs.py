@@ -39,7 +39,7 @@ def test_replayed_steps_draw_what_launched_ones_do(arch, slots, captured, monkey
     monkeypatch.setattr(graphs, "WIDTH_STEP", 16)
     model = copy.deepcopy(MODELS[arch]).cuda()
     found, expected = both_ways(model, PROMPTS, SEEDS, SAMPLING, slots=slots)
-    assert len(captured) > 2
+    assert len(captured) >= 2
     assert None not in captured.values()
     assert [sample.tokens for sample in found] == [sample.tokens for sample in expected]
     assert worst_gap(MODELS[arch], PROMPTS, found) < 1e-4  # of a plain forward on the CPU

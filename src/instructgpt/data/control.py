@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
@@ -87,7 +88,16 @@ class Spelling:
 
     @cached_property
     def _renamed(self) -> Tokenizer | None:
-        """The tokenizer with its control tokens renamed; None of one that is not made of parts."""
+        """The tokenizer with its control tokens renamed; None of one that is not made of parts.
+        Made once (a second, of a large vocabulary), whoever asks.
+        """
+        made = _made.setdefault(self.tokenizer, {})
+        key = (len(self.tokenizer), *self._tokens)
+        if key not in made:
+            made[key] = self._rename()
+        return made[key]
+
+    def _rename(self) -> Tokenizer | None:
         core = getattr(self.tokenizer, "backend_tokenizer", None)
         if not isinstance(core, Tokenizer):
             return None
@@ -102,18 +112,26 @@ class Spelling:
             model["vocab"] = [[self._named_whole(piece), score] for piece, score in model["vocab"]]
         if model.get("unk_token"):
             model["unk_token"] = self._named_whole(model["unk_token"])
-        if "merges" in model:  # none may put a control token together
-            model["merges"] = [m for m in model["merges"] if _merged(m) not in self._numbers]
-        return Tokenizer.from_str(json.dumps(content))
+        if "merges" in model:  # none may put a control token together, or take one apart
+            model["merges"] = [m for m in model["merges"] if self._keeps(m)]
+        try:
+            return Tokenizer.from_str(json.dumps(content))
+        except Exception:  # of the library's own kind; then it has no copy
+            return None
+
+    def _keeps(self, merge: str | list[str]) -> bool:
+        one, other = merge.split(" ") if isinstance(merge, str) else merge
+        return not {one, other, one + other} & self._numbers.keys()
 
     def _named_whole(self, token: str) -> str:
         number = self._numbers.get(token)
         return token if number is None else chr(RENAMED + number)
 
 
+_made: WeakKeyDictionary[PreTrainedTokenizerBase, dict[tuple[int | str, ...], Tokenizer | None]] = (
+    WeakKeyDictionary()
+)
+
+
 def _ids(core: Tokenizer, text: str) -> list[int]:
     return core.encode(text, add_special_tokens=False).ids
-
-
-def _merged(merge: str | list[str]) -> str:
-    return "".join(merge.split(" ") if isinstance(merge, str) else merge)

@@ -6,7 +6,8 @@ from typing import Literal, TypeVar
 from instructgpt.data.formats import read_documents, read_records
 from instructgpt.data.records import Record
 from instructgpt.run.inputs import locate
-from instructgpt.run.progress import say_skipped
+from instructgpt.run.outline import counted
+from instructgpt.run.progress import say, say_skipped
 
 R = TypeVar("R", bound=Record)
 
@@ -32,9 +33,15 @@ def load_records(
 
 
 def load_documents(paths: Iterable[str]) -> list[str]:
-    """All documents of all pretraining files, in order.
+    """All documents of all pretraining files, in order; those without text are left out, and said.
 
     Raises:
         UserError: a file cannot be used.
     """
-    return [document for path in paths for document in read_documents(locate(path))]
+    documents: list[str] = []
+    for path in paths:
+        found = read_documents(locate(path))
+        documents += [document for document in found if document.strip()]
+        if empty := sum(not document.strip() for document in found):
+            say(f"{path}: {counted(empty, 'document')} without text left out")
+    return documents

@@ -7,11 +7,11 @@ import torch
 
 from instructgpt.data.pretrain import encode_documents
 from instructgpt.errors import UserError
+from instructgpt.models.budget import pass_tokens
 from instructgpt.models.forward import (
     autocast,
     budget_groups,
     pad_rows,
-    pass_tokens,
     response_logprobs,
 )
 from instructgpt.models.load import context_length
@@ -50,7 +50,7 @@ def language_model_loss(
     if not windows:
         raise UserError("prose: no text in it; give documents to measure the loss on")
     total = 0.0
-    budget = pass_tokens(micro_batch_tokens, policy.device)
+    budget = pass_tokens(micro_batch_tokens, policy.model)
     for group in budget_groups([len(window) for window in windows], budget):
         rows = pad_rows(
             [windows[i][:1] for i in group],

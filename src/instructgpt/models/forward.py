@@ -22,10 +22,6 @@ from instructgpt.models.fit import context_length, require_room
 from instructgpt.models.load import scalar_head, trunk
 from instructgpt.run.tuning import forward_dtype
 
-PASS_TOKENS = {"cpu": 1024, "cuda": 4096}
-"""Padded tokens of a forward pass, by device, where the configuration says 0: on a CPU larger ones
-are no faster, hold more memory, and pad rows of less similar length.
-"""
 PASS_SHARE = 16
 """A full pass costs this many times what any pass costs besides its tokens (launching it, adding up
 gradients).
@@ -181,14 +177,14 @@ def in_groups(
     *,
     device: torch.device,
     dtype: str,
-    micro_batch_tokens: int,
+    budget: int,
 ) -> Tensor:
-    """What `read` makes of each row, within the token budget, in the order given: float32 (N, …)
+    """What `read` makes of each row, within a budget of tokens, in the order given: float32 (N, …)
     on the CPU.
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     found: dict[int, Tensor] = {}
-    for group in budget_groups(lengths, pass_tokens(micro_batch_tokens, device)):
+    for group in budget_groups(lengths, budget):
         rows = pad_rows([prompts[i] for i in group], [responses[i] for i in group], device=device)
         with autocast(dtype, device):
             found |= dict(zip(group, read(rows).float().cpu(), strict=True))
@@ -207,15 +203,6 @@ def _last_states(model: PreTrainedModel, rows: Rows) -> Tensor:
         rows.is_token_BT * torch.arange(rows.is_token_BT.shape[1], device=hidden_BTD.device)
     ).argmax(1)
     return hidden_BTD[torch.arange(len(last_B), device=hidden_BTD.device), last_B]
-
-
-def pass_tokens(configured: int, device: torch.device) -> int:
-    """`micro_batch_tokens` as configured, or if that is 0 what suits the device.
-
-    >>> pass_tokens(0, torch.device("cpu"))
-    1024
-    """
-    return configured or PASS_TOKENS.get(device.type, PASS_TOKENS["cuda"])
 
 
 def budget_groups(

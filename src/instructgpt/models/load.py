@@ -135,6 +135,13 @@ def pick_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {name}: no GPU is visible to torch; use --device cpu")
+    if name.startswith("cuda:") and name.removeprefix("cuda:").isdecimal():
+        visible = torch.cuda.device_count()
+        if int(name.removeprefix("cuda:")) >= visible:
+            raise UserError(
+                f"--device {name}: torch sees {visible} GPU{'s' * (visible > 1)}; use --device "
+                f"cuda:{visible - 1} or below"
+            )
     return name
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
+from instructgpt.models.budget import pass_tokens
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
@@ -133,7 +134,7 @@ class Scorer:
             responses,
             device=self.device,
             dtype=dtype,
-            micro_batch_tokens=micro_batch_tokens,
+            budget=pass_tokens(micro_batch_tokens, self.model),
         )
         return scores - self.shift
 

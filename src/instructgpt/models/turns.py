@@ -157,7 +157,7 @@ def _ids(source: Any) -> Iterator[int]:
 
 def _set_ends(settings: Any, ends: tuple[int, ...]) -> None:
     """A single end stays a number, as most models have it."""
-    current = settings.eos_token_id
+    current = getattr(settings, "eos_token_id", None)
     if set(current if isinstance(current, list) else [current]) != set(ends):
         settings.eos_token_id = ends[0] if len(ends) == 1 else list(ends)
 

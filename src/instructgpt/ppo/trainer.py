@@ -21,12 +21,12 @@ from instructgpt.distributed.optimizer import (
 from instructgpt.distributed.sharding import shard, whole
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
+from instructgpt.models.budget import pass_tokens
 from instructgpt.models.forward import (
     Rows,
     autocast,
     budget_groups,
     pad_rows,
-    pass_tokens,
     response_logprobs,
     response_values,
 )
@@ -192,7 +192,7 @@ class PPOTrainer:
     @property
     def _pass_tokens(self) -> int:
         """Padded tokens of a forward pass."""
-        return pass_tokens(self.config.micro_batch_tokens, self.ppo.policy.device)
+        return pass_tokens(self.config.micro_batch_tokens, self.ppo.policy.model)
 
     @property
     def _recomputes(self) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from instructgpt.distributed.sharding import whole
 from instructgpt.distributed.world import world
+from instructgpt.models.budget import pass_tokens
 from instructgpt.models.forward import (
     Rows,
     autocast,
@@ -17,7 +18,6 @@ from instructgpt.models.forward import (
     last_states,
     last_token_scores,
     pad_rows,
-    pass_tokens,
 )
 from instructgpt.models.tree import reads_trees, tree_last_states, tree_scores, tree_tokens
 from instructgpt.reward.config import RewardConfig
@@ -74,7 +74,7 @@ class Reader:
             own = [comparisons[i] for i in mine]
             lengths, rows = self.size(own)
             found: dict[int, Tensor] = {}
-            budget = pass_tokens(self.config.micro_batch_tokens, self.reward.device)
+            budget = pass_tokens(self.config.micro_batch_tokens, self.reward.model)
             for group in budget_groups(lengths, budget, rows):
                 batch = [own[i] for i in group]
                 with torch.no_grad():

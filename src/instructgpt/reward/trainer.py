@@ -12,7 +12,7 @@ from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
-from instructgpt.models.forward import pass_tokens
+from instructgpt.models.budget import pass_tokens
 from instructgpt.models.load import use_attention
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, ranked_scores
@@ -70,7 +70,7 @@ class RewardModelTrainer:
         totals = torch.zeros(3, device=device)  # loss, pairs ordered right, pairs
         lengths, rows = self.reader.size(batch)
         losses = Losses(self.world, lambda i: f"prompt {batch[i].prompt_id}")
-        budget = pass_tokens(config.micro_batch_tokens, device)
+        budget = pass_tokens(config.micro_batch_tokens, self.reward.model)
         for _, group, weight in self.world.micro_batches(lengths, budget, rows):
             loss, right, pairs = self.compute_comparison_loss([batch[i] for i in group])
             (weight * loss / count.clamp(min=1)).backward()

@@ -59,8 +59,8 @@ class StageConfig(Config):
     micro_batch_tokens: int = Field(
         0,
         ge=0,
-        description="padded tokens per forward pass (0: 1024 on a CPU, 4096 on a GPU); a hardware "
-        "setting that changes no result (but dropout's masks)",
+        description="padded tokens per forward pass (0: 1024 on a CPU; on a GPU what its memory "
+        "holds, up to 32768); a hardware setting that changes no result (but dropout's masks)",
     )
     attention: Literal["auto", "sdpa", "eager"] = Field(
         "auto",

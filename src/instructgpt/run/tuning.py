@@ -64,7 +64,8 @@ def choose(
         )
     count = kept["threads"] if kept else threads or max(1, available_cores() // processes)
     torch.set_num_threads(count)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Attention has no deterministic backward pass on a GPU, and other kernels pay for having one.
+    torch.use_deterministic_algorithms(not is_gpu(device), warn_only=True)
     # It would fill every new tensor first: 7 % of a step. Nothing here reads what it did not write.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     allocator = keep_freed_memory()

@@ -11,8 +11,9 @@ from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
+from instructgpt.models.budget import pass_tokens
 from instructgpt.models.dropout import residual_dropout
-from instructgpt.models.forward import autocast, pad_rows, pass_tokens, response_logprobs
+from instructgpt.models.forward import autocast, pad_rows, response_logprobs
 from instructgpt.models.load import use_attention
 from instructgpt.run.schedule import multiplier
 from instructgpt.run.seeds import seed_torch
@@ -112,7 +113,7 @@ class SFTTrainer:
 
     @property
     def _pass_tokens(self) -> int:
-        return pass_tokens(self.config.micro_batch_tokens, self.policy.device)
+        return pass_tokens(self.config.micro_batch_tokens, self.policy.model)
 
     def _loss_sum(self, examples: Iterable[Example]) -> torch.Tensor:
         """−Σ log p over the response tokens."""
