@@ -1,8 +1,30 @@
-"""The one exception that means "the user can mend this"."""
+"""The one exception that means "the user can mend this", and what a terminal may be shown."""
+
+import re
+
+_OBEYED = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f"  # colors, cursor movements, the window's title
+    "\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069"  # new lines, and directions of writing
+    "\ud800-\udfff]"  # bytes that are no UTF-8: nothing can print them
+)
 
 
 class UserError(ValueError):
     """A mistake that the user can mend; the message names the place and the remedy.
 
     The command line prints the message alone and exits with 2; from Python it is a `ValueError`.
+    Whatever stands in names, keys and texts, the message is one line that a terminal only shows.
     """
+
+    def __init__(self, message: str = "") -> None:
+        lines = (line.strip() for line in str(message).split("\n"))
+        super().__init__(harmless(" ".join(filter(None, lines))))
+
+
+def harmless(text: str) -> str:
+    r"""A text in which all that a terminal would obey is written out; lines and tabs stay.
+
+    >>> harmless("a\x1b[31mred\u202e")
+    'a\\x1b[31mred\\u202e'
+    """
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)

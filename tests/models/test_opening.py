@@ -147,10 +147,16 @@ def test_a_lora_adapter(whole, model, home, capfd):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "config.json is broken (it is empty)"),
-        (b'{"model_type": "llama",', "config.json is broken (Expecting property name"),
-        (b"\xff\xfe{}", "config.json is broken (it is not UTF-8 text)"),
-        (b"[1, 2]", "config.json is broken (it holds no object)"),
+        (b"", "/config.json: it is empty; copy it again"),
+        (b'{"model_type": "llama",', "/config.json: not valid JSON (Expecting property name"),
+        (b"\xff\xfe{}", "/config.json: not UTF-8 text (invalid start byte at byte 1); copy"),
+        (b"[1, 2]", "/config.json: holds no JSON object; copy it again"),
+        (b"[" * 100_000, "/config.json: not valid JSON (nested too deeply)"),
+        (b"9" * 5000, "/config.json: a number has more digits than can be read"),
+        (
+            b'{"model_type": "llama", "architectures": 3}',
+            "'architectures' of config.json is 3, not a list of names; correct it",
+        ),
         (b"{}", "config.json names no model_type"),
         (b'{"model_type": "lama"}', "knows no model_type 'lama' (did you mean 'llama'?)"),
         (b'{"model_type": "llama", "hidden_size": "x"}', "does not fit the architecture 'llama'"),
@@ -167,28 +173,30 @@ def test_a_lora_adapter(whole, model, home, capfd):
 def test_a_broken_configuration_is_called_what_it_is(content, why, model, capfd):
     (model / "config.json").write_bytes(content)
     said = refusal("model", capfd)
-    assert said.startswith("model: ")
+    assert said.startswith(("model: ", "model/config.json: "))
     assert why in said
 
 
 def test_a_file_that_may_not_be_read(model, capfd, monkeypatch):
     """Simulated, as root may read everything."""
-    real = Path.read_text
+    real = Path.open
 
-    def read_text(self, *args, **kwargs):
+    def opened(self, *args, **kwargs):
         if self.name == "config.json":
             raise PermissionError(13, "Permission denied", str(self))
         return real(self, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(Path, "open", opened)
     said = refusal("model", capfd)
-    assert said.startswith("model: config.json cannot be read (Permission denied); mend its perm")
+    assert said.startswith("model/config.json: cannot be read (Permission denied); copy it again")
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
 def test_a_broken_tokenizer(name, model, capfd):
     (model / name).write_text("{")
-    assert refusal("model", capfd, "tokenizer").startswith(f"model: {name} is broken (Expecting")
+    assert refusal("model", capfd, "tokenizer").startswith(
+        f"model/{name}: not valid JSON (Expecting"
+    )
 
 
 def test_a_tokenizer_of_another_make(model, capfd):

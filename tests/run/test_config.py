@@ -185,9 +185,11 @@ def test_a_file_that_cannot_be_read(write, tmp_path):
         refused(tmp_path / "no.yaml")
         == f"{tmp_path}/no.yaml: no such file; check the path of the configuration"
     )
-    assert "cannot be read" in refused(tmp_path)
+    assert f"{tmp_path}: is a folder, not a file" in refused(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"out: caf\xe9\n")
-    assert "cannot be read" in refused(tmp_path / "latin.yaml")
+    assert "latin.yaml: not UTF-8 text (invalid continuation byte" in refused(
+        tmp_path / "latin.yaml"
+    )
 
 
 def test_an_unknown_preset_names_all_and_the_nearest():

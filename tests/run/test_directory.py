@@ -164,7 +164,9 @@ def test_one_process_at_a_time(open_run):
 def test_run_json_that_cannot_be_read(open_run, tmp_path):
     begin(open_run)
     (tmp_path / "run" / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"run\.json: cannot be read as JSON") as raised:
+    with pytest.raises(
+        UserError, match=r"run\.json: not valid JSON .*restore it, or choose another"
+    ) as raised:
         open_run()
     sentence(raised)
     (tmp_path / "run" / "run.json").unlink()

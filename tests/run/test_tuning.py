@@ -110,7 +110,7 @@ def test_a_pipeline_decides_once_whatever_a_new_process_would_find(monkeypatch, 
 
 def test_a_broken_file_of_choices_is_refused(tmp_path):
     (tmp_path / "tuning.json").write_text("{")
-    with pytest.raises(UserError, match=r"tuning.json: cannot be read") as raised:
+    with pytest.raises(UserError, match=r"tuning.json: not valid JSON") as raised:
         one_choice(tmp_path).__enter__()
     sentence(raised)
 

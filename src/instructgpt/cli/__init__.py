@@ -1,5 +1,6 @@
 """Every command, thin; heavy imports wait until a command runs."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -80,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # OpenMP's threads wait for each other by spinning. Where another program keeps a core busy, a
     # step can take 50 times as long; with short spins 2 to 3 times, idle the same.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that the terminal lacks are no failure
+            stream.reconfigure(errors="backslashreplace")
     try:
         with stoppable():
             app(arguments, exit_on_error=False, print_error=False)
@@ -94,14 +98,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except RuntimeError as error:
+    except OSError as error:
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        _leave(f"{place}{error.strerror or error}; check the path and its permissions", 2)
+    except Exception as error:
         if os.environ.get("INSTRUCTGPT_TRACEBACK"):
             raise
-        _leave(f"failed: {error} (set INSTRUCTGPT_TRACEBACK=1 to see where)", 1)
+        what = str(error) if isinstance(error, RuntimeError) and str(error) else repr(error)
+        _leave(f"failed: {what} (set INSTRUCTGPT_TRACEBACK=1 to see where)", 1)
 
 
 def _leave(sentence: str, status: int) -> None:
-    sentence, others = " ".join(sentence.split()), _others()
+    sentence, others = str(UserError(sentence)), _others()  # one line, and nothing but text
     if others is None or others.fail(sentence):
         print(f"instructgpt: {sentence}", file=sys.stderr, flush=True)
     if others:

@@ -1,9 +1,10 @@
 """Text files and JSON Lines: UTF-8, gzip when the name ends in .gz, every error one sentence."""
 
+import errno
 import gzip
 import io
+import itertools
 import json
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,13 +13,15 @@ from typing import IO, Any
 
 from instructgpt.errors import UserError
 from instructgpt.run.disk import make_folder, new_file
+from instructgpt.run.files import check_text, parse_json
 
 Row = dict[str, Any]
 """One line of a JSON Lines file."""
 
 REMEDY = "mend or remove the line, or pass --on_error skip"
 
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+LONGEST_LINE = 32 * 2**20
+"""Bytes of one line: parsing takes up to 30 times as many of memory."""
 
 
 @contextmanager
@@ -75,7 +78,14 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     empty = True
     with _explained(path), _open(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number in itertools.count(1):
+            if not (line := file.readline(LONGEST_LINE + 1)):
+                break
+            if len(line) > LONGEST_LINE:
+                raise UserError(
+                    f"{path} line {number}: is longer than {LONGEST_LINE / 2**20:g} MiB; part it "
+                    "into several, or check that the file has one JSON object a line"
+                )
             if content := line.rstrip():
                 empty = False
                 yield number, content
@@ -89,42 +99,16 @@ def parse_row(line: bytes) -> Row:
     Raises:
         ValueError: it is not UTF-8, not JSON, not an object, or holds a NUL or a lone surrogate.
     """
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 text ({error.reason} at byte {error.start + 1})") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not valid JSON ({error.msg} at column {error.colno})") from None
-    except RecursionError:
-        raise ValueError("not valid JSON (nested too deeply)") from None
+    row = parse_json(line)
     if not isinstance(row, dict):
         raise ValueError(f"expected a JSON object, found {type(row).__name__}")
     check_text(row, "the line")
     return row
 
 
-def check_text(value: Any, name: str) -> None:
-    """Refuse characters that UTF-8 files or databases cannot hold, in any text of a JSON value.
-
-    Raises:
-        ValueError: a text holds a NUL or half a surrogate pair; the message begins with the name
-            of the innermost field, or with `name` outside any.
-    """
-    match value:
-        case str():
-            if found := _UNSTORABLE.search(value):
-                kind = "a NUL character" if found[0] == "\0" else "a lone surrogate"
-                raise ValueError(f"{name} holds {kind} (U+{ord(found[0]):04X})")
-        case list():
-            for item in value:
-                check_text(item, name)
-        case dict():
-            for key, item in value.items():
-                check_text(key, f"a field name in {name}")
-                check_text(item, key)
-
-
 def _open(path: Path) -> gzip.GzipFile | IO[bytes]:
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "a name holds a NUL character")
     return gzip.GzipFile(path, "rb") if path.suffix == ".gz" else open(path, "rb")
 
 

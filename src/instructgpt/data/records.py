@@ -131,6 +131,9 @@ class Candidates(Record):
         return _with_prompt_id(data, "prompt_id")
 
 
+LARGEST_RANK = 1_000_000
+
+
 class Ranking(Candidates):
     """A labeler's ranking of K answers (section 3.4): rank 1 is best, equal ranks are ties."""
 
@@ -147,6 +150,8 @@ class Ranking(Candidates):
             raise ValueError(f"{count} responses but {len(self.ranks)} ranks")
         if min(self.ranks) < 1:
             raise ValueError(f"ranks start at 1 (best), found {min(self.ranks)}")
+        if max(self.ranks) > LARGEST_RANK:
+            raise ValueError(f"ranks go to {LARGEST_RANK:,} at most, found a larger one")
         if self.shown_order is not None and sorted(self.shown_order) != list(range(count)):
             raise ValueError(f"shown_order must be a permutation of 0..{count - 1}")
         return self

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -25,6 +26,7 @@ from torch import Tensor
 from instructgpt.distributed.state import Shape
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
+from instructgpt.run import files
 from instructgpt.run.disk import (
     explained,
     make_folder,
@@ -37,6 +39,7 @@ from instructgpt.run.disk import (
 )
 
 FORMAT = 2
+REMEDY = "give another checkpoint"
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 def _manifest(path: Path) -> dict[str, Any]:
     with _damage_named(path):
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest = files.read_json(path / "manifest.json", REMEDY)
         if manifest["format"] != FORMAT:
             raise DamagedCheckpointError(
                 f"{path} has format {manifest['format']}, this version reads {FORMAT}"
@@ -218,11 +221,35 @@ def _manifest(path: Path) -> dict[str, Any]:
         return manifest
 
 
+class _Identity(BaseModel):
+    stage: str
+    settings: dict[str, Any]
+    inputs: dict[str, list[str | None]]
+
+
+class _Lines(BaseModel):
+    lines: int
+    sha256: str
+
+
+class _Run(BaseModel):
+    identity: _Identity | None = None
+    streams: dict[str, _Lines] = {}
+
+
+class _Saved(BaseModel):
+    """What `state.json` holds, as far as it is read."""
+
+    step: int
+    state: dict[str, Any]
+    run: _Run = _Run()
+
+
 def _opened(path: Path) -> Checkpoint:
     import torch.distributed.checkpoint as dcp
 
     with _damage_named(path):
-        saved = json.loads((path / "state.json").read_text())
+        saved = files.read_shaped(path / "state.json", _Saved, REMEDY)
         found = dcp.HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
         shapes = {name: Shape(t.size, t.properties.dtype) for name, t in found.items()}  # type: ignore[union-attr]
         return Checkpoint(saved["step"], path, shapes, saved["state"], saved.get("run", {}))
@@ -232,7 +259,9 @@ def _opened(path: Path) -> Checkpoint:
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except DamagedCheckpointError:
+        raise
+    except Exception as error:
         raise DamagedCheckpointError(
             f"{path} cannot be read ({type(error).__name__}: {error})"
         ) from error

@@ -6,6 +6,7 @@ a rank.
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -72,7 +73,7 @@ class World:
     @property
     def here(self) -> int:
         """How many of the processes share this machine."""
-        return int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+        return _number("LOCAL_WORLD_SIZE", str(self.size), least=1)
 
     # ---------------------------------------------------------------- agreement
 
@@ -242,7 +243,7 @@ class World:
 @cache
 def world() -> World:
     """The world this process belongs to; under torchrun the first call joins it."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = _number("WORLD_SIZE", "1", least=1)
     if size == 1:
         return World()
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
@@ -251,12 +252,33 @@ def world() -> World:
                 f"WORLD_SIZE is {size}, but {name} is not set; start with torchrun, or unset "
                 "WORLD_SIZE"
             )
-    return _join(int(os.environ["RANK"]), size)
+    if (rank := _number("RANK")) >= size:
+        raise UserError(
+            f"RANK is {rank}, but WORLD_SIZE is {size}; start with torchrun, or unset both"
+        )
+    _number("MASTER_PORT", least=1)
+    return _join(rank, size)
+
+
+def _number(name: str, default: str = "0", *, least: int = 0) -> int:
+    """A whole number of those that torchrun puts into the environment."""
+    value = os.environ.get(name, default)
+    if not re.fullmatch("[0-9]{1,6}", value) or int(value) < least:
+        raise UserError(
+            f"{name} is {value!r} in the environment, not a whole number from {least} on; start "
+            f"with torchrun, or unset {name}"
+        )
+    return int(value)
 
 
 def _join(rank: int, size: int) -> World:
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        place, there = _number("LOCAL_RANK"), torch.cuda.device_count()
+        if place >= there:
+            raise UserError(
+                f"LOCAL_RANK is {place}, but there are {there} GPUs; start fewer processes"
+            )
+        torch.cuda.set_device(place)
     if rank:
         progress.silence()
     try:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from instructgpt.run.config import Config
+from instructgpt.run.config import Config, Device
 from instructgpt.run.inputs import Mendable, Policies, Policy, Prompts, Prose, Reads
 
 
@@ -40,7 +40,7 @@ class CompareConfig(Config):
         "auto",
         description="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}",
     )
-    device: str = Field("auto", description="cpu, cuda, cuda:N, or auto")
+    device: Device = Field("auto", description="cpu, cuda, cuda:N, or auto")
     dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="precision of the forward pass"
     )

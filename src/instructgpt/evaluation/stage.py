@@ -8,9 +8,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from instructgpt.data.records import Prompt, PromptText
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
+from instructgpt.errors import UserError
 from instructgpt.evaluation.compare import Comparison, Judge, answer, compare
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.evaluation.inputs import Inputs, look
@@ -21,6 +24,7 @@ from instructgpt.reward.model import RewardModel
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
+from instructgpt.run.files import read_shaped
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.sft.model import SFTModel
 
@@ -133,8 +137,27 @@ def _answered(
     if not together.once(kept.exists):
         answers = _answers(config, inputs, path, temperature)
         together.once(lambda: write_atomically(kept, json.dumps(asdict(answers))))
-    content = json.loads(together.once(kept.read_text))
+    content = together.once(lambda: _read_kept(kept, len(inputs.prompts)))
     return Answers([Answered(**row) for row in content["answers"]], content["prose_loss"])
+
+
+class _KeptAnswer(BaseModel, extra="forbid"):
+    text: str
+    finished: bool
+    tokens: int
+
+
+class _KeptAnswers(BaseModel):
+    answers: list[_KeptAnswer]
+    prose_loss: float | None
+
+
+def _read_kept(path: Path, prompts: int) -> dict[str, Any]:
+    remedy = "remove it, and these answers are sampled again"
+    content = read_shaped(path, _KeptAnswers, remedy)
+    if not content["answers"] or len(content["answers"]) % prompts:
+        raise UserError(f"{path}: has answers to other prompts; {remedy}")
+    return content
 
 
 def _answers(config: CompareConfig, inputs: Inputs, path: str, temperature: float) -> Answers:

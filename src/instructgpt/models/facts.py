@@ -182,6 +182,6 @@ def _facts(
         context=context_length(config),
         rows=rows,
         parameters=parameters,
-        ends=folder_ends(path, folder, config, rows),
+        ends=folder_ends(folder, config, rows),
         template=trained_template(config),
     )

@@ -1,13 +1,12 @@
 """What a path is that is no model, and which model was meant."""
 
 import difflib
-import json
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 
 from instructgpt.errors import UserError
+from instructgpt.run.files import status_of
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
 SHOWN = 3
@@ -108,9 +107,8 @@ def _of_run(run: Path) -> str:
 
 
 def _status(run: Path) -> str:
-    with suppress(OSError, ValueError, AttributeError):
-        return f"its status is {json.loads((run / 'run.json').read_bytes())['status']}"
-    return "run.json says nothing"
+    status = status_of(run)
+    return f"its status is {status}" if status else "run.json says nothing"
 
 
 def _nothing(place: Path, reason: str) -> str:

@@ -6,7 +6,6 @@ Hub's cache. Nothing that transformers says on the way reaches the user: one sen
 """
 
 import functools
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from transformers.utils import logging as transformers_logging
 
 from instructgpt.errors import UserError
 from instructgpt.models.missing import ADAPTER, CONFIG, adapter, is_model, no_model, require_found
+from instructgpt.run import files
 from instructgpt.run.config import nearest
 from instructgpt.run.progress import say
 
@@ -75,7 +75,15 @@ def load_config(path: str | Path) -> PreTrainedConfig:
         UserError: there is no model, its configuration is broken, or of an architecture that
             transformers does not know.
     """
-    content = read_json(path, model_folder(path) / CONFIG)
+    content = read_json(model_folder(path) / CONFIG)
+    architectures = content.get("architectures")
+    if not isinstance(architectures, list | None) or not all(
+        isinstance(name, str) for name in architectures or []
+    ):
+        raise UserError(
+            f"{path}: 'architectures' of {CONFIG} is {files.shortened(architectures)}, not a list "
+            "of names; correct it"
+        )
     kind = content.get("model_type")
     if not isinstance(kind, str):
         raise UserError(f"{path}: {CONFIG} names no model_type; give a model's directory")
@@ -116,7 +124,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         raise UserError(f"{path} has no tokenizer; copy the model's tokenizer files into it")
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         if (folder / name).is_file():
-            read_json(path, folder / name)
+            read_json(folder / name)
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
@@ -147,27 +155,9 @@ def is_scorer_config(config: PreTrainedConfig) -> bool:
     return "SequenceClassification" in "".join(config.architectures or [])
 
 
-def read_json(path: str | Path, file: Path) -> dict[str, Any]:
-    """A JSON file of the model `path`, or a sentence that says what is wrong with it."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{path}: {file.name} cannot be read ({error.strerror}); mend its permissions or give "
-            f"another model"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(
-            f"{path}: {file.name} is broken (it is not UTF-8 text); copy it again"
-        ) from None
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        why = "it is empty" if not text.strip() else str(error)
-        raise UserError(f"{path}: {file.name} is broken ({why}); copy it again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: {file.name} is broken (it holds no object); copy it again")
-    return content
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON file of a model, or a sentence that says what is wrong with it."""
+    return files.read_json(file, "copy it again, or give another model")
 
 
 @contextmanager

@@ -68,14 +68,14 @@ def configured_ends(config: Any, generation: Any, rows: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(token for token in found if 0 <= token < rows))
 
 
-def folder_ends(path: str | Path, folder: Path, config: PreTrainedConfig, rows: int) -> tuple:
+def folder_ends(folder: Path, config: PreTrainedConfig, rows: int) -> tuple:
     """The same of a model directory, without its weights.
 
     Raises:
         UserError: its configuration for sampling is broken.
     """
     file = folder / GENERATION
-    generation = read_json(path, file) if file.is_file() else {}
+    generation = read_json(file) if file.is_file() else {}
     return configured_ends(config, generation, rows)
 
 

@@ -35,7 +35,7 @@ def weight_files(path: str | Path, folder: Path) -> list[Path]:
     if whole.is_file():
         return [whole]
     if index.is_file():
-        places = read_json(path, index).get("weight_map")
+        places = read_json(index).get("weight_map")
         if not isinstance(places, dict) or not places:
             raise UserError(f"{path}: {index.name} is broken (no weight_map); copy it again")
         files = [folder / name for name in sorted(set(map(str, places.values())))]

@@ -1,6 +1,5 @@
 """All stages of a pipeline are looked at before the first of them begins."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from instructgpt.data.outlook import Looked, Outlook
 from instructgpt.errors import UserError
 from instructgpt.pipeline.plan import KINDS, Stage
 from instructgpt.run.config import Resolved
+from instructgpt.run.files import status_of
 from instructgpt.run.outline import block, of_stage
 from instructgpt.run.progress import silenced
 
@@ -57,10 +57,7 @@ def look_ahead(
 
 
 def _has_finished(folder: Path) -> bool:
-    try:
-        return json.loads((folder / "run.json").read_text()).get("status") == "done"
-    except (OSError, ValueError):
-        return False
+    return status_of(folder) == "done"
 
 
 def outlined(ahead: Ahead) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from instructgpt.label.config import SimulatedLabelers
-from instructgpt.run.config import Config
+from instructgpt.run.config import Config, Device
 from instructgpt.run.inputs import Answers, Mendable, Policy, Prompts, Rankings
 
 
@@ -34,7 +34,7 @@ class SampleConfig(Config):
         "auto",
         description="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}",
     )
-    device: str = Field("auto", description="cpu, cuda, cuda:N, or auto")
+    device: Device = Field("auto", description="cpu, cuda, cuda:N, or auto")
     dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="precision of the forward pass"
     )

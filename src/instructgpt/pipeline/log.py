@@ -7,10 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from instructgpt.pipeline.plan import Stage
 from instructgpt.run.disk import explained, make_folder, write_atomically
+from instructgpt.run.files import read_shaped
 from instructgpt.run.progress import say
 from instructgpt.run.provenance import read_info
+
+REMEDY = "restore it, or remove the file: only the times in it are lost"
+
+
+class _Stage(BaseModel):
+    name: str
+    seconds: float = 0.0
+    status: str = "waiting"
+
+
+class _Log(BaseModel):
+    stages: list[_Stage]
 
 
 class StageLog:
@@ -22,7 +37,7 @@ class StageLog:
 
     def __init__(self, out: Path, stages: Sequence[Stage], folders: Mapping[str, Path]) -> None:
         self.path = out / "pipeline.json"
-        old = json.loads(self.path.read_text()) if self.path.exists() else {"stages": []}
+        old = read_shaped(self.path, _Log, REMEDY) if self.path.exists() else {"stages": []}
         before = {stage["name"]: stage for stage in old["stages"]}
         self.folders = dict(folders)
         self.stages = {

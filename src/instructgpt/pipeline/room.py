@@ -1,6 +1,5 @@
 """What the quickstart needs free, asked for before the first stage of those that are left."""
 
-import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 from instructgpt.errors import UserError
 from instructgpt.pipeline.plan import Stage, plan
+from instructgpt.run.files import status_of
 
 GIGABYTE = 1e9
 
@@ -83,10 +83,7 @@ def _folders(out: Path, stage: Stage) -> list[Path]:
 
 
 def _is_done(out: Path, stage: Stage) -> bool:
-    for folder in _folders(out, stage):
-        with suppress(OSError, ValueError, AttributeError):
-            return json.loads((folder / "run.json").read_text()).get("status") == "done"
-    return False
+    return any(status_of(folder) == "done" for folder in _folders(out, stage))
 
 
 def _written_gb(out: Path, stage: Stage) -> float:

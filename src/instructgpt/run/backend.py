@@ -19,6 +19,7 @@ import torch
 from instructgpt.errors import UserError
 from instructgpt.run import products
 from instructgpt.run.disk import write_atomically
+from instructgpt.run.files import parse_json
 from instructgpt.run.processor import Processor, this_processor
 from instructgpt.run.progress import say
 
@@ -204,7 +205,7 @@ def cache_file() -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values()):
             return content
         say(f"{path} is not what it should be; measuring again")

@@ -7,16 +7,26 @@ C.1"}`.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from instructgpt.errors import UserError
+from instructgpt.run.files import LARGEST_YAML, parse_yaml, path_exists, read_text, shortened
 
 STAGES = ("init", "pretrain", "sft", "sample", "rank", "reward", "ppo", "evaluate")
 
@@ -29,6 +39,18 @@ Paths = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 """One path or several; a single string is taken as a list of one."""
 
 
+def _known_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", device):
+        raise ValueError(f"there is no device {device!r}; give cpu, cuda, cuda:N or auto")
+    return device
+
+
+Device = Annotated[str, AfterValidator(_known_device)]
+"""`cpu`, `cuda`, `cuda:N`, or `auto`."""
+LARGEST = 2**63 - 1
+"""Of a whole number: torch and NumPy know none above it."""
+
+
 class Config(BaseModel):
     """The base of every configuration: unknown keys and numbers that are not finite are refused,
     values are frozen.
@@ -38,13 +60,22 @@ class Config(BaseModel):
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
 
+    @field_validator("*")
+    @classmethod
+    def _refuse_huge(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"{shortened(value)} is too large; give a smaller number")
+        return value
+
 
 class StageConfig(Config):
     """The keys that all training stages share."""
 
     out: str = Field(description="run directory to write")
     seed: int = Field(0, ge=0, description="the one seed; every random stream derives from it")
-    device: str = Field("auto", description="cpu, cuda, cuda:N, or auto (a GPU where there is one)")
+    device: Device = Field(
+        "auto", description="cpu, cuda, cuda:N, or auto (a GPU where there is one)"
+    )
     dtype: Literal["float32", "bfloat16", "auto"] = Field(
         "float32",
         description="precision of the forward pass; master weights and losses stay float32; auto "
@@ -237,17 +268,13 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file that holds a mapping, or a `UserError` that says what is wrong with it."""
     path = Path(path)
+    if not path_exists(path):
+        raise UserError(f"{path}: no such file; check the path of the configuration")
+    text = read_text(path, "give a YAML file", most=LARGEST_YAML)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path of the configuration") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); give a YAML file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not valid YAML"
-        raise UserError(f"{path}{line}: {problem}; mend the YAML there") from None
+        data = parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{path}{error}; mend the YAML there") from None
     if not isinstance(data, dict) or not data:
         raise UserError(f"{path}: a configuration is 'key: value' lines, this file holds none")
     return data
@@ -267,7 +294,7 @@ def configs_folder() -> Path:
 def read_preset(name: str) -> dict[str, Any]:
     """A preset's YAML by name, with all its sections."""
     path = configs_folder() / "presets" / f"{name}.yaml"
-    if not path.is_file():
+    if not path_exists(path):
         known = preset_names()
         raise UserError(
             f"there is no preset '{name}'{nearest(name, known)}; the presets are {', '.join(known)}"
@@ -334,6 +361,10 @@ def _sentence(error: ErrorDetails, sources: Mapping[str, str], stage: str) -> st
     place = f"{source}: " if source and not source.startswith(("--", "default")) else ""
     reason = error["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    given = "" if not key or error["type"] == "value_error" else f" (given: {error['input']!r})"
+    given = (
+        ""
+        if not key or error["type"] == "value_error"
+        else f" (given: {shortened(error['input'])})"
+    )
     label = f"{source}: " if source.startswith("--") else f"{key}: " if key else ""
     return f"{place}{label}{reason}{given}"

@@ -18,6 +18,7 @@ from typing import Any, Self, TextIO
 from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved
 from instructgpt.run.disk import explained, refuse_unfit, sweep, sync_folder, write_atomically
+from instructgpt.run.files import read_json
 from instructgpt.run.inputs import inputs_of
 from instructgpt.run.lock import open_locked
 from instructgpt.run.progress import say
@@ -55,7 +56,7 @@ class Run:
     @property
     def info(self) -> dict[str, Any]:
         """`run.json`: command, versions, seed, digests of inputs and outputs, status."""
-        return json.loads((self.dir / "run.json").read_text())
+        return read_json(self.dir / "run.json", "restore it")
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ class Run:
     def evaluation(self) -> dict[str, Any]:
         """`evaluation.json`, what the stage measured at its end (empty if it measured nothing)."""
         path = self.dir / "evaluation.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return read_json(path, "restore it") if path.is_file() else {}
 
 
 class RunDirectory:
@@ -232,7 +233,7 @@ class RunDirectory:
         Raises:
             UserError: it is another run's, or lines before it are lost or changed.
         """
-        if others := differing(facts["identity"], self._identity) if facts else []:
+        if others := differing(facts["identity"], self._identity) if "identity" in facts else []:
             raise UserError(
                 f"{path} is a checkpoint of another run: {', '.join(others)}; give one of "
                 f"this run, take it away if it lies in {self.path}, or choose another --out"

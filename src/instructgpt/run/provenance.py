@@ -1,15 +1,17 @@
 """What a run was made from and what it wrote: kept in `run.json`, and compared at every start."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, Field
+
 from instructgpt.errors import UserError
 from instructgpt.run.config import ROUNDING_KEYS, RUNTIME_KEYS, Config, Resolved
 from instructgpt.run.digest import MODEL_FILES, WHOLE, Digest, digest_of
+from instructgpt.run.files import read_shaped
 from instructgpt.run.inputs import (
     Input,
     digest_input,
@@ -26,6 +28,45 @@ OUTPUTS = (
 """What a finished run has written and no later command changes."""
 OWN_RANKINGS = "own.jsonl"
 """What a person ranked in a terminal; no command removes it."""
+
+
+class _Digest(BaseModel):
+    digest: str
+    files: dict[str, str] | None = None
+
+
+class _Source(BaseModel):
+    key: str
+    kind: str
+    path: str
+    digest: str = ""
+    files: dict[str, str] | None = None
+
+
+class _Kernel(BaseModel):
+    memory_kills: int = 0
+
+
+class _Tuning(BaseModel):
+    threads: int = Field(ge=1, le=2**15)
+    matmul: str = Field("highest", pattern="^(highest|high|medium)$")
+    dtype: str = Field("float32", pattern="^(float32|bfloat16)$")
+    because: dict[str, dict[str, str]] = {}
+
+
+class _Info(BaseModel):
+    """What later starts read in `run.json`."""
+
+    stage: str = ""
+    status: str = ""
+    started: str = ""
+    config: dict[str, Any] = {}
+    config_sources: dict[str, str] = {}
+    inputs: list[_Source] = []
+    outputs: dict[str, _Digest] = {}
+    data: dict[str, str] = {}
+    kernel: _Kernel = _Kernel()
+    tuning: _Tuning | None = None
 
 
 class Source(NamedTuple):
@@ -309,12 +350,7 @@ def read_info(path: Path) -> dict[str, Any]:
         UserError: it cannot be read.
     """
     file = path / "run.json"
-    try:
-        return json.loads(file.read_text()) if file.exists() else {}
-    except (OSError, ValueError):
-        raise UserError(
-            f"{file}: cannot be read as JSON; remove {path} or choose another --out"
-        ) from None
+    return read_shaped(file, _Info, "restore it, or choose another --out") if file.exists() else {}
 
 
 def has_results(path: Path, info: Mapping[str, Any]) -> bool:
@@ -325,8 +361,8 @@ def has_results(path: Path, info: Mapping[str, Any]) -> bool:
 
 def _config_of(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / "run.json").read_text()).get("config", {})
-    except (OSError, ValueError):
+        return read_info(folder).get("config", {})
+    except UserError:
         return {}
 
 

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from instructgpt.errors import UserError
 from instructgpt.run.disk import write_atomically
+from instructgpt.run.files import check_text, parse_json
 
 STREAMS = ("metrics.jsonl", "samples.jsonl")
 """Files whose lines carry a step and are cut back to the checkpoint on resume."""
@@ -26,17 +28,20 @@ def read_lines(path: Path, *, up_to_a_broken_one: bool = False) -> list[dict[str
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); make it readable") from None
     rows = []
     for number, line in enumerate(lines, 1):
         try:
             if line:
-                rows.append(json.loads(line))
-        except ValueError:
+                rows.append(_object(line))
+        except ValueError as error:
             if up_to_a_broken_one:
                 break
             if number < len(lines):
-                raise UserError(f"{path} line {number}: not valid JSON; remove that line") from None
+                raise UserError(f"{path} line {number}: {error}; remove that line") from None
     return rows
 
 
@@ -82,8 +87,18 @@ def cut_back(folder: Path, step: int, facts: Mapping[str, Mapping[str, Any]]) ->
 def _lines(path: Path, step: int | None = None, most: int | None = None) -> list[str]:
     """The whole lines of a stream, up to a step, and not more than a checkpoint had."""
     rows = read_lines(path, up_to_a_broken_one=True)
+    if step is not None:  # a line without a step is none that a run writes, nor what follows it
+        rows = list(takewhile(lambda row: type(row.get("step")) is int, rows))
     kept = [row for row in rows if step is None or row["step"] <= step]
     return [json.dumps(row, ensure_ascii=False) + "\n" for row in kept[:most]]
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    row = parse_json(line)
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    check_text(row, "it")
+    return row
 
 
 def _sha256(lines: list[str]) -> str:

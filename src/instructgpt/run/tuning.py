@@ -21,6 +21,7 @@ from torch.utils import deterministic
 from instructgpt.errors import UserError
 from instructgpt.run.backend import Choice, faster_dtype, faster_matmul, is_gpu
 from instructgpt.run.disk import explained, make_folder, write_atomically
+from instructgpt.run.files import read_json
 from instructgpt.run.products import is_single
 
 DEFAULT_ALLOCATOR = "default"
@@ -29,6 +30,8 @@ FIRST_START = "the run's first start"
 log = logging.getLogger(__name__)
 _now: dict[str, str] = {}
 """What `dtype: auto` means in the stage under way."""
+CHOICES = {"matmul": ("highest", "high", "medium"), "dtype": ("float32", "bfloat16")}
+"""What may be chosen, by name."""
 _chosen: dict[str, Choice] = {}
 """What this process has chosen, by device and name."""
 
@@ -158,17 +161,26 @@ class _Shared:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self.choices = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except (OSError, ValueError):
-            raise UserError(
-                f"{path}: cannot be read as JSON; restore it, or remove it to choose anew"
-            ) from None
+        self.choices = _read_choices(path) if path.exists() else {}
 
     def add(self, place: str, choice: Choice | int) -> None:
         if self.choices.get(place) != choice:
             self.choices[place] = choice
             write_atomically(self.path, json.dumps(self.choices, indent=1) + "\n")
+
+
+def _read_choices(path: Path) -> dict[str, Any]:
+    remedy = "restore it, or remove it to choose anew"
+    choices = read_json(path, remedy)
+    for place, choice in choices.items():
+        if place == "threads":
+            fits = type(choice) is int and choice > 0
+        else:
+            fits = isinstance(choice, list) and [type(part) for part in choice] == [str] * 3
+            fits = fits and choice[0] in CHOICES.get(place.partition("/")[2], ())
+        if not fits:
+            raise UserError(f"{path}: '{place}' is not what was written; {remedy}")
+    return choices
 
 
 @contextmanager

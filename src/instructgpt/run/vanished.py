@@ -1,10 +1,11 @@
 """A run that ended without a word: the kernel killed it for memory, or the machine went down."""
 
-import json
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+from instructgpt.run.files import parse_json
 
 GIGABYTE = 1e9
 LIKELY = 0.7
@@ -35,7 +36,7 @@ def last_words(path: Path, info: Mapping[str, Any], keys: Collection[str]) -> st
         info: its `run.json`.
         keys: of the stage's configuration, to name what would take less memory.
     """
-    steps = [row["step"] for row in _rows(path / "metrics.jsonl") if "step" in row]
+    steps = [row["step"] for row in _rows(path / "metrics.jsonl") if type(row.get("step")) is int]
     where = f" after step {steps[-1]}" if steps else ""
     why = _why(path, info)
     remedy = ""
@@ -87,7 +88,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a stream."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-        rows = [json.loads(line) for line in lines if line]
+        rows = [parse_json(line) for line in lines if line]
     except (OSError, ValueError):
         return []
     return [row for row in rows if isinstance(row, dict)]

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 from instructgpt.data.formats.lines import OnError, convert_each, convert_rows
-from instructgpt.data.jsonl import Row, check_text, open_text
+from instructgpt.data.jsonl import Row, open_text
 from instructgpt.errors import UserError
+from instructgpt.run.files import check_text
 
 logger = logging.getLogger(__name__)
 
