@@ -111,6 +111,17 @@ def test_tokens_that_neither_end_nor_open_a_turn_are_words_of_the_model():
     assert codec.decode([think, codec.framing.end]) == "<think>"
 
 
+def test_words_that_were_added_to_a_tokenizer_are_words():
+    """Also where the template writes them."""
+    tokenizer = talker()
+    tokenizer.add_tokens(["user", "late", "\n\n"])
+    codec = TextCodec(tokenizer)
+    turn = (Message(role="user", content="A user\n\ncame late"),)
+    assert codec.prompt(turn) == theirs(tokenizer, turn, add_generation_prompt=True)
+    words = tokenizer.convert_tokens_to_ids(["user", "late", "\n\n"])
+    assert set(words) < set(codec.response("A user\n\ncame late"))
+
+
 @pytest.mark.parametrize("filter", ["upper", "replace('<', '[')", "reverse"])
 def test_a_template_that_changes_texts_is_refused_only_where_it_matters(filter):
     tokenizer = talker(f"{{% for m in messages %}}{{{{ m.content | {filter} }}}}{{% endfor %}}!")

@@ -5,6 +5,7 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import normalizers
 
 from instructgpt.data.records import Message
 from instructgpt.data.text import TextCodec, plain_text, same_vocabulary
@@ -137,4 +138,15 @@ def test_the_same_vocabulary():
 def test_the_errors_name_a_remedy():
     with pytest.raises(UserError) as raised:
         TextCodec(byte_tokenizer(), "chat")
+    sentence(raised)
+
+
+def test_a_prompt_that_comes_to_no_token_is_refused():
+    """Of a tokenizer that drops what it does not want."""
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("~", "")
+    codec = TextCodec(tokenizer)
+    assert codec.prompt("a~") == letters("a")
+    with pytest.raises(UserError, match="the prompt has no token") as raised:
+        codec.prompt("~~")
     sentence(raised)

@@ -24,6 +24,8 @@ ASKED = Message(role="user", content="Is it late?")
 ANSWERED = Message(role="assistant", content="Quite so.")
 ANCHOR = "\n"
 """What an answer is read behind where a tokenizer puts a space before every text of its own."""
+BRACKETS = frozenset("<>[]{}|｜")
+"""Of which control tokens have some, special or not."""
 
 _FORMS = {"%-d": str(DATE.day), "%-m": str(DATE.month)}
 _FORMS |= {f"%{form}": DATE.strftime(f"%{form}") for form in "AaBbdHIjmMpSYy"}
@@ -183,7 +185,7 @@ class ChatTemplate:
         head, found, tail = whole.rpartition(ANSWERED.content)
         if not found:
             return Framing(eos)
-        end = self._first_added(tail)
+        end = self._first_markup(tail)
         if end is None:
             known = Framing(eos, rest=tail, writes_end=False)
             wanted = [*self._tokens(head + found), eos]
@@ -208,15 +210,18 @@ class ChatTemplate:
         for turns in (known, [TOLD, *known]):
             with suppress(UserError):  # not every template takes a system's turn
                 text += self.render(turns, opens=True) + self.render(turns[:-1], opens=False)
-        return {token for token in self._added() if token in (text or self.source)}
+        return {token for token in self._markup() if token in (text or self.source)}
 
-    def _added(self) -> list[str]:
-        """The tokens that are none of the tokenizer's words; whitespace is no such token."""
-        added = self.tokenizer.added_tokens_decoder.values()
-        return [token.content for token in added if token.content.strip()]
+    def _markup(self) -> set[str]:
+        """The tokens that are special, or at least look like it: a tokenizer may have words and
+        runs of whitespace among what was added to it.
+        """
+        special, added = special_tokens(self.tokenizer), self.tokenizer.added_tokens_decoder
+        contents = {token.content for token in added.values()}
+        return {token for token in contents if token in special or BRACKETS.intersection(token)}
 
-    def _first_added(self, text: str) -> re.Match[str] | None:
-        spelled = sorted(self._added(), key=len, reverse=True)
+    def _first_markup(self, text: str) -> re.Match[str] | None:
+        spelled = sorted(self._markup(), key=len, reverse=True)
         return re.search("|".join(map(re.escape, spelled)) or r"(?!)", text)
 
     def _tokens(self, text: str) -> list[int]:

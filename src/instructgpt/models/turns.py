@@ -2,6 +2,7 @@
 and what it is to know when it is written.
 """
 
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,7 +168,12 @@ def _say_words(text: TextCodec, role: str) -> None:
     known = {*text.tokenizer.added_tokens_decoder, *text.tokenizer.all_special_ids}
     for token in set(text.ends) - known:
         if spelled := text.tokenizer.convert_ids_to_tokens(token):
-            say(
+            _say_once(
                 f"{role}: answers end at the token {token} ({spelled!r}) too, which is text in its "
                 f"tokenizer, because its configuration has it as eos_token_id"
             )
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    say(sentence)

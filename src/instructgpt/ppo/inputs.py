@@ -89,11 +89,13 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
             "the policy's"
         )
     text = policy.text(config.template)
-    rooms = [Room("policy", text, policy.context, "response_length", config.response_length)]
-    for name, facts in (("reward model", reward), ("critic", critic)):
-        if facts:
-            key, answer = "response_length", config.response_length
-            rooms.append(room_behind(name, facts, policy, config.template, key, answer))
+    key, answer = "response_length", config.response_length
+    rooms = [
+        Room("policy", text, policy.context, key, answer),
+        room_behind("reward model", reward, policy, config.template, key, answer),
+    ]
+    if critic:  # which reads the policy's tokens, whatever template it was trained with
+        rooms.append(Room("critic", text, critic.context, key, answer))
     held_out = prompts_to_answer("eval_data", config.eval_data, config, rooms, outlook)
     return Inputs(
         policy,

@@ -19,7 +19,7 @@ class PPOModel:
     """Policy, reference, reward model and value function (section 3.5; appendix C.4).
 
     The value function starts as a copy of the reward model, shift included. Where the reward model
-    reads another vocabulary than the policy writes, it is reached through text, and the value
+    reads another vocabulary or template than the policy, it is reached through text, and the value
     function starts from the policy's trunk with a new head instead, because it must read the
     policy's tokens. Where it has the same vocabulary but fewer rows in its embedding than the
     policy, which may write a token that stands for nothing, it is given the rows that it lacks.
@@ -94,8 +94,8 @@ class PPOModel:
                 device=str(policy.device),
             )
         say(
-            "the reward model has another vocabulary: the value function starts from the policy's "
-            "trunk, with a new head"
+            "the reward model has another vocabulary or template: the value function starts from "
+            "the policy's trunk, with a new head"
         )
         model = scorer_from_policy(policy.model, seed=derive(seed, "ppo/critic"))
         return Scorer(
