@@ -85,7 +85,13 @@ def number_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
 
 PAD, END = "<|pad|>", "<|end|>"
 
-SETTINGS: dict[str, Any] = {"model": "-", "data": "-", "out": "-", "learning_rate": 1e-6}
+SETTINGS: dict[str, Any] = {
+    "model": "-",
+    "data": "-",
+    "out": "-",
+    "learning_rate": 1e-6,
+    "schedule": "constant",
+}
 """Of any stage: keys that its trainer does not read, and steps too small to matter."""
 
 

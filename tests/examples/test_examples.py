@@ -51,7 +51,7 @@ def test_the_seeds_usage_example(tmp_path):
 
     # 3. Train reward model
     reward_model = ig.RewardModel(base_model)
-    rm_trainer = ig.RewardModelTrainer(reward_model, rm_config)
+    rm_trainer = ig.RewardModelTrainer(reward_model, rm_config, total_steps=3)
     rm_losses = [rm_trainer.train_step(comparison_batch)["reward/loss"] for step in range(3)]
     assert rm_losses[-1] < rm_losses[0]
 

@@ -184,3 +184,32 @@ def test_an_iteration_reports_its_kl_and_how_well_the_values_fit():
     errors = returns - experience.values_BR[is_response_BR].numpy()
     explained = 1 - errors.var() / returns.var()
     assert metrics["ppo/val/var_explained"] == pytest.approx(explained, abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"old_logprobs": "trainer"}, {"micro_batch_tokens": 1}])
+def test_the_rollout_gap_is_the_samplers_to_the_first_minibatchs_own_forward(options):
+    trainer, batch = first_update(temperature=0.8, **options)
+    with torch.no_grad():  # a policy that is not quite the one that sampled
+        for weight in trainer.ppo.policy.model.parameters():
+            weight.mul_(1 + 1e-5)
+        expected = max(
+            (new_R - sampled_R[: len(new_R)]).abs().max().item()
+            for new_R, sampled_R in zip(
+                (
+                    plain.logprobs(trainer.ppo.policy.model, prompt, response, 0.8)
+                    for prompt, response in zip(batch.prompts, batch.responses, strict=True)
+                ),
+                batch.sampled_logprobs_BR,
+                strict=True,
+            )
+        )
+    assert expected > 1e-6
+    metrics = trainer.update()
+    assert metrics["ppo/rollout_gap"] == pytest.approx(expected, abs=1e-6)
+    assert "ppo/rollout_gap" not in trainer.update()
+
+
+def test_a_trainer_may_go_on_beyond_its_episodes():
+    trainer = PPOTrainer(letter_ppo(), make_config(total_episodes=8, warmup=0, learning_rate=1e-3))
+    rates = [trainer.train_step(PROMPTS)["ppo/policy/learning_rate"] for _ in range(3)]
+    assert rates == [1e-3] * 3

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch.nn.functional import logsigmoid
 from torch.nn.utils import clip_grad_norm_
 
+from instructgpt.errors import UserError
 from instructgpt.models.forward import budget_groups
 from instructgpt.models.load import scorer_from_policy, trunk
 from instructgpt.reward import Comparison, RewardConfig, RewardModel, RewardModelTrainer
@@ -261,3 +263,13 @@ def test_preferences_are_learnt():
     first, *_, last = [trainer.train_step(batch) for _ in range(30)]
     assert last["reward/loss"] < 0.05 < first["reward/loss"]
     assert last["reward/accuracy"] == 1
+
+
+@pytest.mark.parametrize(("schedule", "said"), [("cosine", True), ("constant", False)])
+def test_a_step_without_the_length_of_the_schedule_is_refused(schedule, said):
+    trainer = trainer_of(total_steps=0, schedule=schedule, learning_rate=1e-3)
+    expected = pytest.raises(UserError, match="total_steps") if said else nullcontext()
+    for _ in range(2):
+        with expected:
+            assert trainer.train_step(ragged_batch())["reward/learning_rate"] == 1e-3
+    assert trainer.step == 2 * (not said)

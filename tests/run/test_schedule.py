@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR
 
-from instructgpt.run.schedule import constant, cosine, linear, linear_warmup, multiplier
+from instructgpt.errors import UserError
+from instructgpt.run.schedule import (
+    constant,
+    cosine,
+    linear,
+    linear_warmup,
+    multiplier,
+    scheduled,
+)
 
 
 def learning_rates(scheduler_class, updates, **options):
@@ -86,3 +94,25 @@ def test_as_a_lambda_of_torch():
         LambdaLR, 8, lr_lambda=lambda step: multiplier("cosine", step, 8, warmup=2)
     )
     assert rates == [multiplier("cosine", step, 8, warmup=2) for step in range(8)]
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear"])
+def test_a_schedule_that_decays_needs_its_length(name):
+    with pytest.raises(UserError) as raised:
+        scheduled(name, 0, 0, length="total_steps")
+    assert f"the {name} schedule" in str(raised.value)
+    assert "give total_steps, or the schedule 'constant'" in str(raised.value)
+
+
+def test_a_constant_schedule_needs_no_length():
+    assert [scheduled("constant", step, 0, 4, length="total_steps") for step in range(6)] == (
+        pytest.approx([0.1, 0.325, 0.55, 0.775, 1, 1])
+    )
+
+
+def test_beyond_its_length_a_schedule_stays_at_its_floor_or_is_refused():
+    assert scheduled("cosine", 9, 4, 0, 0.25, length="total_steps") == 0.25
+    assert scheduled("constant", 9, 4, length="total_steps") == 1
+    assert scheduled("linear", 3, 4, length="total_steps") == 0.25
+    with pytest.raises(UserError, match=r"come down to 0 after 4 steps: give a greater total_ep"):
+        scheduled("linear", 4, 4, length="total_episodes")

@@ -1,11 +1,13 @@
 """`SFTTrainer` against transformers' loss and hand-made steps; batches may be cut anywhere."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch.nn.utils import clip_grad_norm_
 
+from instructgpt.errors import UserError
 from instructgpt.models.forward import budget_groups
 from instructgpt.sft import Example, SFTConfig, SFTModel, SFTTrainer
 from instructgpt.sft.loss import completion_loss
@@ -54,6 +56,16 @@ def mean_loss(model, batch):
 
 def weights(model):
     return torch.cat([weight.detach().flatten() for weight in model.parameters()]).clone()
+
+
+@pytest.mark.parametrize(("schedule", "said"), [("cosine", True), ("constant", False)])
+def test_a_step_without_the_length_of_the_schedule_is_refused(schedule, said):
+    trainer = trainer_of(total_steps=0, schedule=schedule, learning_rate=1e-3)
+    expected = pytest.raises(UserError, match="total_steps") if said else nullcontext()
+    for _ in range(2):
+        with expected:
+            assert trainer.train_step(ragged_batch())["sft/learning_rate"] == 1e-3
+    assert trainer.step == 2 * (not said)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

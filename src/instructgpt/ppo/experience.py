@@ -85,7 +85,6 @@ class Experience:
             "objective/entropy": -self.logprobs_BR.sum(1).mean().item(),
             "objective/length": self.response_length_B.float().mean().item(),
             "objective/eos_rate": self.finished_B.float().mean().item(),
-            "ppo/rollout_gap": (self.logprobs_BR - self.sampled_logprobs_BR).abs().max().item(),
         }
 
 

@@ -106,6 +106,22 @@ def policy_statistics(
     )
 
 
+@torch.no_grad()
+def rollout_gap(
+    logprobs_BR: Float[Tensor, "B R"],
+    sampled_logprobs_BR: Float[Tensor, "B R"],
+    is_response_BR: Bool[Tensor, "B R"],
+) -> Float[Tensor, ""]:
+    """The largest |log π - log π_sampler| of a response token (nats); 0 if there is no token.
+
+    >>> logprobs, sampled = torch.tensor([[-1.0, -2.0, -9.0]]), torch.tensor([[-1.25, -2.0, 0.0]])
+    >>> rollout_gap(logprobs, sampled, torch.tensor([[True, True, False]])).item()
+    0.25
+    """
+    gap_N = _select(logprobs_BR - sampled_logprobs_BR, is_response_BR).abs()
+    return torch.cat([gap_N, gap_N.new_zeros(1)]).max()
+
+
 def _surrogates(
     logprobs_BR: Float[Tensor, "B R"],
     old_logprobs_BR: Float[Tensor, "B R"],

@@ -36,11 +36,17 @@ from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Experience, pad, pad_samples
 from instructgpt.ppo.gae import gae, token_rewards, whiten
 from instructgpt.ppo.kl import adaptive_kl_coef, k1, k3
-from instructgpt.ppo.loss import PolicyStatistics, policy_loss, policy_statistics, value_loss
+from instructgpt.ppo.loss import (
+    PolicyStatistics,
+    policy_loss,
+    policy_statistics,
+    rollout_gap,
+    value_loss,
+)
 from instructgpt.ppo.model import PPOModel
 from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
-from instructgpt.run.schedule import multiplier
+from instructgpt.run.schedule import scheduled
 from instructgpt.run.seeds import derive, permutation
 from instructgpt.run.tuning import forward_dtype
 
@@ -294,7 +300,7 @@ class PPOTrainer:
         config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
         count = batch.response_length_B.sum()
         sums = torch.zeros(4, device=device)  # loss, approxkl, clipfrac, ratio
-        ratio_max = torch.zeros((), device=device)
+        largest = torch.zeros(2, device=device)  # ratio, and gap to the sampler's log-probs
         for group, weight, rows in self._micro_batches(batch):
             part, width = batch.select(group), rows.response_BR.shape[1]
             with autocast(config.dtype, device):
@@ -308,17 +314,19 @@ class PPOTrainer:
             sums += weight * torch.stack(
                 [loss.detach(), found.approxkl, found.clipfrac, found.ratio]
             )
-            ratio_max = torch.maximum(ratio_max, found.ratio_max)
+            gap = rollout_gap(logprobs_BR, part.sampled_logprobs_BR[:, :width], rows.is_response_BR)
+            largest = torch.maximum(largest, torch.stack([found.ratio_max, gap]))
         loss, approxkl, clipfrac, ratio = (self.world.sum(sums) / count).tolist()
-        largest = self.world.max(ratio_max.item())
-        if self.state.counters["update"] == 0:
-            check_first_ratio(approxkl, largest, config)
-        return {
+        ratio_max, gap = self.world.maxima(largest.tolist())
+        is_first = self.state.counters["update"] == 0  # the policy is still the one that sampled
+        if is_first:
+            check_first_ratio(approxkl, ratio_max, config)
+        return ({"ppo/rollout_gap": gap} if is_first else {}) | {
             "ppo/loss/policy": loss,
             "ppo/policy/approxkl": approxkl,
             "ppo/policy/clipfrac": clipfrac,
             "ppo/policy/ratio": ratio,
-            "ppo/policy/ratio_max": largest,
+            "ppo/policy/ratio_max": ratio_max,
         }
 
     def _pretraining_backward(
@@ -378,7 +386,13 @@ class PPOTrainer:
         step was left out.
         """
         config = self.config
-        shape = multiplier(config.schedule, self.iteration, config.total_iterations, config.warmup)
+        shape = scheduled(
+            config.schedule,
+            self.iteration,
+            config.total_iterations,
+            config.warmup,
+            length="total_episodes",
+        )
         rates = {
             "policy": config.learning_rate * shape,
             "critic": config.critic_learning_rate * shape,

@@ -167,7 +167,8 @@ CURVES = (
         "Rollout gap",
         "largest log-prob difference (nats)",
         {"ppo/rollout_gap": "sampler against trainer"},
-        "0 where the sampler's log-probs are used; small otherwise.",
+        "Of an iteration's first minibatch, before its first step: float rounding, about 1e-6 in "
+        "float32 and up to 0.2 in bfloat16.",
     ),
     Curve(
         "KL coefficient",

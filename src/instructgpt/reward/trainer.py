@@ -19,7 +19,7 @@ from instructgpt.reward.data import Comparison, ranked_scores
 from instructgpt.reward.loss import pair_accuracy, prompts_with_pairs, ranking_loss
 from instructgpt.reward.model import RewardModel
 from instructgpt.reward.reading import Reader
-from instructgpt.run.schedule import multiplier
+from instructgpt.run.schedule import scheduled
 
 
 class RewardModelTrainer:
@@ -28,7 +28,7 @@ class RewardModelTrainer:
     Args:
         reward: the model; it is trained in place.
         config: the stage's settings.
-        total_steps: the length of the learning-rate schedule.
+        total_steps: the length of the learning-rate schedule, which one that decays needs.
     """
 
     def __init__(self, reward: RewardModel, config: RewardConfig, total_steps: int = 0) -> None:
@@ -51,9 +51,14 @@ class RewardModelTrainer:
     @property
     def learning_rate(self) -> float:
         """Of the next step: cosine to 10 % over the whole run (C.2)."""
-        config, total = self.config, max(self.total_steps, 1)
-        shape = multiplier(
-            config.schedule, min(self.step, total), total, config.warmup, config.min_lr_ratio
+        config = self.config
+        shape = scheduled(
+            config.schedule,
+            self.step,
+            self.total_steps,
+            config.warmup,
+            config.min_lr_ratio,
+            length="total_steps",
         )
         return config.learning_rate * shape
 
@@ -63,6 +68,9 @@ class RewardModelTrainer:
 
         Returns:
             The step's metrics; nothing if it was left out (`on_nonfinite`).
+
+        Raises:
+            UserError: the schedule decays, and `total_steps` is not known.
         """
         config, device, rate = self.config, self.reward.device, self.learning_rate
         everything = ranked_scores(batch, device)

@@ -7,6 +7,8 @@ updates uses step 0 and the last uses step total - 1. The value at `total` is ap
 import math
 from typing import Literal
 
+from instructgpt.errors import UserError
+
 Schedule = Literal["constant", "cosine", "linear"]
 
 
@@ -34,6 +36,34 @@ def multiplier(
         case "linear":
             decay = linear(step, total)
     return decay * linear_warmup(step, warmup, start)
+
+
+def scheduled(
+    name: Schedule, step: int, total: int, warmup: int = 0, floor: float = 0.1, *, length: str
+) -> float:
+    """`multiplier` for a training loop, which may be a user's own and go on as long as they like:
+    beyond `total` the cosine stays at its floor.
+
+    Args:
+        name: as in `multiplier`, and so are `step`, `warmup` and `floor`.
+        total: 0 where the length of the training is not known.
+        length: what gives it, for the sentence.
+
+    Raises:
+        UserError: it decays over an unknown length, or has come down to 0.
+    """
+    if name != "constant" and not total:
+        raise UserError(
+            f"the {name} schedule decays over the whole training, whose length is not known: give "
+            f"{length}, or the schedule 'constant'"
+        )
+    if name == "linear" and step >= total:
+        raise UserError(
+            f"the linear schedule has come down to 0 after {total:,} steps: give a greater "
+            f"{length}, or the schedule 'constant'"
+        )
+    total = max(step, 1) if name == "constant" else total
+    return multiplier(name, min(step, total), total, warmup, floor)
 
 
 def constant() -> float:

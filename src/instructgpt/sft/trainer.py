@@ -15,7 +15,7 @@ from instructgpt.models.budget import pass_tokens
 from instructgpt.models.dropout import residual_dropout
 from instructgpt.models.forward import autocast, pad_rows, response_logprobs
 from instructgpt.models.load import use_attention
-from instructgpt.run.schedule import multiplier
+from instructgpt.run.schedule import scheduled
 from instructgpt.run.seeds import seed_torch
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example
@@ -28,8 +28,8 @@ class SFTTrainer:
     Args:
         policy: the model; it is trained in place.
         config: the stage's settings.
-        total_steps: the length of the learning-rate schedule; `train_epoch` finds it from its
-            loader.
+        total_steps: the length of the learning-rate schedule, which one that decays needs;
+            `train_epoch` finds it from its loader.
     """
 
     def __init__(self, policy: SFTModel, config: SFTConfig, total_steps: int = 0) -> None:
@@ -52,9 +52,13 @@ class SFTTrainer:
     def learning_rate(self) -> float:
         """Of the next step: cosine to 10 % over the whole run, no warm-up (C.1)."""
         config = self.config
-        total = max(self.total_steps, 1)
-        shape = multiplier(
-            config.schedule, min(self.step, total), total, config.warmup, config.min_lr_ratio
+        shape = scheduled(
+            config.schedule,
+            self.step,
+            self.total_steps,
+            config.warmup,
+            config.min_lr_ratio,
+            length="total_steps",
         )
         return config.learning_rate * shape
 
@@ -75,6 +79,9 @@ class SFTTrainer:
 
         Returns:
             The step's metrics; nothing if it was left out (`on_nonfinite`).
+
+        Raises:
+            UserError: the schedule decays, and `total_steps` is not known.
         """
         config, rate = self.config, self.learning_rate
         tokens = sum(len(example.response) for example in batch)
