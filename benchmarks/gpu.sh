@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 DEVICE=${DEVICE:-cuda}
 SHAPES=${SHAPES:-135m 1b}
-ROUNDS=${ROUNDS:-3}
+ROUNDS=${ROUNDS:-2}
 OUT=${OUT:-benchmarks/results/gpu.jsonl}
 PYTHON=${PYTHON:-python3}
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}"
@@ -35,9 +35,9 @@ program() {
 
 # How much work fills a GPU; the try on a CPU takes little.
 if [ "$DEVICE" = cpu ]; then
-  prompts=6 slots="3" batch="--batch 4 --max-length 48" episodes=8
+  prompts=6 slots=3 batch="--batch 4 --max-length 48" episodes=8
 else
-  prompts=512 slots="32 128 256" batch="--batch 64 --max-length 1024 --micro-batch 8" episodes=128
+  prompts=512 slots=256 batch="--batch 64 --max-length 1024 --micro-batch 8" episodes=128
 fi
 
 part_tests() {
@@ -51,7 +51,7 @@ part_ceilings() {
 part_rollout() {
   local shape
   for shape in $SHAPES; do
-    program rollout "$shape" --prompts "$prompts" --slots $slots --sides ours steps generate floor bandwidth
+    program rollout "$shape" --prompts "$prompts" --slots "$slots" --sides ours steps generate bandwidth
   done
 }
 
@@ -59,23 +59,20 @@ part_training() {
   local shape
   for shape in $SHAPES; do
     program sft "$shape" $batch --sides ours trl trl-packed floor
-    program reward "$shape" --answers 9 4 --sides ours once trl floor
+    program reward "$shape" --answers 9 --sides ours once trl floor
   done
 }
 
 part_ppo() {
   local shape
   for shape in $SHAPES; do
-    program ppo "$shape" --answers fixed ragged --episodes "$episodes" --sides ours floor
+    program ppo "$shape" --answers fixed --episodes "$episodes" --sides ours floor
     program ppo "$shape" --answers fixed --sides ours trl  # 32 episodes, as on a CPU
   done
 }
 
 part_offload() {
-  local shape
-  for shape in $SHAPES; do
-    program sft "$shape" $batch --sides ours offloaded
-  done
+  program sft "${SHAPES%% *}" $batch --sides ours offloaded
 }
 
 parts=("$@")

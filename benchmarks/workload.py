@@ -78,7 +78,8 @@ def random_model(shape: str, device: str = "cpu") -> PreTrainedModel:
 def number_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
     """Token 7 is written "7"; the last two ids are the padding and the end token."""
     vocabulary = {str(token): token for token in range(vocab_size - 2)}
-    core = Tokenizer(models.WordLevel(vocabulary | {PAD: vocab_size - 2, END: vocab_size - 1}))
+    vocabulary |= {PAD: vocab_size - 2, END: vocab_size - 1}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token=PAD, eos_token=END)
 

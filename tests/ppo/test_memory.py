@@ -76,3 +76,14 @@ def test_the_norm_of_what_a_pass_adds():
             (module(torch.tensor([2.0, 1.0])) * 2).sum().backward()
         assert added.norm() == pytest.approx(passes * 24**0.5)
         assert module.weight.grad.tolist() == [[9.0 + 4 * passes, 9.0 + 2 * passes]]
+
+
+def test_the_norm_of_what_a_sharded_pass_adds():
+    """FSDP adds to a shard's gradient by itself: no hook of the shard's is called."""
+    module = torch.nn.Linear(2, 1)
+    module.unshard = lambda: None  # what FSDP gives a module
+    module.weight.grad, module.bias.grad = torch.tensor([[9.0, 9.0]]), torch.tensor([9.0])
+    added = AddedGradient(module, passes=1)
+    module.weight.grad += torch.tensor([[3.0, 0.0]])
+    module.bias.grad += torch.tensor([4.0])
+    assert added.norm() == pytest.approx(5)

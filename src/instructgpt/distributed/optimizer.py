@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from instructgpt.distributed.sharding import full
+from instructgpt.distributed.sharding import full, is_spread
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import World
 from instructgpt.run.config import StageConfig
@@ -219,7 +219,7 @@ class AddedGradient:
         self._norms: dict[nn.Parameter, Tensor] = {}
         self._before: list[Tensor] = []
         self._handles = []
-        if passes == 1:
+        if passes == 1 and not is_spread(module):  # a shard's gradient comes without a hook
             self._handles = [p.register_hook(partial(self._note, p)) for p in self._parameters]
         else:
             self._before = [p.grad.clone() for p in self._parameters if p.grad is not None]
