@@ -5,11 +5,12 @@ Axes: B rows, T time over the whole row, R response, D width, V vocabulary, N re
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
+from itertools import chain
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import torch
@@ -85,31 +86,34 @@ def pad_rows(
     side: Side = "right",
 ) -> Rows:
     """Lay out prompt + response rows; `side` is where the filler goes."""
-    lengths = [
-        len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True)
-    ]
-    width, longest = max(lengths), max(map(len, responses))
-    tokens = torch.zeros(len(lengths), width, dtype=torch.long)
-    is_token = torch.zeros_like(tokens, dtype=torch.bool)
-    positions = torch.zeros_like(tokens)
-    response = torch.zeros(len(lengths), longest, dtype=torch.long)
-    is_response = torch.zeros_like(response, dtype=torch.bool)
-    source = torch.zeros_like(response)
-    for row, (prompt, answer) in enumerate(zip(prompts, responses, strict=True)):
-        assert prompt, (
-            "a row needs a prompt: its first response token must be predicted from something"
-        )
-        start = width - lengths[row] if side == "left" else 0
-        columns = slice(start, start + lengths[row])
-        tokens[row, columns] = torch.tensor([*prompt, *answer])
-        is_token[row, columns] = True
-        positions[row, columns] = torch.arange(lengths[row])
-        response[row, : len(answer)] = torch.tensor(answer, dtype=torch.long)
-        is_response[row, : len(answer)] = True
-        first = start + len(prompt) - 1
-        source[row, : len(answer)] = torch.arange(first, first + len(answer))
-    batch = (tokens, is_token, positions, source, response, is_response)
+    assert all(map(len, prompts)), (
+        "a row needs a prompt: its first response token must be predicted from something"
+    )
+    before_B1, answer_B1 = (torch.tensor([*map(len, x)])[:, None] for x in (prompts, responses))
+    length_B1 = before_B1 + answer_B1
+    columns_T = torch.arange(int(length_B1.max()))
+    start_B1 = len(columns_T) - length_B1 if side == "left" else torch.zeros_like(length_B1)
+    positions_BT = columns_T - start_B1
+    is_token_BT = (positions_BT >= 0) & (positions_BT < length_B1)
+    columns_R = torch.arange(int(answer_B1.max()))
+    is_response_BR = columns_R < answer_B1
+    both = chain.from_iterable(chain.from_iterable(zip(prompts, responses, strict=True)))
+    batch = (
+        _filled(is_token_BT, both),
+        is_token_BT,
+        positions_BT * is_token_BT,
+        (start_B1 + before_B1 - 1 + columns_R) * is_response_BR,
+        _filled(is_response_BR, chain.from_iterable(responses)),
+        is_response_BR,
+    )
     return Rows(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+
+def _filled(is_there_BX: Tensor, tokens: Iterable[int]) -> Tensor:
+    """These tokens where one stands, row by row, and 0 elsewhere."""
+    tokens_BX = torch.zeros(is_there_BX.shape, dtype=torch.long)
+    tokens_BX[is_there_BX] = torch.tensor([*tokens], dtype=torch.long)
+    return tokens_BX
 
 
 def hidden_states(model: PreTrainedModel, rows: Rows) -> Tensor:
