@@ -74,6 +74,8 @@ class TextCodec:
     @cached_property
     def begin(self) -> list[int]:
         """The beginning-of-text token, where the tokenizer puts one before a text."""
+        if self.tokenizer.bos_token_id is None:
+            return []
         first = list(self.tokenizer("a")["input_ids"])[:1]  # type: ignore[arg-type]
         return first if first == [self.tokenizer.bos_token_id] else []
 
