@@ -5,8 +5,8 @@ import torch
 from transformers import AutoModelForCausalLM, BloomConfig, MambaConfig, MptConfig, OPTConfig
 
 from instructgpt.errors import UserError
-from instructgpt.models.dropout import residual_dropout
-from instructgpt.models.load import scorer_from_policy
+from instructgpt.models.dropout import own_rate, residual_dropout
+from instructgpt.models.load import load_policy, scorer_from_policy
 from tests.files import sentence
 from tests.tiny import ARCHITECTURES, tiny_model
 
@@ -127,3 +127,31 @@ def test_an_architecture_where_it_would_act_elsewhere_is_refused(why):
     assert hook_count(model) == 0
     with residual_dropout(model, 0.0):
         pass
+
+
+@pytest.mark.parametrize(
+    ("arch", "key"),
+    [("gpt2", "resid_pdrop"), ("gpt_neo", "resid_dropout"), ("gpt_neox", "hidden_dropout")],
+)
+def test_the_rate_of_the_models_own_configuration(arch, key, tmp_path):
+    model = tiny_model(arch)
+    for name in model.config.to_dict():
+        if "drop" in name:
+            setattr(model.config, name, 0.4)
+    setattr(model.config, key, 0.15)
+    assert own_rate(model) == 0.15
+    model.save_pretrained(tmp_path)
+    assert own_rate(load_policy(tmp_path)) == 0.15  # which loading switches off
+
+
+@pytest.mark.parametrize("arch", ["llama", "qwen2"])
+def test_a_family_without_residual_dropout_has_a_rate_of_0(arch):
+    model = tiny_model(arch)
+    model.config.attention_dropout = 0.4
+    assert own_rate(model) == 0
+
+
+def test_a_rate_for_blocks_that_are_not_found_is_left_out_and_said(capsys):
+    assert own_rate(AutoModelForCausalLM.from_config(UNFIT["no blocks of these names"])) == 0
+    said = capsys.readouterr().err
+    assert "OPTForCausalLM were not found, so that its configuration's 0.1 has no effect" in said

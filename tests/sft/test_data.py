@@ -166,11 +166,11 @@ def test_settings_that_contradict_each_other(values, reason):
         SFTConfig(**{"model": "-", "data": "-", "out": "-"} | values)
 
 
-def test_the_defaults_are_the_papers():
+def test_the_defaults_are_the_papers_but_for_dropout():
     config = settings()
     assert (config.epochs, config.batch_size, config.learning_rate) == (16, 32, 9.65e-6)
     assert (config.dropout, config.schedule, config.min_lr_ratio, config.warmup) == (
-        0.2,
+        None,
         "cosine",
         0.1,
         0,

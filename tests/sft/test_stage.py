@@ -15,6 +15,7 @@ from instructgpt.models.scorer import Scorer
 from instructgpt.run.config import Resolved, resolve
 from instructgpt.sft import SFTConfig, SFTModel, SFTTrainer, stage, train
 from instructgpt.sft.data import encode
+from instructgpt.sft.trainer import FirstLoss
 from tests.files import sentence, write_policy, write_rows
 from tests.small_runs import one_backend
 from tests.tiny import byte_tokenizer, tiny_model
@@ -134,7 +135,7 @@ def test_the_source_of_a_value_is_its_file_or_flag(config, tmp_path):
     text = (train(resolved).dir / "config.yaml").read_text()
     assert f"epochs: 1  # {tmp_path / 'own.yaml'}\n" in text
     assert "batch_size: 3  # --batch_size\n" in text
-    assert "dropout: 0.2  # default\n" in text
+    assert "dropout: null  # default\n" in text
 
 
 def test_a_finished_run_is_left_alone(config, capsys):
@@ -281,3 +282,22 @@ def test_a_mistake_in_the_data_is_found_before_anything_is_written(config, tmp_p
     with pytest.raises(UserError, match=r"bad\.jsonl line 2"):
         train(config(data=str(tmp_path / "bad.jsonl")))
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_dropout_that_takes_away_much_is_said_once_and_training_is_as_before(
+    config, capsys, monkeypatch
+):
+    plain = train(config(dropout=0.3, out="plain"))
+    noted = json.loads((plain.dir / "run.json").read_text())["first_loss"]
+    assert noted["dropout"] == 0.3
+    assert noted["loss"] != noted["loss_without"]
+    assert "takes the first loss" not in capsys.readouterr().err  # a model that knows nothing
+    far = FirstLoss(0.3, 10.0, 3.1)
+    monkeypatch.setattr(SFTTrainer, "first_loss", lambda *_: far)
+    run = train(config(dropout=0.3))
+    said = capsys.readouterr().err
+    assert said.count("dropout 0.3 takes the first loss from 3.10 to 10.00 nats a token") == 1
+    assert "give --dropout 0" in said
+    figures = [(r.dir / "metrics.jsonl").read_text() for r in (plain, run)]
+    assert figures[0] == figures[1]
+    assert "first_loss" not in json.loads((train(config(out="no")).dir / "run.json").read_text())

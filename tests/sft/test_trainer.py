@@ -11,6 +11,7 @@ from instructgpt.errors import UserError
 from instructgpt.models.forward import budget_groups
 from instructgpt.sft import Example, SFTConfig, SFTModel, SFTTrainer
 from instructgpt.sft.loss import completion_loss
+from instructgpt.sft.trainer import FirstLoss
 from tests.tiny import ARCHITECTURES, byte_tokenizer, tiny_model
 
 LENGTHS = [(3, 5), (9, 1), (1, 12), (6, 2), (2, 30), (4, 4), (12, 3), (1, 1)]
@@ -222,3 +223,27 @@ def test_a_model_learns_its_answers_and_to_end_them(pad_is_eos):
     completions = policy.generate(list(answers), max_new_tokens=20, temperature=0)
     assert [completion.text for completion in completions] == list(answers.values())
     assert all(c.finished and c.tokens[-1] == policy.text.eos for c in completions)
+
+
+def test_without_a_rate_dropout_is_the_models_own():
+    model = tiny_model("gpt2")
+    assert model.config.resid_pdrop == 0.1  # transformers' default, as GPT-2 was trained
+    assert trainer_of(model=model, dropout=None).dropout == 0.1
+    assert trainer_of(model=model, dropout=0.0).dropout == 0
+    assert trainer_of("llama", dropout=None).dropout == 0
+
+
+@pytest.mark.parametrize("budget", [1, 10_000])
+def test_the_first_loss_with_dropout_and_without(budget):
+    trainer = trainer_of(dropout=0.5, micro_batch_tokens=budget, learning_rate=1e-3)
+    batch = ragged_batch()
+    first = budget_groups([len(e) for e in batch], budget)[0]
+    with torch.no_grad():
+        plain = mean_loss(trainer.policy.model, [batch[i] for i in first]).item()
+    found = trainer.first_loss(batch)
+    assert (found.dropout, found.loss_without) == (0.5, pytest.approx(plain, rel=1e-5))
+    assert abs(found.loss - found.loss_without) > 1e-4
+    if len(first) == len(batch):  # the same masks as in the step, whose figures it leaves alone
+        assert trainer.train_step(batch)["sft/loss"] == pytest.approx(found.loss, rel=1e-6)
+    assert FirstLoss(0.2, 10.0, 3.1).is_far_above
+    assert not FirstLoss(0.1, 3.4, 3.1).is_far_above

@@ -1,4 +1,7 @@
-"""Residual dropout of SFT (C.1: 0.2): on attention and MLP outputs, before the residual add.
+"""Residual dropout of SFT: on attention and MLP outputs, before the residual add.
+
+The paper has 0.2 (C.1), for models of its own. Most models of today were trained without, and lose
+most of what they know under it: by default a model gets the rate in its own configuration.
 
 Every architecture names its own dropout differently and some have none, so one pair of hooks serves
 them all.
@@ -13,10 +16,36 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from instructgpt.errors import UserError
-from instructgpt.models.load import trunk
+from instructgpt.models.load import ORIGINAL_DROPOUT, trunk
+from instructgpt.run.progress import say
 
 ATTENTION = frozenset({"attn", "self_attn", "attention", "self_attention"})
 MLP = frozenset({"mlp", "feed_forward", "ffn"})
+
+RATES = (
+    *("resid_pdrop", "resid_dropout", "residual_dropout"),
+    *("hidden_dropout", "hidden_dropout_prob", "dropout"),
+)
+"""What configurations call the rate of residual dropout."""
+
+
+def own_rate(model: PreTrainedModel) -> float:
+    """The residual dropout that the model's own configuration names; 0 where it names none, or
+    where its attention and MLP blocks are not found, which is said.
+    """
+    original = getattr(model, ORIGINAL_DROPOUT, {})  # loading switches off what the file has
+    values = (original.get(key, getattr(model.config, key, None)) for key in RATES)
+    rate = next((float(value) for value in values if isinstance(value, float | int)), 0.0)
+    if rate:
+        try:
+            _blocks(model)
+        except UserError:
+            say(
+                f"dropout: the attention and MLP blocks of {type(model).__name__} were not found, "
+                f"so that its configuration's {rate:g} has no effect"
+            )
+            return 0.0
+    return rate
 
 
 @contextmanager

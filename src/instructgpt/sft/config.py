@@ -1,4 +1,4 @@
-"""What can be set in supervised fine-tuning; the defaults are appendix C.1's."""
+"""What can be set in supervised fine-tuning; the defaults are appendix C.1's, but for dropout."""
 
 from typing import Annotated, Literal
 
@@ -41,8 +41,12 @@ class SFTConfig(StageConfig):
         0.1, ge=0, le=1, description="the cosine ends at this share of the peak"
     )
     warmup: int = Field(0, ge=0, description="warm-up steps")
-    dropout: float = Field(
-        0.2, ge=0, lt=1, description="residual dropout, on attention and MLP outputs"
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="residual dropout, on attention and MLP outputs (null: what the model was "
+        "trained with, by its own configuration; 0 where that has none)",
     )
     max_length: int = Field(2048, ge=2, description="longest prompt + answer, in tokens")
     on_long: Literal["stop", "skip", "truncate"] = Field(

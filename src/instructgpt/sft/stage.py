@@ -14,6 +14,7 @@ from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import explained, remove_folder
+from instructgpt.run.progress import say
 from instructgpt.run.seeds import derive
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import SFTBatches, whole_sequence
@@ -62,6 +63,8 @@ def _train_loop(
     state.counters |= {"positions": batches.positions, "best": None}
     if run.restore(state):
         batches.positions = state.counters["positions"]
+    elif trainer.dropout:
+        _look_at_dropout(run, trainer, batches)
     validator.best = state.counters["best"]
     run.expect(batches.total_steps, state.updates, batches.steps_per_epoch)
     while state.updates < batches.total_steps:
@@ -76,6 +79,20 @@ def _train_loop(
         # One trainer serves both stages; each names its metrics after itself.
         named = {name.replace("sft/", f"{run.stage}/"): value for name, value in metrics.items()}
         run.after_step(trainer.step, state, named, tokens=tokens)
+
+
+def _look_at_dropout(run: TrainingRun, trainer: SFTTrainer, batches: SFTBatches) -> None:
+    """Note in `run.json` what dropout does to the first loss, and say so where it is much."""
+    positions = batches.positions
+    first = trainer.first_loss(batches.next())
+    batches.positions = positions
+    run.directory.update({"first_loss": first._asdict()})
+    if first.is_far_above:
+        say(
+            f"{run.stage}: dropout {first.dropout:g} takes the first loss from "
+            f"{first.loss_without:.2f} to {first.loss:.2f} nats a token, so the model was not "
+            "trained with it; give --dropout 0 to keep what it knows"
+        )
 
 
 class _Validator:

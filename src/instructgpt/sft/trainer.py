@@ -4,6 +4,8 @@ Axes: B rows, R response.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import torch
 
@@ -12,7 +14,7 @@ from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
 from instructgpt.models.budget import pass_tokens
-from instructgpt.models.dropout import residual_dropout
+from instructgpt.models.dropout import own_rate, residual_dropout
 from instructgpt.models.forward import autocast, pad_rows, response_logprobs
 from instructgpt.models.load import use_attention
 from instructgpt.run.schedule import scheduled
@@ -20,6 +22,19 @@ from instructgpt.run.seeds import seed_torch
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example
 from instructgpt.sft.model import SFTModel
+
+
+class FirstLoss(NamedTuple):
+    """The token mean of −log p (nats) before training, with dropout and without."""
+
+    dropout: float
+    loss: float
+    loss_without: float
+
+    @property
+    def is_far_above(self) -> bool:
+        """Whether dropout takes away much of what the model knows: more than a nat per token."""
+        return self.loss - self.loss_without > 1
 
 
 class SFTTrainer:
@@ -35,6 +50,7 @@ class SFTTrainer:
     def __init__(self, policy: SFTModel, config: SFTConfig, total_steps: int = 0) -> None:
         self.policy, self.config, self.total_steps = policy, config, total_steps
         self.world = world()
+        self.dropout = own_rate(policy.model) if config.dropout is None else config.dropout
         use_attention(policy.model, config.attention)
         shard(policy.model, config, self.world)
         self.state = TrainState(
@@ -90,8 +106,7 @@ class SFTTrainer:
         for number, group, weight in self.world.micro_batches(
             [len(e) for e in batch], self._pass_tokens
         ):
-            seed_torch(config.seed, "sft/dropout", self.step, number)
-            with residual_dropout(self.policy.model, config.dropout):
+            with self._dropout(number):
                 loss = weight * self._loss_sum([batch[i] for i in group]) / tokens
                 loss.backward()
             losses.add(group, loss)
@@ -107,6 +122,27 @@ class SFTTrainer:
             "sft/grad_norm": norms["policy"],
             "sft/tokens": tokens,
         }
+
+    def _dropout(self, number: int) -> AbstractContextManager[None]:
+        """That of the next step's micro-batch of this number, from a stream of its own."""
+        seed_torch(self.config.seed, "sft/dropout", self.step, number)
+        return residual_dropout(self.policy.model, self.dropout)
+
+    @torch.no_grad()
+    def first_loss(self, batch: Sequence[Example]) -> FirstLoss:
+        """What dropout does to the loss of the batch's first micro-batch (of each process), before
+        training.
+        """
+        number, group, weight = next(
+            iter(self.world.micro_batches([len(e) for e in batch], self._pass_tokens))
+        )
+        examples = [batch[i] for i in group]
+        plain = self._loss_sum(examples)
+        with self._dropout(number):
+            dropped = self._loss_sum(examples)
+        tokens = plain.new_tensor(sum(len(e.response) for e in examples))
+        sums = self.world.sum(weight * torch.stack([dropped, plain, tokens])).tolist()
+        return FirstLoss(self.dropout, sums[0] / sums[2], sums[1] / sums[2])
 
     @torch.no_grad()
     def validation_loss(self, examples: Sequence[Example]) -> float:
