@@ -18,7 +18,9 @@ from instructgpt.run.files import check_text, parse_json
 Row = dict[str, Any]
 """One line of a JSON Lines file."""
 
-REMEDY = "mend or remove the line, or pass --on_error skip"
+MEND = "mend or remove the line"
+REMEDY = f"{MEND}, or pass --on_error skip"
+"""Where there is that flag."""
 
 LONGEST_LINE = 32 * 2**20
 """Bytes of one line: parsing takes up to 30 times as many of memory."""
@@ -49,7 +51,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
         try:
             row = parse_row(line)
         except ValueError as error:
-            raise UserError(f"{path} line {number}: {error}; {REMEDY}") from None
+            raise UserError(f"{path} line {number}: {error}; {MEND}") from None
         yield number, row
 
 

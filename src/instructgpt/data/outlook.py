@@ -9,7 +9,7 @@ in for it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from instructgpt.data.reading import load_documents, load_records
 from instructgpt.data.records import Record
@@ -105,14 +105,16 @@ class Outlook:
                     found += load_records([path], kind, **reading)
         return found
 
-    def documents(self, key: str, paths: Sequence[str]) -> list[str]:
-        """The documents of files of text.
+    def documents(
+        self, key: str, paths: Sequence[str], on_error: Literal["stop", "skip"] | None = None
+    ) -> list[str]:
+        """The documents of files of text; `on_error` where the user can choose it.
 
         Raises:
             UserError: a file cannot be used.
         """
         with named(key):
-            return load_documents(paths)
+            return load_documents(paths, on_error)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Literal, TypeVar
 
-from instructgpt.data.formats import read_documents, read_records
+from instructgpt.data.formats import documents_and_skipped, read_records
+from instructgpt.data.jsonl import MEND, REMEDY
 from instructgpt.data.records import Record
 from instructgpt.run.inputs import locate
 from instructgpt.run.outline import counted
@@ -17,30 +18,50 @@ def load_records(
     kind: type[R],
     *,
     format: str = "auto",
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: Literal["stop", "skip"] | None = None,
 ) -> list[R]:
     """All records of all files, in order.
 
+    Args:
+        paths: the files.
+        kind: of which records.
+        format: of the files.
+        on_error: what a bad line does; None where the user cannot choose: it stops.
+
     Raises:
-        UserError: a file or a line cannot be used (with `on_error="stop"`).
+        UserError: a file or a line cannot be used (unless `on_error` is "skip").
     """
     records: list[R] = []
     for path in paths:
-        result = read_records(locate(path), kind, format=format, on_error=on_error)
+        result = read_records(
+            locate(path),
+            kind,
+            format=format,
+            on_error=on_error or "stop",
+            remedy=REMEDY if on_error else MEND,
+        )
         records += result.records
         say_skipped(result.skipped)
     return records
 
 
-def load_documents(paths: Iterable[str]) -> list[str]:
+def load_documents(
+    paths: Iterable[str], on_error: Literal["stop", "skip"] | None = None
+) -> list[str]:
     """All documents of all pretraining files, in order; those without text are left out, and said.
+
+    Args:
+        paths: the files.
+        on_error: what a bad line does; None where the user cannot choose: it stops.
 
     Raises:
         UserError: a file cannot be used.
     """
     documents: list[str] = []
     for path in paths:
-        found = read_documents(locate(path))
+        remedy = REMEDY if on_error else MEND
+        found, skipped = documents_and_skipped(locate(path), on_error or "stop", remedy=remedy)
+        say_skipped(skipped)
         documents += [document for document in found if document.strip()]
         if empty := sum(not document.strip() for document in found):
             say(f"{path}: {counted(empty, 'document')} without text left out")

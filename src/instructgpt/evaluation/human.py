@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from instructgpt.data.formats import read_records
+from instructgpt.data.jsonl import MEND
 from instructgpt.data.records import Ranking, Rating
 from instructgpt.errors import UserError
 from instructgpt.evaluation import stats
@@ -41,7 +42,9 @@ class HumanEvaluator:
 
     def __init__(self, store: str | Path | Iterable[Ranking | Rating]):
         is_file = isinstance(store, str | Path)
-        records = read_records(Path(store), Ranking).records if is_file else tuple(store)
+        records = (
+            read_records(Path(store), Ranking, remedy=MEND).records if is_file else tuple(store)
+        )
         for record in records:
             if not isinstance(record, Ranking | Rating):
                 raise UserError(

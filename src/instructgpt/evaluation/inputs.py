@@ -92,7 +92,7 @@ def _room(config: CompareConfig, key: str, facts: ModelFacts) -> Room:
 
 
 def _prose(config: CompareConfig, policies: dict[str, ModelFacts], outlook: Outlook) -> list[str]:
-    documents = outlook.documents("prose", config.prose)
+    documents = outlook.documents("prose", config.prose, config.on_error)
     with named("prose"):
         for facts in policies.values():
             text = facts.text(config.template)

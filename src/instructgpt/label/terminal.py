@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from rich.text import Text
 
 from instructgpt.data.formats import read_records
+from instructgpt.data.jsonl import MEND
 from instructgpt.data.records import Candidates, Ranking, prompt_id
 from instructgpt.data.text import plain_text
 from instructgpt.errors import UserError
@@ -189,7 +190,7 @@ def _earlier(path: Path, kind: type[C]) -> list[C]:
     rows = read_lines(path)
     if path.exists() and not path.read_bytes().endswith(b"\n"):
         write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return read_records(path, kind, format="native").records if rows else []
+    return read_records(path, kind, format="native", remedy=MEND).records if rows else []
 
 
 def _append(path: Path, record: Candidates) -> None:

@@ -113,7 +113,7 @@ def _pretraining(
 ) -> PretrainingText | None:
     if not config.ptx_coef:
         return None
-    documents = outlook.documents("pretrain_data", config.pretrain_data)
+    documents = outlook.documents("pretrain_data", config.pretrain_data, config.on_error)
     length = min(config.ptx_length, policy.context or config.ptx_length)
     with named("pretrain_data"):
         return PretrainingText(documents, text, length, seed=config.seed, stream="ppo/pretraining")

@@ -137,7 +137,7 @@ def _demonstrations(
 def _windows(
     key: str, config: SFTConfig, text: TextCodec, longest: int, stream: str, outlook: Outlook
 ) -> PretrainingText | None:
-    documents = outlook.documents(key, getattr(config, key))
+    documents = outlook.documents(key, getattr(config, key), config.on_error)
     if not documents:
         return None
     length = min(config.pretrain_length, longest)

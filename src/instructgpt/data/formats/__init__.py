@@ -1,5 +1,6 @@
 """Files of other tools to records and back. A new format is one line in `files.READERS`."""
 
+from instructgpt.data.formats.documents import documents_and_skipped as documents_and_skipped
 from instructgpt.data.formats.documents import read_documents as read_documents
 from instructgpt.data.formats.files import ReadResult as ReadResult
 from instructgpt.data.formats.files import read_records as read_records

@@ -1,11 +1,12 @@
 """Prose for the pretraining mix: plain text files and JSON Lines with a "text" field."""
 
 import logging
+import os
 import re
 from pathlib import Path
 
 from instructgpt.data.formats.lines import OnError, convert_each, convert_rows
-from instructgpt.data.jsonl import Row, open_text
+from instructgpt.data.jsonl import REMEDY, Row, open_text
 from instructgpt.errors import UserError
 from instructgpt.run.files import check_text
 
@@ -27,21 +28,46 @@ def read_documents(path: Path, *, on_error: OnError = "stop") -> list[str]:
         UserError: a file cannot be read, is empty or of another type, or, unless `on_error` is
             "skip", a line has no text or holds a NUL or a lone surrogate.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.name.endswith(_SUFFIXES))
-        if not files:
-            raise UserError(f"{path} holds no {', '.join(_SUFFIXES)} file; name another folder")
-        return [text for file in files for text in read_documents(file, on_error=on_error)]
-    if path.name.endswith((".jsonl", ".jsonl.gz")):
-        texts, skipped = convert_rows(path, _text, on_error)
-    elif path.name.endswith(_SUFFIXES):
-        places = ((f"{path} document {n}", text) for n, text in enumerate(_parts(path), start=1))
-        texts, skipped = convert_each(places, _checked, on_error)
-    else:
-        raise UserError(f"{path}: expected a {', '.join(_SUFFIXES)} file; rename or convert it")
+    texts, skipped = documents_and_skipped(path, on_error)
     for message in skipped:
         logger.warning("skipped %s", message)
-    return [text for _, text in texts]
+    return texts
+
+
+def documents_and_skipped(
+    path: Path, on_error: OnError, *, remedy: str = REMEDY
+) -> tuple[list[str], list[str]]:
+    """The documents, and a sentence for each that was skipped.
+
+    Args:
+        path: as in `read_documents`.
+        on_error: what a bad line or document does.
+        remedy: what the user can do about one.
+
+    Raises:
+        UserError: as `read_documents`.
+    """
+    if path.name.endswith((".jsonl", ".jsonl.gz")) and not os.path.isdir(path):
+        texts, skipped = convert_rows(path, _text, on_error, remedy=remedy)
+    elif path.name.endswith(_SUFFIXES) and not os.path.isdir(path):
+        places = ((f"{path} document {n}", text) for n, text in enumerate(_parts(path), start=1))
+        texts, skipped = convert_each(places, _checked, on_error, remedy=remedy)
+    elif os.path.isdir(path):
+        found = [documents_and_skipped(file, on_error, remedy=remedy) for file in _inside(path)]
+        return [text for part, _ in found for text in part], [x for _, part in found for x in part]
+    else:
+        raise UserError(f"{path}: expected a {', '.join(_SUFFIXES)} file; rename or convert it")
+    return [text for _, text in texts], skipped
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        files = sorted(file for file in folder.iterdir() if file.name.endswith(_SUFFIXES))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); make it readable") from None
+    if not files:
+        raise UserError(f"{folder} holds no {', '.join(_SUFFIXES)} file; name another folder")
+    return files
 
 
 def _parts(path: Path) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, cast
 
 from instructgpt.data.formats import trl
 from instructgpt.data.formats.lines import OnError, convert_rows
-from instructgpt.data.jsonl import Row, write_jsonl
+from instructgpt.data.jsonl import REMEDY, Row, write_jsonl
 from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking, Rating, Record
 from instructgpt.errors import UserError
 
@@ -65,11 +65,17 @@ WRITERS: dict[str, Callable[[Record], list[Row]]] = {
 
 
 def read_records(
-    path: Path, kind: type[R], *, format: str = "auto", on_error: OnError = "stop"
+    path: Path,
+    kind: type[R],
+    *,
+    format: str = "auto",
+    on_error: OnError = "stop",
+    remedy: str = REMEDY,
 ) -> ReadResult[R]:
     """Read a file's records, in the named format or in the one its first line's keys show.
 
-    A record of any kind may be read as its `Prompt`: each prompt once, by its id.
+    A record of any kind may be read as its `Prompt`: each prompt once, by its id. `remedy` is what
+    the user is told to do about a bad line.
 
     Raises:
         UserError: the file cannot be read or is empty, the format is unknown or holds no such
@@ -92,7 +98,7 @@ def read_records(
         readers = [r for r in readers if r.format == reader.format]
         return reader.convert(row)
 
-    batches, skipped = convert_rows(path, convert, on_error)
+    batches, skipped = convert_rows(path, convert, on_error, remedy=remedy)
     records = [record.at(place) for place, batch in batches for record in batch]
     if kind is Prompt:
         records = _prompts(records)

@@ -18,6 +18,8 @@ def convert_each(
     items: Iterable[tuple[str, Item]],
     convert: Callable[[Item], Converted],
     on_error: OnError,
+    *,
+    remedy: str = REMEDY,
 ) -> tuple[list[tuple[str, Converted]], list[str]]:
     """Convert items, each given with its place; returns the results with their places, and a
     message per skipped item.
@@ -33,7 +35,7 @@ def convert_each(
         except ValueError as error:
             message = f"{place}: {_reason(error)}"
             if on_error == "stop":
-                raise UserError(f"{message}; {REMEDY}") from None
+                raise UserError(f"{message}; {remedy}") from None
             skipped.append(message)
     if skipped and not converted:
         raise UserError(f"{skipped[0]}; no other line can be read either, so check the format")
@@ -41,14 +43,19 @@ def convert_each(
 
 
 def convert_rows(
-    path: Path, convert: Callable[[Row], Converted], on_error: OnError
+    path: Path,
+    convert: Callable[[Row], Converted],
+    on_error: OnError,
+    *,
+    remedy: str = REMEDY,
 ) -> tuple[list[tuple[str, Converted]], list[str]]:
     """Convert the objects of a JSON Lines file; each result comes with its line's place.
 
     Raises:
         UserError: the file cannot be read or is empty, or see `convert_each`.
     """
-    return convert_each(_placed_lines(path), lambda line: convert(parse_row(line)), on_error)
+    lines = _placed_lines(path)
+    return convert_each(lines, lambda line: convert(parse_row(line)), on_error, remedy=remedy)
 
 
 def _placed_lines(path: Path) -> Iterator[tuple[str, bytes]]:
