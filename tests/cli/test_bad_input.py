@@ -154,6 +154,26 @@ def test_broken_pretraining_text(refused, write, tmp_path):
     assert "bad.txt is empty" in refused("ppo", pretrain_data=write("", "bad.txt"))
 
 
+@pytest.mark.parametrize("stage", ["sft", "ppo"])
+def test_a_bad_pretraining_line_is_skipped_where_it_is_asked_for(stage, cli, inputs, write):
+    """The remedy that is named works."""
+    prose = write('{"text": "abcdefgabbaccaddagaffe"}\n{"text": 3}\n')
+    flags = inputs[stage] | {"pretrain_data": prose, "out": prose.parent / "run", "threads": 1}
+    said = cli(stage, **flags).err
+    assert f"{prose} line 2: found the keys text, but a document needs" in said
+    assert said.strip().endswith("; mend or remove the line, or pass --on_error skip")
+    result = cli(stage, "--on_error", "skip", "--dry-run", **flags)
+    assert result.status == 0
+    assert result.err.startswith(f"skipped: {prose} line 2: ")
+
+
+def test_skipping_is_offered_only_where_there_is_such_a_flag(cli, write):
+    """`init` reads its text whole."""
+    prose = write('{"text": 3}\n')
+    said = cli("init", preset="gpt3-tiny", tokenizer_data=prose, out=prose.parent / "run").err
+    assert said.strip().endswith("; mend or remove the line")
+
+
 def test_no_prompt_of_the_split(refused):
     assert "no prompt with split 'heldout'" in refused("ppo", split="heldout")
 
