@@ -25,6 +25,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers import __version__ as transformers_version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -32,6 +33,7 @@ from transformers.utils import logging as transformers_logging
 
 from instructgpt.errors import UserError
 from instructgpt.models.missing import ADAPTER, CONFIG, adapter, is_model, no_model, require_found
+from instructgpt.models.tokens import differing_ids
 from instructgpt.run import files
 from instructgpt.run.config import nearest
 from instructgpt.run.progress import say
@@ -142,7 +144,28 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
             f"{path}: its tokenizer has no end-of-text token; set eos_token in "
             f"tokenizer_config.json"
         )
+    if found := _other_reading(folder, type(tokenizer)):
+        say(
+            f"{path}: transformers opens its tokenizer as {type(tokenizer).__name__}, which reads "
+            f"other tokens than its tokenizer.json has: {found}"
+        )
     return tokenizer
+
+
+@functools.cache
+def _other_reading(folder: Path, kind: type) -> str:
+    """How the class that transformers chooses reads sample texts otherwise than `tokenizer.json`
+    says; empty where it does not.
+    """
+    if kind is PreTrainedTokenizerFast or not (folder / "tokenizer.json").is_file():
+        return ""
+    try:
+        with quiet():
+            return differing_ids(
+                PreTrainedTokenizerFast.from_pretrained(folder), kind.from_pretrained(folder)
+            )
+    except Exception:  # what opens in one way alone is opened so
+        return ""
 
 
 def is_scorer(path: str | Path) -> bool:

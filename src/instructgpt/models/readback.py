@@ -5,6 +5,8 @@ Axes: T time over a row, V vocabulary.
 """
 
 import itertools
+import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,15 +23,16 @@ from transformers import (
 from instructgpt.errors import UserError
 from instructgpt.models.fit import context_length, embedding_rows
 from instructgpt.models.forward import evaluating, exact, last_token_scores, pad_rows
+from instructgpt.models.missing import CONFIG
 from instructgpt.models.opening import first_line, load_config, quiet
+from instructgpt.models.spelling import spell_for_both
+from instructgpt.models.tokens import TEXTS, differing_tokens
 from instructgpt.models.weights import architecture, read_shapes, require_shapes, weight_files
 
-TEXTS = (
-    "The cat's 3 kittens (all 1,250 g) slept.\n\n  Did they?",
-    "Ünïcode: 你好 — naïve ﬁ ½ DON'T\tsay 🙂 user: assistant:",
-)
 LONGEST = 64
 """Tokens of a row that is read back: positions far enough apart to show how they are turned."""
+KNOWN = "_instructgpt_opens_beside"
+"""An attribute of a tokenizer: the architectures beside which it comes back as itself."""
 LARGEST_ERROR = 1e-3
 """Of logits or scores, relative: between rounding (1e-6) and other positions (1e-2)."""
 MOST_PARAMETERS = 10**9
@@ -94,22 +97,35 @@ def require_same_tokens(path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         raise _differs(path, f"has another tokenizer, {type(theirs).__name__}: {found}")
 
 
-def differing_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> str:
-    """How two tokenizers differ on sample texts; empty where they do not."""
-    for text in TEXTS:
-        for add_special in (True, False):
-            ids, others = (
-                t(text, add_special_tokens=add_special, verbose=False)["input_ids"]
-                for t in (one, other)
-            )
-            if ids != others:
-                return f"{text[:12]!r}… becomes {_start(others)} instead of {_start(ids)}"
-        if one.decode(ids) != other.decode(ids):
-            return f"{_start(ids)} becomes {other.decode(ids)[:12]!r}… again"
-    for name in ("eos_token_id", "pad_token_id", "bos_token_id", "chat_template"):
-        if getattr(one, name) != getattr(other, name):
-            return f"{name} is {getattr(other, name)} instead of {getattr(one, name)}"
-    return ""
+def require_own_tokenizer(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, role: str
+) -> None:
+    """A tokenizer that is given beside a model must come back as itself once both are written:
+    beside some architectures (Qwen2) transformers 5 makes any tokenizer its own kind.
+
+    Raises:
+        UserError: it would not.
+    """
+    kind = model.config.model_type
+    known: set[str] = tokenizer.__dict__.setdefault(KNOWN, set())
+    if kind in known:
+        return
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        tokenizer.save_pretrained(folder)
+        Path(folder, CONFIG).write_text(json.dumps({"model_type": kind}))
+        spell_for_both(Path(folder))
+        try:
+            theirs = AutoTokenizer.from_pretrained(folder)
+            found = differing_tokens(tokenizer, theirs)
+        except Exception as error:
+            theirs, found = None, first_line(error)
+    if found:
+        as_what = f" as {type(theirs).__name__}" if theirs else ""
+        raise UserError(
+            f"{role}: beside a model of the architecture '{kind}', transformers opens the given "
+            f"tokenizer{as_what} ({found}); give the model's own tokenizer"
+        )
+    known.add(kind)
 
 
 def sample_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
@@ -144,7 +160,3 @@ def _differs(path: Path, how: str) -> UserError:
         f"{path}: the model was written, but what transformers opens there {how}; do not use it "
         f"and report this"
     )
-
-
-def _start(ids: list[int]) -> str:
-    return f"[{', '.join(map(str, ids[:6]))}{', …' if len(ids) > 6 else ''}]"

@@ -15,6 +15,7 @@ from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
 from instructgpt.models.load import SHIFT_KEY, load_scorer, load_tokenizer
 from instructgpt.models.probe import require_readable
+from instructgpt.models.readback import require_own_tokenizer
 from instructgpt.models.turns import for_plain_reading, text_of
 from instructgpt.models.writing import save_model
 from instructgpt.run.progress import say
@@ -61,6 +62,8 @@ class Scorer:
             self._role += f" {model}"
         require_vocabulary(size_of(self.model), self.tokenizer, role=self._role)
         require_readable(self.model, role=self._role)
+        if tokenizer is not None:
+            require_own_tokenizer(self.model, tokenizer, role=self._role)
         self.text = text_of(self.model, self.tokenizer, template, role=self._role)
 
     @property

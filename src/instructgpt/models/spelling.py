@@ -15,6 +15,7 @@ from instructgpt.models.missing import CONFIG
 TOKENIZER_CONFIG = "tokenizer_config.json"
 TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 """Reads `tokenizer.json` as it stands, in both generations."""
+RENAMED = {"torch_dtype": "dtype", "num_experts": "num_local_experts"}
 OLDER_NAMES = {
     "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
     "gpt_neox_japanese": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
@@ -52,8 +53,9 @@ def with_older_names(config: dict[str, Any]) -> dict[str, Any]:
         else value
         for key, value in config.items()
     }
-    if "dtype" in spelled:
-        spelled["torch_dtype"] = spelled["dtype"]
+    for older, newer in RENAMED.items():
+        if newer in spelled:
+            spelled[older] = spelled[newer]
     if isinstance(spelled.get("rope_parameters"), dict):
         spelled |= _older_rope(spelled)
     return spelled

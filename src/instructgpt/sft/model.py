@@ -15,6 +15,7 @@ from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.forward import autocast
 from instructgpt.models.load import load_policy, load_tokenizer
 from instructgpt.models.probe import require_readable
+from instructgpt.models.readback import require_own_tokenizer
 from instructgpt.models.turns import text_of
 from instructgpt.models.writing import save_model
 from instructgpt.rollout.engine import RolloutEngine
@@ -66,6 +67,8 @@ class SFTModel:
         role = "the policy" if isinstance(model, PreTrainedModel) else str(model)
         require_vocabulary(size_of(self.model), self.tokenizer, role=role)
         require_readable(self.model, role=role)
+        if tokenizer is not None:
+            require_own_tokenizer(self.model, tokenizer, role=role)
         self.text = text_of(self.model, self.tokenizer, template, role=role)
 
     @property

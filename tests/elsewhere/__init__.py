@@ -1,0 +1,1 @@
+"""What we write, opened by another version of transformers alone: `.ci/oldest`."""
