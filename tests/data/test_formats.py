@@ -33,7 +33,7 @@ ASKED = (Message(role="user", content="Name a colour."),)
 
 RECORDS: list[Record] = [
     Prompt.model_validate({"prompt": "Why?", "source": "labeler", "consent": True, "team": None}),
-    Demonstration.model_validate({"prompt": ASKED, "response": " Blue.\n", "score": 0.5}),
+    Demonstration.model_validate({"prompt": ASKED, "response": " Blue.\n", "weight": 0.5}),
     Candidates.model_validate({"prompt": "Why?", "responses": [{"text": ""}], "queue": ["a"]}),
     Ranking.model_validate(
         {
@@ -130,8 +130,8 @@ def test_ids_come_from_the_prompt_alone(write: Write):
             Demonstration(prompt="Name a colour.", response=" Blue."),
         ),
         (
-            {"prompt": [USER], "completion": [BLUE], "score": 3},
-            Demonstration.model_validate({"prompt": ASKED, "response": "Blue.", "score": 3}),
+            {"prompt": [USER], "completion": [BLUE], "topic": 3},
+            Demonstration.model_validate({"prompt": ASKED, "response": "Blue.", "topic": 3}),
         ),
         ({"messages": [USER, BLUE]}, Demonstration(prompt=ASKED, response="Blue.")),
         (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from instructgpt.data.formats import trl
+from instructgpt.data.formats.contradictions import refuse_contradiction
 from instructgpt.data.formats.lines import OnError, convert_rows
 from instructgpt.data.jsonl import REMEDY, Row, write_jsonl
 from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking, Rating, Record
@@ -79,7 +80,8 @@ def read_records(
 
     Raises:
         UserError: the file cannot be read or is empty, the format is unknown or holds no such
-            records, or a line is bad and `on_error` is "stop": the message names line and field.
+            records, or a line is bad or contradicts the kind and `on_error` is "stop": the message
+            names line and field.
     """
     readers = [r for r in READERS if format in ("auto", r.format) and kind in (r.kind, Prompt)]
     if not readers:
@@ -96,6 +98,7 @@ def read_records(
             needed = " or ".join(f"{', '.join(r.keys)} ({r.format})" for r in readers)
             raise ValueError(f"found the keys {found}, but --kind {_name(kind)} needs {needed}")
         readers = [r for r in readers if r.format == reader.format]
+        refuse_contradiction(kind, row)
         return reader.convert(row)
 
     batches, skipped = convert_rows(path, convert, on_error, remedy=remedy)
