@@ -33,6 +33,7 @@ from instructgpt.distributed.sharding import full_weights
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import Stopped, world
 from instructgpt.errors import UserError
+from instructgpt.models.card import About, about
 from instructgpt.run.config import Resolved, StageConfig
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
@@ -341,6 +342,7 @@ class TrainingRun:
         """
         named = network.model.named_parameters()
         check_finite({f"weight.{name}.{key}": weight for key, weight in named}, self.world)
+        network.about = about(name if name == "critic" else self.stage, self.config)
         weights = full_weights(network.model, self.world)
         self.world.once(lambda: network.save(self.directory.path / name, weights))
 
@@ -433,6 +435,7 @@ class Network(Protocol):
     """A policy, a reward model or a critic."""
 
     model: PreTrainedModel
+    about: About | None
 
     def save(self, path: Path, weights: Mapping[str, Tensor] | None = None) -> Path:
         """Write it; `weights` are its whole weights where it is sharded."""

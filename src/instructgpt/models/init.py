@@ -8,7 +8,9 @@ import torch
 from transformers import GPTNeoForCausalLM
 
 from instructgpt.data.outlook import Looked, Outlook, described
+from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models.card import about, card
 from instructgpt.models.config import SHAPES, InitConfig
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.fit import rows_needed
@@ -37,7 +39,8 @@ def init(config: InitConfig | Resolved[InitConfig]) -> Run:
         directory.start()
         tokenizer = inputs.model.tokenizer
         model = gpt3_model(SHAPES[config.preset], tokenizer, seed=config.seed)
-        save_model(model, tokenizer, run.model_path)
+        said = card(model, TextCodec(tokenizer), about("init", config))
+        save_model(model, tokenizer, run.model_path, card=said)
         size = f"{inputs.model.parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens"
         say(f"init: {config.preset}, {size} -> {run.model_path}")
         directory.finish()

@@ -22,6 +22,7 @@ from transformers import (
 
 from instructgpt.errors import UserError
 from instructgpt.models import attention
+from instructgpt.models.card import ORIGIN, origin_of
 from instructgpt.models.facts import Kind, auto_class
 from instructgpt.models.fit import context_length as context_length
 from instructgpt.models.opening import is_scorer as is_scorer
@@ -92,6 +93,7 @@ def scorer_from_policy(
         ) from None
     model = model.float().to(device).eval()
     _keep_original_dropout(model, policy)
+    setattr(model, ORIGIN, getattr(policy, ORIGIN, None))
     require_same_trunk(model, policy)
     wanted = trunk(model).state_dict()
     weights = {name: w for name, w in trunk(policy).state_dict().items() if name in wanted}
@@ -159,6 +161,7 @@ def _load(path: str | Path, kind: Kind, device: str) -> PreTrainedModel:
     if kind == "scorer":
         _take_bias(path, model, files)
     setattr(model, ORIGINAL_DROPOUT, dropout)
+    setattr(model, ORIGIN, origin_of(path, folder))
     return model.to(device).eval()  # type: ignore[arg-type]
 
 

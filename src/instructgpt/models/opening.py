@@ -42,7 +42,7 @@ transformers_logging.disable_progress_bar()
 
 HUB_SECONDS = 5.0
 """How long the Hub may take to say whether it has a model."""
-SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken"]
+SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md"]
 WEIGHT_FILES = ["model.safetensors", "model-*.safetensors"]
 TOKENIZER_FILES = (
     "tokenizer.json",

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
 from instructgpt.models.budget import pass_tokens
+from instructgpt.models.card import About, card
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
@@ -32,6 +33,7 @@ class Scorer:
         device: where the model lives.
 
     Attributes:
+        about: how it was made, for its card, where that is known.
         on_long: what becomes of an answer that does not fit the model with its prompt: `stop`
             refuses it, `truncate` reads as much of it as fits and says so once.
 
@@ -47,6 +49,7 @@ class Scorer:
         template: str = "auto",
         device: str = "cpu",
     ) -> None:
+        self.about: About | None = None
         self.on_long: Literal["stop", "truncate"] = "stop"
         self._role, self._has_cut = "the reward model", False
         if isinstance(model, PreTrainedModel):
@@ -157,8 +160,10 @@ class Scorer:
 
     def save(self, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> Path:
         """Write the model, its shift and its tokenizer as a Hugging Face directory (`weights`:
-        those of a sharded model, whole). Its chat template ends a conversation where the score is
-        read.
+        those of a sharded model, whole) with a `README.md`. Its chat template ends a conversation
+        where the score is read.
         """
+        self.shift = self.shift  # written also where it is 0
+        said = card(self.model, self.text, self.about)
         with for_plain_reading(self.model, self.text):
-            return save_model(self.model, self.tokenizer, Path(path), weights)
+            return save_model(self.model, self.tokenizer, Path(path), weights, card=said)

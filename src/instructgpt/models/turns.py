@@ -114,7 +114,7 @@ def how_to_read(text: TextCodec, shift: float) -> str:
         ids = "tokenizer.apply_chat_template(messages, return_dict=False)"
     else:
         given = 'prompt, answer = "…", "…"'
-        ids = f"{_prompt_ids(text)} + plain(answer) + [{text.framing.end}]"
+        ids = f"{prompt_code(text)} + plain(answer) + [{text.framing.end}]"
     return f"""The score is read at the token that ends the answer. From the raw output,
 `reward_shift` of `config.json` ({shift:.6g}) is subtracted, so that demonstrations score 0 on
 average:
@@ -136,7 +136,7 @@ with torch.no_grad():
 """
 
 
-def _prompt_ids(text: TextCodec) -> str:
+def prompt_code(text: TextCodec) -> str:
     """Python for the tokens of `prompt`."""
     if text.chat:
         turns = '[{"role": "user", "content": prompt}]'

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.errors import UserError
+from instructgpt.models.card import CARD
 from instructgpt.models.load import ORIGINAL_DROPOUT
 from instructgpt.models.opening import first_line
 from instructgpt.models.readback import require_reads_back
@@ -20,6 +21,8 @@ def save_model(
     tokenizer: PreTrainedTokenizerBase,
     path: Path,
     weights: Mapping[str, Tensor] | None = None,
+    *,
+    card: str = "",
 ) -> Path:
     """Write weights, configuration and tokenizer for plain transformers, whole or not at all.
 
@@ -28,6 +31,7 @@ def save_model(
         tokenizer: written beside it.
         path: the folder; an older one is replaced.
         weights: the whole weights of a sharded model.
+        card: the text of its `README.md`, if it gets one.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; or it was, but opens as
@@ -40,6 +44,8 @@ def save_model(
             model.save_pretrained(folder, state_dict=None if weights is None else dict(weights))
             tokenizer.save_pretrained(folder)
             spell_for_both(folder)
+            if card:
+                (folder / CARD).write_text(card, encoding="utf-8")
     except UserError:
         raise
     except Exception as error:

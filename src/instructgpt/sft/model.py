@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.data.records import PromptText
+from instructgpt.models.card import About, card
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.forward import autocast
@@ -44,6 +45,9 @@ class SFTModel:
         template: how a prompt becomes text (see `TextCodec`).
         device: where the model lives.
 
+    Attributes:
+        about: how it was made, for its card, where that is known.
+
     Raises:
         UserError: the model does not open, or its embedding lacks rows for the tokenizer.
     """
@@ -56,6 +60,7 @@ class SFTModel:
         template: str = "auto",
         device: str = "cpu",
     ) -> None:
+        self.about: About | None = None
         if isinstance(model, PreTrainedModel):
             if tokenizer is None:
                 raise TypeError("a loaded model needs its tokenizer: SFTModel(model, tokenizer)")
@@ -170,7 +175,8 @@ class SFTModel:
         )
 
     def save(self, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> Path:
-        """Write the model and its tokenizer as a Hugging Face directory (`weights`:
-        those of a sharded model, whole).
+        """Write the model and its tokenizer as a Hugging Face directory (`weights`: those of a
+        sharded model, whole) with a `README.md`.
         """
-        return save_model(self.model, self.tokenizer, Path(path), weights)
+        said = card(self.model, self.text, self.about)
+        return save_model(self.model, self.tokenizer, Path(path), weights, card=said)
