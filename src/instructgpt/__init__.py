@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from instructgpt.sft import SFTConfig as SFTConfig
     from instructgpt.sft import SFTModel as SFTModel
     from instructgpt.sft import SFTTrainer as SFTTrainer
+    from instructgpt.version import __version__ as __version__
 
 __all__ = [
     "PPOConfig",
@@ -33,13 +34,14 @@ __all__ = [
     "SFTModel",
     "SFTTrainer",
     "UserError",
+    "__version__",
     "evaluation",
     "ppo",
     "reward",
     "sft",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "PPOConfig": "ppo",
@@ -53,6 +55,7 @@ __getattr__ = lazy(
         "SFTModel": "sft",
         "SFTTrainer": "sft",
         "UserError": "errors",
+        "__version__": "version",
         "evaluation": "",
         "ppo": "",
         "reward": "",

@@ -5,8 +5,11 @@ from importlib import import_module
 from typing import Any
 
 
-def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's `__getattr__` that finds each name in its home module.
+def lazy(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """A module's `__getattr__`, which finds each name in its home module, and its `__dir__`, which
+    lists the names before they are imported (`ig.<TAB>`).
 
     Args:
         package: the package whose `__init__` this serves.
@@ -21,4 +24,7 @@ def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
             return import_module(f"{package}.{name}")
         return getattr(import_module(f"{package}.{homes[name]}"), name)
 
-    return find
+    def names() -> list[str]:
+        return sorted(homes)
+
+    return find, names

@@ -1,6 +1,9 @@
 """The one exception that means "the user can mend this", and what a terminal may be shown."""
 
 import re
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _OBEYED = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f"  # colors, cursor movements, the window's title
@@ -28,3 +31,19 @@ def harmless(text: str) -> str:
     'a\\x1b[31mred\\u202e'
     """
     return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def require_a(kind: type[T], value: object, what: str) -> T:
+    """The value, if it is of this kind.
+
+    Args:
+        kind: the class that it must be of.
+        value: what a caller gave.
+        what: what it was given as; the sentence begins with it.
+
+    Raises:
+        UserError: it is of another.
+    """
+    if isinstance(value, kind):
+        return value
+    raise UserError(f"{what}: expected {kind.__name__}, found {type(value).__name__}")

@@ -107,5 +107,5 @@ def test_nothing_to_score(scorer):
 
 
 def test_a_loaded_model_needs_its_tokenizer(scorer):
-    with pytest.raises(TypeError, match="tokenizer"):
+    with pytest.raises(UserError, match="tokenizer"):
         Scorer(scorer.model)

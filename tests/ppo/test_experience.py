@@ -169,6 +169,7 @@ class Brevity:
 
 def test_a_policy_whose_padding_is_the_end_token_learns_to_stop():
     ppo = letter_ppo(pad_is_eos=True)
+    ppo.begin()
     ppo.reward_model = Brevity()  # type: ignore[assignment]
     rates = {"learning_rate": 3e-3, "critic_learning_rate": 3e-3, "micro_batch_tokens": 4096}
     trainer = PPOTrainer(ppo, make_config(batch_size=64, rollout_slots=64, **rates))

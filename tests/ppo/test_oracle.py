@@ -55,6 +55,7 @@ class World:
         self.rewards = {p: 4 * torch.rand(len(ANSWERS), generator=generator) - 2 for p in prompts}
         self.reference = {p: answer_logprobs(self.policy, p) for p in prompts}
         table = {p: dict(zip(ANSWERS, r.tolist(), strict=True)) for p, r in self.rewards.items()}
+        ppo.begin()
         ppo.reward_model = Table(table)  # type: ignore[assignment]
         settings = {
             "kl_coef": kl_coef,

@@ -123,7 +123,7 @@ def test_the_users_critic_is_widened_and_keeps_what_it_read():
     policy = SFTModel(tiny_model(vocab_size=PADDED), letter_tokenizer())
     critic = Scorer(RewardModel(letter_policy(seed=3)).model, letter_tokenizer())
     before = critic.score(["cab"], ["bad"])
-    PPOModel(policy, RewardModel(letter_policy(seed=4)), critic=critic)
+    PPOModel(policy, RewardModel(letter_policy(seed=4)), critic=critic).begin()
     assert embedding_rows(critic.model) == PADDED
     assert torch.equal(critic.score(["cab"], ["bad"]), before)
     widen_embedding(critic.model, 10)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from instructgpt.errors import UserError
 from instructgpt.models.load import scorer_from_policy, trunk
 from instructgpt.reward import RewardModel
 from instructgpt.sft import SFTModel
@@ -39,5 +40,5 @@ def test_a_directory_and_a_loaded_model_are_taken_as_they_are(policy, tmp_path):
     loaded = RewardModel(reward.model, reward.tokenizer, template="Q: {prompt}")
     for other in (opened, loaded):
         assert torch.equal(other.score(["a"], ["b"]), reward.score(["a"], ["b"]))
-    with pytest.raises(TypeError, match="tokenizer"):
+    with pytest.raises(UserError, match="tokenizer"):
         RewardModel(scorer_from_policy(policy.model, seed=0))

@@ -303,7 +303,7 @@ def test_the_two_ways_to_hold_out_exclude_each_other():
     with pytest.raises(ValueError, match="exclude each other"):
         RewardConfig(model="-", data="-", out="-", eval_data="-", eval_fraction=0.1)
     with pytest.raises(ValueError, match="'data' is needed"):
-        RewardConfig(model="-", data=(), out="-")
+        train(RewardConfig(model="-", data=(), out="-"))
 
 
 def test_the_defaults_are_the_papers():

@@ -273,10 +273,11 @@ def test_what_is_printed_loads_back(stage, data, tmp_path):
     }
     try:
         config = cls(**drawn)
-    except ValueError:  # keys that exclude each other
+        resolved = Resolved.of(config)
+    except ValueError:  # keys that exclude each other, and empty ones
         return
     file = tmp_path / "config.yaml"
-    file.write_text(Resolved.of(config).to_yaml(), encoding="utf-8")
+    file.write_text(resolved.to_yaml(), encoding="utf-8")
     assert resolve(cls, files=[file], stage=stage).config == config
     assert set(yaml.safe_load(file.read_text(encoding="utf-8"))) == set(cls.model_fields)
 

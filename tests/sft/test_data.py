@@ -8,6 +8,7 @@ from instructgpt.data.pretrain import PretrainingText
 from instructgpt.data.records import Demonstration
 from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.run.config import Resolved
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example, SFTBatches, encode, encode_all, whole_sequence
 from tests.files import sentence
@@ -163,7 +164,7 @@ def test_no_room_for_demonstrations():
 )
 def test_settings_that_contradict_each_other(values, reason):
     with pytest.raises(ValueError, match=reason):
-        SFTConfig(**{"model": "-", "data": "-", "out": "-"} | values)
+        Resolved.of(SFTConfig(**{"model": "-", "data": "-", "out": "-"} | values))
 
 
 def test_the_defaults_are_the_papers_but_for_dropout():

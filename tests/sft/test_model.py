@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from instructgpt.errors import UserError
 from instructgpt.models.forward import pad_rows, response_logprobs
 from instructgpt.sft import SFTModel
 from tests.files import write_policy
@@ -47,5 +48,5 @@ def test_it_is_written_and_opened(policy, tmp_path):
 
 
 def test_a_loaded_model_needs_its_tokenizer():
-    with pytest.raises(TypeError, match="tokenizer"):
+    with pytest.raises(UserError, match="tokenizer"):
         SFTModel(tiny_model())

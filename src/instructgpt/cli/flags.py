@@ -66,7 +66,9 @@ def flags_of(config: type[Config]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for key, field in config.model_fields.items():
         kind, text = _kind(field)
-        names = sorted({f"--{key}", f"--{key.replace('_', '-')}"}, reverse=True)
+        own = [key, *(alias for alias, name in config.aliases.items() if name == key)]
+        spelled = [form for name in own for form in (name, name.replace("_", "-"))]
+        names = list(dict.fromkeys(f"--{form}" for form in spelled))
         parameter = Parameter(
             name=names,
             help=text,

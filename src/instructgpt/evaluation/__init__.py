@@ -13,7 +13,7 @@ __all__ = [
     "win_rate",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "HumanEvaluator": "human",

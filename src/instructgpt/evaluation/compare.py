@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from instructgpt.data.brought import as_prompts
 from instructgpt.data.records import PromptText
 from instructgpt.data.text import plain_text
 from instructgpt.distributed.world import world
+from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval, clustered_share
 
 if TYPE_CHECKING:
@@ -116,7 +118,23 @@ def win_rate(
         prompts: what both answer.
         judge: scores texts, such as a `RewardModel`.
         sampling: `samples` answers per prompt (1), and what `SFTModel.generate` takes.
+
+    Raises:
+        UserError: there is no prompt, a policy is none, or the judge has no method `score`.
     """
+    prompts = as_prompts(prompts)
+    if not prompts:
+        raise UserError("win_rate: there is no prompt; give at least one")
+    for policy in (a, b):
+        if not callable(getattr(policy, "generate", None)):
+            raise UserError(
+                f"win_rate: expected a policy (SFTModel), found {type(policy).__name__}"
+            )
+    if not callable(getattr(judge, "score", None)):
+        raise UserError(
+            "win_rate: the judge must have a method score(prompts, responses, finished=...), as a "
+            f"RewardModel has; found {type(judge).__name__}"
+        )
     samples = sampling.pop("samples", 1)
     seed = sampling.pop("seed", 0)
     answers = [answer(policy, prompts, samples=samples, seed=seed, **sampling) for policy in (a, b)]

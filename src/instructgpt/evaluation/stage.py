@@ -56,7 +56,7 @@ def compare_policies(
     Raises:
         UserError: a model or the prompts cannot be used, or nobody judges.
     """
-    resolved = config if isinstance(config, Resolved) else Resolved.of(config)
+    resolved = Resolved.of(config, CompareConfig)
     config = resolved.config
     with open_directory(config.out, "evaluate", resolved) as directory:
         if directory.is_done:

@@ -23,7 +23,7 @@ __all__ = [
     "training_labelers",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "Labeler": "simulate",

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from instructgpt.data.brought import as_prompt, as_prompts, is_one_prompt, require_pairs
 from instructgpt.data.records import PromptText
+from instructgpt.errors import UserError
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.card import About, card
 from instructgpt.models.device import compute_device
@@ -49,25 +51,42 @@ class Scorer:
         template: str = "auto",
         device: str = "cpu",
     ) -> None:
-        self.about: About | None = None
-        self.on_long: Literal["stop", "truncate"] = "stop"
-        self._role, self._has_cut = "the reward model", False
+        role = "the reward model"
+        if not isinstance(model, str | Path | PreTrainedModel):
+            raise UserError(
+                f"{type(self).__name__} takes a directory, a Hub id or a loaded model, found "
+                f"{type(model).__name__}"
+            )
         if isinstance(model, PreTrainedModel):
             if tokenizer is None:
-                raise TypeError(
+                raise UserError(
                     f"a loaded model needs its tokenizer: {type(self).__name__}(model, tokenizer)"
                 )
-            self.model = model.to(device).eval()  # type: ignore[arg-type]
-            self.tokenizer = tokenizer
+            read = tokenizer
         else:
-            self.tokenizer = tokenizer or load_tokenizer(model)
-            self.model = load_scorer(model, device=device)
-            self._role += f" {model}"
-        require_vocabulary(size_of(self.model), self.tokenizer, role=self._role)
-        require_readable(self.model, role=self._role)
-        if tokenizer is not None:
-            require_own_tokenizer(self.model, tokenizer, role=self._role)
-        self.text = text_of(self.model, self.tokenizer, template, role=self._role)
+            read = tokenizer or load_tokenizer(model)
+            role += f" {model}"
+            model = load_scorer(model, device=device)
+        self._call(role, read)
+        self.model = model.to(device).eval()  # type: ignore[arg-type]
+        self._accept(self.model, template, brought=tokenizer is not None)
+
+    def _call(self, role: str, tokenizer: PreTrainedTokenizerBase) -> None:
+        """What it is called in messages, and its tokenizer."""
+        self.about: About | None = None
+        self.on_long: Literal["stop", "truncate"] = "stop"
+        self._role, self._has_cut = role, False
+        self.tokenizer = tokenizer
+
+    def _accept(self, model: PreTrainedModel, template: str, *, brought: bool) -> None:
+        """Check the network, and learn from it how texts become tokens; `brought` is a tokenizer
+        that did not lie beside it.
+        """
+        require_vocabulary(size_of(model), self.tokenizer, role=self._role)
+        require_readable(model, role=self._role)
+        if brought:
+            require_own_tokenizer(model, self.tokenizer, role=self._role)
+        self.text = text_of(model, self.tokenizer, template, role=self._role)
 
     @property
     def device(self) -> torch.device:
@@ -83,37 +102,67 @@ class Scorer:
     def shift(self, value: float) -> None:
         setattr(self.model.config, SHIFT_KEY, float(value))
 
+    @overload
+    def score(
+        self,
+        prompts: PromptText,
+        responses: str,
+        *,
+        finished: bool = ...,
+        dtype: str = ...,
+        micro_batch_tokens: int = ...,
+    ) -> float: ...
+    @overload
     def score(
         self,
         prompts: Sequence[PromptText],
         responses: Sequence[str],
         *,
+        finished: Sequence[bool] | bool = ...,
+        dtype: str = ...,
+        micro_batch_tokens: int = ...,
+    ) -> Tensor: ...
+
+    def score(
+        self,
+        prompts: PromptText | Sequence[PromptText],
+        responses: str | Sequence[str],
+        *,
         finished: Sequence[bool] | bool = True,
         dtype: str = "float32",
         micro_batch_tokens: int = 0,
-    ) -> Tensor:
-        """Scores of texts, float32 (N,) on the CPU.
+    ) -> float | Tensor:
+        """Scores of texts, float32 (N,) on the CPU; the score of one answer is a number.
 
         Args:
-            prompts: N prompts (strings or conversations).
-            responses: N answers.
+            prompts: N prompts (strings or conversations), or one.
+            responses: N answers, or one.
             finished: whether each answer ended by itself; a cut one is scored without an
                 end-of-text token.
             dtype: precision of the forward pass.
             micro_batch_tokens: padded tokens per forward pass (0: what suits the device).
 
         Raises:
-            UserError: an answer does not fit the model with its prompt.
+            UserError: an answer does not fit the model with its prompt, or there are not as many
+                answers as prompts.
         """
+        settings = {"dtype": dtype, "micro_batch_tokens": micro_batch_tokens}
+        if isinstance(responses, str):
+            ended = [finished] if isinstance(finished, bool) else finished
+            [score] = self.score([as_prompt(prompts)], [responses], finished=ended, **settings)
+            return float(score)
+        if is_one_prompt(prompts):
+            raise UserError("score: one prompt and a list of answers; give as many prompts")
+        asked = as_prompts(prompts)
         ended = [finished] * len(responses) if isinstance(finished, bool) else finished
-        prompt_ids = [self.text.prompt(prompt) for prompt in prompts]
+        require_pairs(asked, responses, ended)
+        prompt_ids = [self.text.prompt(prompt) for prompt in asked]
         answer_ids = [
             self.text.response(text, finished=end)
             for text, end in zip(responses, ended, strict=True)
         ]
         if self.on_long == "truncate":
             answer_ids = self._cut(prompt_ids, answer_ids)
-        settings = {"dtype": dtype, "micro_batch_tokens": micro_batch_tokens}
         return self.score_tokens(prompt_ids, answer_ids, **settings)
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
 """What can be set in PPO; the defaults are C.4's, or the ancestors' where it is silent."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,9 @@ from instructgpt.run.inputs import Mendable, Policy, Prompts, Prose, ScorerPath
 
 class PPOConfig(StageConfig):
     """Configuration of the PPO stage. Batch sizes count episodes: answers to prompts."""
+
+    blank: ClassVar = StageConfig.blank | {"reward_model": ""}
+    aliases: ClassVar = {"pretrain_coef": "ptx_coef"}
 
     model: Policy = Field(
         description="policy to start from, and the reference of the KL penalty (the C.3 model)"
@@ -91,8 +94,6 @@ class PPOConfig(StageConfig):
 
     @model_validator(mode="after")
     def _check(self) -> "PPOConfig":
-        if not self.data:
-            raise ValueError("'data' is needed: give prompts")
         if self.batch_size % self.num_mini_batches:
             raise ValueError(
                 f"batch_size {self.batch_size} is not divisible by num_mini_batches "
@@ -103,12 +104,20 @@ class PPOConfig(StageConfig):
                 f"total_episodes {self.total_episodes} is less than one batch of "
                 f"{self.batch_size}: raise it"
             )
+        return self
+
+    def require_inputs(self) -> None:
+        """Models and files of a whole stage.
+
+        Raises:
+            ValueError: one is not named.
+        """
+        super().require_inputs()
         if self.ptx_coef and not self.pretrain_data:
             raise ValueError(
                 "ptx_coef needs 'pretrain_data': give pretraining text, or set ptx_coef 0 for "
                 "plain PPO"
             )
-        return self
 
     @property
     def mini_batch_size(self) -> int:

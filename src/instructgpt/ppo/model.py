@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any
 
 from instructgpt.data.text import same_reading, same_vocabulary
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, require_a
 from instructgpt.models.fit import embedding_rows, require_fit, size_of, widen_embedding
 from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.scorer import Scorer
-from instructgpt.reward.model import RewardModel
+from instructgpt.ppo.plugin import PluggedReward
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import derive
 from instructgpt.sft.model import SFTModel
@@ -21,53 +21,91 @@ class PPOModel:
     The value function starts as a copy of the reward model, shift included. Where the reward model
     reads another vocabulary or template than the policy, it is reached through text, and the value
     function starts from the policy's trunk with a new head instead, because it must read the
-    policy's tokens. Where it has the same vocabulary but fewer rows in its embedding than the
-    policy, which may write a token that stands for nothing, it is given the rows that it lacks.
+    policy's tokens; so it does where the reward is no model. Where the reward model has the same
+    vocabulary but fewer rows in its embedding than the policy, which may write a token that stands
+    for nothing, it is given the rows that it lacks.
+
+    Policy and reward model may be trained further until RL begins: with the first `PPOTrainer`, or
+    when `reference` or `critic` is first read. Then the reference is copied, the reward model
+    frozen and the value function made.
 
     Args:
         policy: is trained in place.
-        reward: is frozen, and widened where it lacks rows.
+        reward: a reward model; or a function `(prompts, responses) -> scores`, or an object with
+            such a method `score` (see `PluggedReward`).
         critic: start the value function from this instead; it must read the policy's vocabulary.
         seed: decides a new head, where one is needed.
 
     Attributes:
         policy: π, the network that is trained.
-        reference: a frozen copy of the policy as it came (the SFT model).
-        reward_model: r, frozen.
-        critic: V, trained.
+        reward_model: r, frozen once RL has begun.
         shares_vocabulary: whether tokens pass from the policy to the reward model as they are.
 
     Raises:
-        UserError: a critic with another vocabulary.
+        UserError: an argument of another kind, or a critic with another vocabulary.
     """
 
     def __init__(
-        self, policy: SFTModel, reward: RewardModel, *, critic: Scorer | None = None, seed: int = 0
+        self, policy: SFTModel, reward: Any, *, critic: Scorer | None = None, seed: int = 0
     ) -> None:
-        self.policy = policy
-        self.reference = _frozen(
-            SFTModel(
+        self.policy = require_a(SFTModel, policy, "PPOModel's policy")
+        if isinstance(reward, SFTModel):
+            raise UserError(
+                "PPOModel's reward is a policy; give a RewardModel, or a function "
+                "(prompts, responses) -> scores"
+            )
+        is_known = isinstance(reward, Scorer | PluggedReward)
+        self.reward_model: Any = reward if is_known else PluggedReward(reward)
+        self.shares_vocabulary = isinstance(reward, Scorer) and same_reading(
+            policy.text, reward.text
+        )
+        if critic is not None:
+            require_a(Scorer, critic, "PPOModel's critic")
+            if not same_vocabulary(policy.tokenizer, critic.tokenizer):
+                raise UserError(
+                    "the critic reads another vocabulary than the policy writes; start it from a "
+                    "model of the policy's"
+                )
+        self._given_critic, self._seed = critic, seed
+        self._frozen: tuple[SFTModel, Scorer] | None = None
+
+    @property
+    def reference(self) -> SFTModel:
+        """A frozen copy of the policy as it was when RL began (the SFT model)."""
+        return self.begin()[0]
+
+    @property
+    def critic(self) -> Scorer:
+        """V, trained."""
+        return self.begin()[1]
+
+    def begin(self) -> tuple[SFTModel, Scorer]:
+        """RL begins, once: freeze the reward model, copy the reference, make the value function.
+
+        Returns:
+            The reference and the value function.
+        """
+        if self._frozen is None:
+            policy, reward = self.policy, self.reward_model
+            copied = SFTModel(
                 copy.deepcopy(policy.model),
                 policy.tokenizer,
                 template=policy.text.template,
                 device=str(policy.device),
             )
-        )
-        self.reward_model = _frozen(reward)
-        self.shares_vocabulary = same_reading(policy.text, reward.text)
-        rows = embedding_rows(policy.model)
-        if self.shares_vocabulary:
-            widen_embedding(reward.model, rows)
-        else:
-            reward.on_long = "truncate"  # another tokenizer may make more of an answer
-        if critic is not None and not same_vocabulary(policy.tokenizer, critic.tokenizer):
-            raise UserError(
-                "the critic reads another vocabulary than the policy writes; start it from a "
-                "model of the policy's"
-            )
-        self.critic = critic or self._new_critic(seed)
-        widen_embedding(self.critic.model, rows)
-        self.critic.model.requires_grad_(True)
+            copied.model.requires_grad_(False)
+            rows = embedding_rows(policy.model)
+            if isinstance(reward, Scorer):
+                reward.model.requires_grad_(False)
+                if self.shares_vocabulary:
+                    widen_embedding(reward.model, rows)
+                else:
+                    reward.on_long = "truncate"  # another tokenizer may make more of an answer
+            critic = self._given_critic or self._new_critic()
+            widen_embedding(critic.model, rows)
+            critic.model.requires_grad_(True)
+            self._frozen = copied, critic
+        return self._frozen
 
     def require_room(self, prompts: Sequence[Sequence[int]], response_length: int) -> None:
         """What reads the policy's tokens must have positions for the longest prompt and its answer.
@@ -84,7 +122,7 @@ class PPOModel:
             if hasattr(reader, "model"):  # a reward need not be a network
                 require_fit(size_of(reader.model), longest=longest, role=role, text=text)
 
-    def _new_critic(self, seed: int) -> Scorer:
+    def _new_critic(self) -> Scorer:
         policy, reward = self.policy, self.reward_model
         if self.shares_vocabulary:
             return Scorer(
@@ -93,19 +131,13 @@ class PPOModel:
                 template=reward.text.template,
                 device=str(policy.device),
             )
-        say(
-            "the reward model has another vocabulary or template: the value function starts from "
-            "the policy's trunk, with a new head"
+        why = (
+            "model has another vocabulary or template"
+            if isinstance(reward, Scorer)
+            else "is no model"
         )
-        model = scorer_from_policy(policy.model, seed=derive(seed, "ppo/critic"))
+        say(f"the reward {why}: the value function starts from the policy's trunk, with a new head")
+        model = scorer_from_policy(policy.model, seed=derive(self._seed, "ppo/critic"))
         return Scorer(
             model, policy.tokenizer, template=policy.text.template, device=str(policy.device)
         )
-
-
-M = TypeVar("M", SFTModel, RewardModel)
-
-
-def _frozen(model: M) -> M:
-    model.model.requires_grad_(False)
-    return model

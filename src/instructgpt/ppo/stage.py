@@ -37,7 +37,7 @@ def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run
     Raises:
         UserError: a model or the data cannot be used, or the directory holds another run.
     """
-    resolved = config if isinstance(config, Resolved) else Resolved.of(config)
+    resolved = Resolved.of(config, PPOConfig)
     config = resolved.config
     with TrainingRun(stage, resolved) as run:
         if run.is_done:

@@ -3,13 +3,14 @@
 Axes: B episodes, P prompt, R response.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from instructgpt.data.brought import as_prompts, as_windows
 from instructgpt.data.records import PromptText
 from instructgpt.distributed.optimizer import (
     AddedGradient,
@@ -21,6 +22,7 @@ from instructgpt.distributed.optimizer import (
 from instructgpt.distributed.sharding import shard, whole
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
+from instructgpt.errors import UserError, require_a
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.forward import (
     Rows,
@@ -46,6 +48,7 @@ from instructgpt.ppo.loss import (
 from instructgpt.ppo.model import PPOModel
 from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
+from instructgpt.run.config import made
 from instructgpt.run.schedule import scheduled
 from instructgpt.run.seeds import derive, permutation
 from instructgpt.run.tuning import forward_dtype
@@ -57,15 +60,25 @@ class PPOTrainer:
     """Optimizes eq. 2: E[r − β log(π/π_SFT)] + γ E_pretrain[log π].
 
     Args:
-        ppo: the four networks; policy and critic are trained in place.
-        config: the stage's settings.
+        ppo: the four networks; policy and critic are trained in place. RL begins here: the
+            reference is the policy as it is now.
+        config: the stage's settings, or a dictionary of them.
         phase: called with `rollout` and `experience`, gives a context in which that part runs (a
             timer).
     """
 
-    def __init__(self, ppo: PPOModel, config: PPOConfig, *, phase: Phase = nullcontext) -> None:
-        self.ppo, self.config, self._phase = ppo, config, phase
+    def __init__(
+        self,
+        ppo: PPOModel,
+        config: PPOConfig | Mapping[str, Any],
+        *,
+        phase: Phase = nullcontext,
+    ) -> None:
+        self.ppo = ppo = require_a(PPOModel, ppo, "PPOTrainer's model")
+        self.config = config = made(PPOConfig, config, "PPOTrainer's config")
+        self._phase = phase
         self.world = world()
+        ppo.begin()
         policy, critic = ppo.policy.model, ppo.critic.model
         # A reward need not be a network: any `score_tokens` will do.
         frozen = [n.model for n in (ppo.reference, ppo.reward_model) if hasattr(n, "model")]
@@ -95,27 +108,91 @@ class PPOTrainer:
         """The episodes of the iteration under way."""
         return Experience(**self.state.tensors) if self.state.tensors else None
 
-    def train_step(
-        self, prompts: Sequence[PromptText], pretrain_batch: Sequence[Sequence[int]] = ()
-    ) -> dict[str, float]:
+    @property
+    def pretrain_coef(self) -> float:
+        """γ of eq. 2: the weight of the pretraining loss (`ptx_coef`)."""
+        return self.config.ptx_coef
+
+    def train_step(self, prompts: Any, pretrain_batch: Any = None) -> dict[str, float]:
         """One whole iteration on `batch_size` prompts; returns the last update's metrics.
 
         Args:
-            prompts: one per episode.
-            pretrain_batch: token windows of pretraining text, `ptx_ratio` per episode (C.4: 8),
-                spread evenly over the updates.
+            prompts: one per episode (see `as_prompts`).
+            pretrain_batch: pretraining text, `ptx_ratio` examples per episode (C.4: 8), spread
+                evenly over the updates: windows of token ids, or texts (see `as_windows`); None or
+                nothing for plain PPO.
+
+        Raises:
+            UserError: the batches cannot be used, or there are not enough of them.
         """
+        config = self.config
+        windows = as_windows(pretrain_batch, self.ppo.policy.text, config.ptx_length)
+        count = config.updates_per_iteration
+        if 0 < len(windows) < count and config.ptx_coef:
+            raise UserError(
+                f"pretrain_batch has {len(windows)} examples for the {count} updates of an "
+                f"iteration; give {config.ptx_per_update * count} (ptx_ratio per episode), or None"
+            )
         self.collect(prompts)
         metrics: dict[str, float] = {}
-        count = self.config.updates_per_iteration
         for update in range(count):
-            metrics |= self.update(pretrain_batch[update::count])
+            metrics |= self.update(windows[update::count])
         return metrics
+
+    def compute_ppo_loss(self, prompts: Any = None) -> Tensor:
+        """The clipped surrogate of the minibatch that the next `update` takes: a token mean with
+        gradient, of which the update takes the gradient in micro-batches.
+
+        Under several processes it is this one's share of the sum.
+
+        Args:
+            prompts: begin an iteration on them first, as `collect` does.
+
+        Raises:
+            UserError: there is no iteration under way and no prompts are given, or both are there.
+        """
+        experience = self.experience
+        if (prompts is None) == (experience is None):
+            what = "no iteration is under way; give prompts"
+            if experience is not None:
+                what = "an iteration is under way; call it without prompts"
+            raise UserError(f"compute_ppo_loss: {what}")
+        experience = experience or self.collect(prompts)
+        batch = experience.select(self._minibatch(len(experience)))
+        return torch.stack([part.loss for part in self._policy_losses(batch)]).sum()
+
+    def compute_pretrain_loss(self, pretrain_batch: Any) -> Tensor:
+        """−log p of pretraining text under the policy, a token mean with gradient and without γ.
+
+        Under several processes it is this one's share of the sum. A batch is what `train_step`
+        takes.
+
+        Raises:
+            UserError: it cannot be used, or is empty.
+        """
+        windows = as_windows(pretrain_batch, self.ppo.policy.text, self.config.ptx_length)
+        if not windows:
+            raise UserError("compute_pretrain_loss: the batch is empty; give some text")
+        count = sum(len(window) - 1 for window in windows)
+        return torch.stack([loss / count for _, loss in self._pretraining_losses(windows)]).sum()
 
     # ---------------------------------------------------------------- experience
 
-    def collect(self, prompts: Sequence[PromptText]) -> Experience:
-        """Begin an iteration: sample an answer to each prompt and estimate its advantages."""
+    def collect(self, prompts: Any) -> Experience:
+        """Begin an iteration: sample an answer to each prompt and estimate its advantages.
+
+        Args:
+            prompts: `batch_size` of them (see `as_prompts`).
+
+        Raises:
+            UserError: they cannot be used, or there are more or fewer.
+        """
+        prompts = as_prompts(prompts)
+        if len(prompts) != self.config.batch_size:
+            raise UserError(
+                f"an iteration takes batch_size prompts ({self.config.batch_size}), found "
+                f"{len(prompts)}; give as many, or change batch_size"
+            )
         first_episode = self.iteration * self.config.batch_size
         seeds = [
             derive(self.config.seed, "ppo/episode", first_episode + i) for i in range(len(prompts))
@@ -297,30 +374,20 @@ class PPOTrainer:
 
     def _policy_backward(self, batch: Experience, losses: Losses) -> dict[str, float]:
         """Gradient of the clipped surrogate, a token mean over the minibatch."""
-        config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
+        device = self.ppo.policy.device
         count = batch.response_length_B.sum()
         sums = torch.zeros(4, device=device)  # loss, approxkl, clipfrac, ratio
         largest = torch.zeros(2, device=device)  # ratio, and gap to the sampler's log-probs
-        for group, weight, rows in self._micro_batches(batch):
-            part, width = batch.select(group), rows.response_BR.shape[1]
-            with autocast(config.dtype, device):
-                logprobs_BR = response_logprobs(model, rows, temperature=config.temperature)
-            old_BR, advantages_BR = part.logprobs_BR[:, :width], part.advantages_BR[:, :width]
-            arguments = (logprobs_BR, old_BR, advantages_BR, rows.is_response_BR, config.cliprange)
-            loss, _ = policy_loss(*arguments)
-            (weight * loss / count).backward()
-            losses.add(group, loss)
-            found: PolicyStatistics = policy_statistics(*arguments)
-            sums += weight * torch.stack(
-                [loss.detach(), found.approxkl, found.clipfrac, found.ratio]
-            )
-            gap = rollout_gap(logprobs_BR, part.sampled_logprobs_BR[:, :width], rows.is_response_BR)
-            largest = torch.maximum(largest, torch.stack([found.ratio_max, gap]))
+        for part in self._policy_losses(batch):
+            part.loss.backward()
+            losses.add(part.group, part.loss)
+            sums += part.sums
+            largest = torch.maximum(largest, part.largest)
         loss, approxkl, clipfrac, ratio = (self.world.sum(sums) / count).tolist()
         ratio_max, gap = self.world.maxima(largest.tolist())
         is_first = self.state.counters["update"] == 0  # the policy is still the one that sampled
         if is_first:
-            check_first_ratio(approxkl, ratio_max, config)
+            check_first_ratio(approxkl, ratio_max, self.config)
         return ({"ppo/rollout_gap": gap} if is_first else {}) | {
             "ppo/loss/policy": loss,
             "ppo/policy/approxkl": approxkl,
@@ -328,6 +395,24 @@ class PPOTrainer:
             "ppo/policy/ratio": ratio,
             "ppo/policy/ratio_max": ratio_max,
         }
+
+    def _policy_losses(self, batch: Experience) -> Iterator["_PolicyPart"]:
+        """The surrogate's micro-batches, of this process."""
+        config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
+        count = batch.response_length_B.sum()
+        for group, weight, rows in self._micro_batches(batch):
+            part, width = batch.select(group), rows.response_BR.shape[1]
+            with autocast(config.dtype, device):
+                logprobs_BR = response_logprobs(model, rows, temperature=config.temperature)
+            old_BR, advantages_BR = part.logprobs_BR[:, :width], part.advantages_BR[:, :width]
+            arguments = (logprobs_BR, old_BR, advantages_BR, rows.is_response_BR, config.cliprange)
+            loss, _ = policy_loss(*arguments)
+            found: PolicyStatistics = policy_statistics(*arguments)
+            figures = [loss.detach(), found.approxkl, found.clipfrac, found.ratio]
+            sums = weight * torch.stack(figures)
+            gap = rollout_gap(logprobs_BR, part.sampled_logprobs_BR[:, :width], rows.is_response_BR)
+            largest = torch.stack([found.ratio_max, gap])
+            yield _PolicyPart(group, weight * loss / count, sums, largest)
 
     def _pretraining_backward(
         self, windows: Sequence[Sequence[int]], ppo_norm: float | None, losses: Losses
@@ -341,12 +426,7 @@ class PPOTrainer:
         added = None if ppo_norm is None else AddedGradient(model, passes=passes)
         count = sum(len(window) - 1 for window in windows)
         total = torch.zeros((), device=device)
-        for _, group, weight in self.world.micro_batches(lengths, self._pass_tokens):
-            rows = pad_rows(
-                [windows[i][:1] for i in group], [windows[i][1:] for i in group], device=device
-            )
-            with autocast(config.dtype, device):
-                loss = -weight * response_logprobs(model, rows).sum()
+        for group, loss in self._pretraining_losses(windows):
             (config.ptx_coef * loss / count).backward()
             losses.add(
                 group,
@@ -359,6 +439,19 @@ class PPOTrainer:
         if added and ppo_norm:
             metrics["ptx/grad_ratio"] = added.norm() / ppo_norm
         return metrics
+
+    def _pretraining_losses(
+        self, windows: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """−Σ log p of micro-batches of windows, of this process, with which windows they hold."""
+        config, model, device = self.config, self.ppo.policy.model, self.ppo.policy.device
+        lengths = [len(window) for window in windows]
+        for _, group, weight in self.world.micro_batches(lengths, self._pass_tokens):
+            rows = pad_rows(
+                [windows[i][:1] for i in group], [windows[i][1:] for i in group], device=device
+            )
+            with autocast(config.dtype, device):
+                yield group, -weight * response_logprobs(model, rows).sum()
 
     def _value_backward(self, batch: Experience, losses: Losses) -> dict[str, float]:
         """Gradient of the clipped squared error, a token mean, on the critic alone."""
@@ -448,6 +541,15 @@ class PPOTrainer:
                 device=self.ppo.policy.device,
             )
             yield group, weight, rows
+
+
+class _PolicyPart(NamedTuple):
+    """A micro-batch of the surrogate: its episodes, its part of the loss; sums and maxima of figures."""
+
+    group: list[int]
+    loss: Tensor
+    sums: Tensor
+    largest: Tensor
 
 
 class _Read(NamedTuple):

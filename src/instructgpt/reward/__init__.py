@@ -19,7 +19,7 @@ __all__ = [
     "train",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "Comparison": "data",

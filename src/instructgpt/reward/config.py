@@ -72,8 +72,6 @@ class RewardConfig(StageConfig):
 
     @model_validator(mode="after")
     def _check(self) -> "RewardConfig":
-        if not self.data:
-            raise ValueError("'data' is needed: give rankings")
         if sum(map(bool, (self.eval_data, self.eval_fraction, self.eval_split))) > 1:
             raise ValueError("eval_data, eval_fraction and eval_split exclude each other: give one")
         return self

@@ -1,25 +1,27 @@
 """`RewardModel`: a scalar head on a copy of a policy's trunk."""
 
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from instructgpt.data.text import TextCodec
+from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.scorer import Scorer
 from instructgpt.run.seeds import derive
-
-if TYPE_CHECKING:
-    from instructgpt.sft.model import SFTModel
+from instructgpt.sft.model import SFTModel
 
 
 class RewardModel(Scorer):
     """r(x, y): how much a labeler would like the answer (section 3.5).
 
     Args:
-        model: a policy (`SFTModel`), whose trunk is copied and gets a new head; or a trained reward
-            model: a directory, a Hub id, or a loaded sequence classifier with one label and its
-            `tokenizer`.
+        model: a policy (`SFTModel`), whose trunk is copied and gets a new head when the reward
+            model is first used (so that the policy may still be trained before); or a trained
+            reward model: a directory, a Hub id, or a loaded sequence classifier with one label and
+            its `tokenizer`.
         tokenizer: replaces the one beside the model.
         template: how a prompt becomes text; a policy hands on its own.
         seed: decides a new head.
@@ -29,7 +31,7 @@ class RewardModel(Scorer):
 
     def __init__(
         self,
-        model: "SFTModel | str | Path | PreTrainedModel",
+        model: SFTModel | str | Path | PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         template: str = "auto",
@@ -37,13 +39,27 @@ class RewardModel(Scorer):
         depth: float = 1.0,
         device: str = "cpu",
     ) -> None:
-        if isinstance(model, str | Path | PreTrainedModel):
+        self._policy: SFTModel | None = None
+        if not isinstance(model, SFTModel):
             super().__init__(model, tokenizer, template=template, device=device)
-        else:
-            scorer = scorer_from_policy(model.model, seed=derive(seed, "reward/head"), depth=depth)
-            super().__init__(
-                scorer,
-                tokenizer or model.tokenizer,
-                template=model.text.template,
-                device=str(model.device),
-            )
+            return
+        self._policy, self._seed, self._depth = model, seed, depth
+        self._call("the reward model", tokenizer or model.tokenizer)
+        require_vocabulary(size_of(model.model), self.tokenizer, role=self._role)
+        template = model.text.template
+        self.text = TextCodec(tokenizer, template) if tokenizer else model.text
+
+    @cached_property
+    def model(self) -> PreTrainedModel:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The network; of a new reward model it is made when it is first asked for."""
+        assert self._policy is not None
+        seed = derive(self._seed, "reward/head")
+        made = scorer_from_policy(self._policy.model, seed=seed, depth=self._depth)
+        self._accept(made, self.text.template, brought=True)
+        self._policy = None
+        return made
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._policy.device if self._policy else super().device

@@ -32,7 +32,7 @@ def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
-    resolved = config if isinstance(config, Resolved) else Resolved.of(config)
+    resolved = Resolved.of(config, RewardConfig)
     config = resolved.config
     with TrainingRun(stage, resolved) as run:
         if run.is_done:

@@ -3,23 +3,32 @@
 Axes: L labelers' rankings, K ranked responses, N answers of a batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from instructgpt.data.brought import as_records
+from instructgpt.data.records import Ranking
 from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
+from instructgpt.errors import UserError, require_a
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.load import use_attention
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, ranked_scores
+from instructgpt.reward.data import Comparison, encode_rankings, ranked_scores
 from instructgpt.reward.loss import pair_accuracy, prompts_with_pairs, ranking_loss
 from instructgpt.reward.model import RewardModel
 from instructgpt.reward.reading import Reader
+from instructgpt.run.config import made
+from instructgpt.run.progress import say_skipped
 from instructgpt.run.schedule import scheduled
+
+Batch = Sequence[Any] | Mapping[str, Any]
+"""A list of comparisons, rankings or dictionaries, or a dictionary of columns."""
 
 
 class RewardModelTrainer:
@@ -27,12 +36,16 @@ class RewardModelTrainer:
 
     Args:
         reward: the model; it is trained in place.
-        config: the stage's settings.
+        config: the stage's settings, or a dictionary of them.
         total_steps: the length of the learning-rate schedule, which one that decays needs.
     """
 
-    def __init__(self, reward: RewardModel, config: RewardConfig, total_steps: int = 0) -> None:
-        self.reward, self.config, self.total_steps = reward, config, total_steps
+    def __init__(
+        self, reward: RewardModel, config: RewardConfig | Mapping[str, Any], total_steps: int = 0
+    ) -> None:
+        self.reward = reward = require_a(RewardModel, reward, "RewardModelTrainer's model")
+        self.config = config = made(RewardConfig, config, "RewardModelTrainer's config")
+        self.total_steps = total_steps
         self.world = world()
         use_attention(reward.model, config.attention)
         self.reader = Reader(reward, config)
@@ -62,16 +75,27 @@ class RewardModelTrainer:
         )
         return config.learning_rate * shape
 
-    def train_step(self, batch: Sequence[Comparison]) -> dict[str, float]:
+    def train_step(self, batch: Batch) -> dict[str, float]:
         """One optimizer step on eq. 1, averaged over every labeler's ranking in the batch (the same
         batch in every process).
+
+        Args:
+            batch: comparisons, or rankings as records or dictionaries (also with the keys prompt,
+                chosen and rejected), which are tokenized here; or a dictionary of columns.
 
         Returns:
             The step's metrics; nothing if it was left out (`on_nonfinite`).
 
         Raises:
-            UserError: the schedule decays, and `total_steps` is not known.
+            UserError: the batch cannot be used, the model has been frozen since, or the schedule
+                decays and `total_steps` is not known.
         """
+        batch = self._comparisons(batch)
+        if not any(parameter.requires_grad for parameter in self.reward.model.parameters()):
+            raise UserError(
+                "the reward model is frozen, because a PPOTrainer was made with it; make a new "
+                "RewardModelTrainer to train it further"
+            )
         config, device, rate = self.config, self.reward.device, self.learning_rate
         everything = ranked_scores(batch, device)
         count = prompts_with_pairs(everything.ranks_LK, everything.present_LK, config.ties)
@@ -94,16 +118,35 @@ class RewardModelTrainer:
         self.state.counters["step"] += 1
         return metrics | {"reward/grad_norm": norms["reward"]}
 
-    def compute_comparison_loss(self, batch: Sequence[Comparison]) -> tuple[Tensor, Tensor, Tensor]:
-        """Eq. 1 over some prompts, each answer forwarded once.
+    def compute_comparison_loss(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Eq. 1 over some prompts, each answer forwarded once; a batch is what `train_step` takes.
 
         Returns:
             The sum of the per-ranking losses (with gradient), and of all untied pairs how many are
             ordered right and how many there are.
         """
+        batch = self._comparisons(batch)
         scores_N = self.reader.scores(batch)
         ranked = ranked_scores(batch, self.reward.device)
         scores_LK = scores_N[ranked.index_LK]
         loss, _ = ranking_loss(scores_LK, ranked.ranks_LK, ranked.present_LK, self.config.ties)
         right_L, pairs_L = pair_accuracy(scores_LK.detach(), ranked.ranks_LK, ranked.present_LK)
         return loss, right_L.sum(), pairs_L.sum().float()
+
+    def _comparisons(self, batch: Batch) -> list[Comparison]:
+        """Comparisons as they are; rankings tokenized."""
+        if (
+            isinstance(batch, list | tuple)
+            and batch
+            and all(isinstance(item, Comparison) for item in batch)
+        ):
+            return list(batch)
+        config = self.config
+        comparisons, skipped = encode_rankings(
+            as_records(batch, Ranking),
+            self.reward.text,
+            max_length=config.max_length,
+            on_long=config.on_long,
+        )
+        say_skipped(skipped)
+        return comparisons

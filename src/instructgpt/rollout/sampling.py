@@ -26,6 +26,15 @@ class Sampling:
     stop_tokens: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        for name, kind in {
+            "max_new_tokens": int,
+            "top_k": int,
+            "temperature": float,
+            "top_p": float,
+        }.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, kind)):
+                raise UserError(f"{name} must be a number, found {value!r}")
         if self.max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {self.max_new_tokens}: give at least 1")
         if not 0 <= self.temperature < math.inf:

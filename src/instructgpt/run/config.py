@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -25,14 +25,16 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, require_a
 from instructgpt.run.files import LARGEST_YAML, parse_yaml, path_exists, read_text, shortened
 
 STAGES = ("init", "pretrain", "sft", "sample", "rank", "reward", "ppo", "evaluate")
 
 
 def _one_or_many(value: Any) -> Any:
-    return (value,) if isinstance(value, str | Path) else value
+    if isinstance(value, str | Path):
+        return (value,) if str(value) else ()
+    return value
 
 
 Paths = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
@@ -59,6 +61,50 @@ class Config(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+    blank: ClassVar[Mapping[str, Any]] = {}
+    """What a whole stage must be given and a trainer alone need not: from Python it may be left
+    out, and is this then.
+    """
+    aliases: ClassVar[Mapping[str, str]] = {}
+    """Other names of keys."""
+
+    def __init__(self, **values: Any) -> None:
+        cls = type(self)
+        given = cls.canonical(values, cls.__name__)
+        try:
+            super().__init__(**{**cls.blank, **given})
+        except ValidationError as error:
+            raise UserError(f"{cls.__name__}: {_python_sentence(error, cls)}") from None
+        self.__pydantic_fields_set__ -= cls.blank.keys() - given.keys()
+
+    # pydantic validates past it, so that `resolve` can name the source of a bad value.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def canonical(cls, values: Mapping[str, Any], place: str) -> dict[str, Any]:
+        """The values under their keys' own names.
+
+        Raises:
+            UserError: a key is given under two names.
+        """
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            key = cls.aliases.get(name, name)
+            if key in found:
+                raise UserError(f"{place}: '{name}' and '{key}' are the same key: give one")
+            found[key] = value
+        return found
+
+    def require_inputs(self) -> None:
+        """All that a whole stage reads and writes must be named.
+
+        Raises:
+            ValueError: something is not.
+        """
+        for key in self.blank:
+            value = getattr(self, key)
+            if not (any(value) if isinstance(value, tuple) else value):
+                raise ValueError(f"'{key}' is needed for a whole stage: give it")
 
     @field_validator("*")
     @classmethod
@@ -70,6 +116,8 @@ class Config(BaseModel):
 
 class StageConfig(Config):
     """The keys that all training stages share."""
+
+    blank: ClassVar = {"model": "", "data": (), "out": ""}
 
     out: str = Field(description="run directory to write")
     seed: int = Field(0, ge=0, description="the one seed; every random stream derives from it")
@@ -161,7 +209,9 @@ class StageConfig(Config):
         """
         presets = [preset] if isinstance(preset, str) else preset
         stage = cls.__name__.removesuffix("Config").lower()
-        return resolve(cls, presets=presets, files=files, flags=values, stage=stage).config
+        return resolve(
+            cls, presets=presets, files=files, flags=values, stage=stage, whole=False
+        ).config
 
 
 RUNTIME_KEYS = frozenset(
@@ -192,8 +242,22 @@ class Resolved(Generic[C]):
     sources: dict[str, str]
 
     @classmethod
-    def of(cls, config: C) -> "Resolved[C]":
-        """A configuration made in Python: what was set there, and the defaults."""
+    def of(
+        cls, config: "C | Resolved[C] | Mapping[str, Any]", kind: type[C] | None = None
+    ) -> "Resolved[C]":
+        """A configuration made in Python (or a dictionary of its keys): what was set there, and the
+        defaults; one that is resolved stays as it is.
+
+        Raises:
+            UserError: it does not name all that a whole stage needs.
+        """
+        if isinstance(config, Resolved):
+            return config
+        config = made(kind or type(config), config, "the stage's configuration")  # type: ignore[type-var]
+        try:
+            config.require_inputs()
+        except ValueError as error:
+            raise UserError(f"{type(config).__name__}: {error}") from None
         given = config.model_fields_set
         return cls(
             config,
@@ -206,6 +270,15 @@ class Resolved(Generic[C]):
         return "".join(f"{key}: {_flow(values[key])}  # {self.sources[key]}\n" for key in values)
 
 
+def made(cls: type[C], config: C | Mapping[str, Any], what: str) -> C:
+    """A configuration as it is, or from a dictionary of its keys.
+
+    Raises:
+        UserError: it is neither, or a key or value is wrong.
+    """
+    return cls(**config) if isinstance(config, Mapping) else require_a(cls, config, what)
+
+
 def resolve(
     cls: type[C],
     *,
@@ -214,6 +287,7 @@ def resolve(
     flags: Mapping[str, Any] | None = None,
     stage: str = "",
     wired: Mapping[str, Any] | None = None,
+    whole: bool = True,
 ) -> Resolved[C]:
     """Merge the layers into one `cls`.
 
@@ -224,6 +298,7 @@ def resolve(
         flags: values from the command line; None is not given.
         stage: the section to take from sectioned files.
         wired: what earlier stages of a pipeline provide, the lowest layer.
+        whole: whether all that a whole stage needs must be there.
 
     Raises:
         UserError: an unknown key or a wrong type, naming the file or flag, the key and the nearest
@@ -249,14 +324,21 @@ def resolve(
     merged: dict[str, Any] = {}
     sources = dict.fromkeys(cls.model_fields, "default")
     for place, layer in layers:
-        for key, (value, source) in layer.items():
+        for key, (value, source) in cls.canonical(layer, place).items():
             if key not in cls.model_fields:
                 raise UserError(f"{place}: unknown key '{key}'{nearest(key, cls.model_fields)}")
             merged[key], sources[key] = value, source
     try:
-        return Resolved(cls(**merged), sources)
+        config = cls.model_validate(merged if whole else {**cls.blank, **merged})
+        if whole:
+            config.require_inputs()
+        return Resolved(config, sources)
     except ValidationError as error:
         raise UserError(_sentence(error.errors()[0], sources, stage)) from None
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{stage} {error}".strip()) from None
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
@@ -344,6 +426,18 @@ def _flow(value: Any) -> str:
     )
     text = next(text for text in texts if yaml.safe_load(text) == value)
     return text.removesuffix("...\n").strip("\n")
+
+
+def _python_sentence(error: ValidationError, cls: type[Config]) -> str:
+    """pydantic's first complaint about keyword arguments, as one sentence."""
+    first = error.errors()[0]
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][0])
+        return f"unknown key '{key}'{nearest(key, cls.model_fields)}"
+    if first["type"] == "missing":
+        key = str(first["loc"][0])
+        return f"'{key}' is needed: give it"
+    return _sentence(first, {}, "")
 
 
 def _scalar(value: Any) -> Any:

@@ -23,7 +23,7 @@ __all__ = [
     "train",
 ]
 
-__getattr__ = lazy(
+__getattr__, __dir__ = lazy(
     __name__,
     {
         "Completion": "model",

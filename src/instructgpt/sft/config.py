@@ -1,6 +1,6 @@
 """What can be set in supervised fine-tuning; the defaults are appendix C.1's, but for dropout."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from instructgpt.run.inputs import Demonstrations, Mendable, Policy, Prose, Scor
 
 class SFTConfig(StageConfig):
     """Configuration of the SFT stage."""
+
+    blank: ClassVar = {"model": "", "out": ""}
 
     model: Policy = Field(description="model to start from: a directory or a Hub id")
     data: Demonstrations = Field((), description="demonstrations (several files: repeat the flag)")
@@ -75,13 +77,6 @@ class SFTConfig(StageConfig):
 
     @model_validator(mode="after")
     def _check(self) -> "SFTConfig":
-        if not self.data and self.pretrain_fraction < 1:
-            raise ValueError(
-                "'data' is needed: give demonstrations, or pretrain_fraction 1 to train on text "
-                "alone"
-            )
-        if self.pretrain_fraction and not self.pretrain_data:
-            raise ValueError("pretrain_fraction needs 'pretrain_data': give a text file")
         if self.pretrain_fraction == 1 and not self.max_steps:
             raise ValueError("pretrain_fraction 1 has no epochs: give max_steps")
         if self.select_by == "reward" and not self.reward_model:
@@ -95,6 +90,21 @@ class SFTConfig(StageConfig):
                 f"select_by '{self.selection}' needs 'eval_data': give held-out demonstrations"
             )
         return self
+
+    def require_inputs(self) -> None:
+        """Models and files of a whole stage.
+
+        Raises:
+            ValueError: one is not named.
+        """
+        if not self.data and self.pretrain_fraction < 1:
+            raise ValueError(
+                "'data' is needed: give demonstrations, or pretrain_fraction 1 to train on text "
+                "alone"
+            )
+        if self.pretrain_fraction and not self.pretrain_data:
+            raise ValueError("pretrain_fraction needs 'pretrain_data': give a text file")
+        super().require_inputs()
 
     @property
     def selection(self) -> Literal["last", "validation_loss", "reward"]:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from instructgpt.data.brought import as_prompts, is_one_prompt
 from instructgpt.data.records import PromptText
+from instructgpt.errors import UserError
 from instructgpt.models.card import About, card
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_vocabulary, size_of
@@ -60,10 +62,15 @@ class SFTModel:
         template: str = "auto",
         device: str = "cpu",
     ) -> None:
+        if not isinstance(model, str | Path | PreTrainedModel):
+            raise UserError(
+                "SFTModel takes a directory, a Hub id or a loaded model, found "
+                f"{type(model).__name__}"
+            )
         self.about: About | None = None
         if isinstance(model, PreTrainedModel):
             if tokenizer is None:
-                raise TypeError("a loaded model needs its tokenizer: SFTModel(model, tokenizer)")
+                raise UserError("a loaded model needs its tokenizer: SFTModel(model, tokenizer)")
             self.model = model.to(device).eval()  # type: ignore[arg-type]
             self.tokenizer = tokenizer
         else:
@@ -84,7 +91,7 @@ class SFTModel:
     @overload
     def generate(
         self,
-        prompts: str,
+        prompts: PromptText,
         *,
         max_new_tokens: int = ...,
         temperature: float = ...,
@@ -111,7 +118,7 @@ class SFTModel:
 
     def generate(
         self,
-        prompts: str | Sequence[PromptText],
+        prompts: PromptText | Sequence[PromptText],
         *,
         max_new_tokens: int = 256,
         temperature: float = 1.0,
@@ -125,7 +132,8 @@ class SFTModel:
         """Answer one prompt (text in, text out) or several (completions out).
 
         Args:
-            prompts: a string, or a list of prompts (strings or conversations).
+            prompts: a prompt (a string, or a conversation: `Message`s, or dictionaries with role
+                and content), or a list of prompts.
             max_new_tokens: the cut.
             temperature: 1 is the policy itself, 0 the likeliest token (the seed sketch used 0.7).
             top_p: keep the likeliest tokens up to this mass.
@@ -136,14 +144,15 @@ class SFTModel:
             dtype: precision of the forward pass.
         """
         sampling = Sampling(max_new_tokens, temperature, top_p, top_k, self.text.ends)
-        listed = [prompts] if isinstance(prompts, str) else prompts
+        is_one = is_one_prompt(prompts)
+        listed = as_prompts([prompts] if is_one else prompts)
         tokens = [self.text.prompt(prompt) for prompt in listed]
         seeds = [derive(seed, "generate", place) for place in places or range(len(tokens))]
         completions = [
             self.completion(sample)
             for sample in self.sample(tokens, seeds, sampling, slots=slots, dtype=dtype)
         ]
-        return completions[0].text if isinstance(prompts, str) else completions
+        return completions[0].text if is_one else completions
 
     def sample(
         self,

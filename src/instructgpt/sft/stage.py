@@ -31,7 +31,7 @@ def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
-    resolved = config if isinstance(config, Resolved) else Resolved.of(config)
+    resolved = Resolved.of(config, SFTConfig)
     config = resolved.config
     with TrainingRun(stage, resolved) as run:
         if run.is_done:

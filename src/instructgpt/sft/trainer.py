@@ -3,9 +3,9 @@
 Axes: B rows, R response.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,15 +13,21 @@ from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.sharding import shard
 from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
+from instructgpt.errors import UserError, require_a
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.dropout import own_rate, residual_dropout
 from instructgpt.models.forward import autocast, pad_rows, response_logprobs
 from instructgpt.models.load import use_attention
+from instructgpt.run.config import made
 from instructgpt.run.schedule import scheduled
 from instructgpt.run.seeds import seed_torch
+from instructgpt.sft.batches import as_examples
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example
 from instructgpt.sft.model import SFTModel
+
+Batch = Sequence[Any] | Mapping[str, Any]
+"""A list of examples, demonstrations or dictionaries, or a dictionary of columns."""
 
 
 class FirstLoss(NamedTuple):
@@ -42,13 +48,17 @@ class SFTTrainer:
 
     Args:
         policy: the model; it is trained in place.
-        config: the stage's settings.
+        config: the stage's settings, or a dictionary of them.
         total_steps: the length of the learning-rate schedule, which one that decays needs;
             `train_epoch` finds it from its loader.
     """
 
-    def __init__(self, policy: SFTModel, config: SFTConfig, total_steps: int = 0) -> None:
-        self.policy, self.config, self.total_steps = policy, config, total_steps
+    def __init__(
+        self, policy: SFTModel, config: SFTConfig | Mapping[str, Any], total_steps: int = 0
+    ) -> None:
+        self.policy = policy = require_a(SFTModel, policy, "SFTTrainer's model")
+        self.config = config = made(SFTConfig, config, "SFTTrainer's config")
+        self.total_steps = total_steps
         self.world = world()
         self.dropout = own_rate(policy.model) if config.dropout is None else config.dropout
         use_attention(policy.model, config.attention)
@@ -78,27 +88,46 @@ class SFTTrainer:
         )
         return config.learning_rate * shape
 
-    def train_epoch(self, loader: Sequence[Sequence[Example]]) -> float:
+    def train_epoch(self, loader: Iterable[Batch]) -> float:
         """One pass over the batches of `loader`; returns the mean loss per batch, of those that
         were not left out.
+
+        Args:
+            loader: a list of batches, or torch's DataLoader; each batch is what `train_step` takes.
+
+        Raises:
+            UserError: it has no batch, or no length where `total_steps` is not known.
         """
         if not self.total_steps:
+            if not isinstance(loader, Sized):
+                raise UserError(
+                    "train_epoch needs a loader with a length for the learning-rate schedule; give "
+                    "SFTTrainer total_steps"
+                )
             self.total_steps = self.config.epochs * len(loader)
         steps = [self.train_step(batch) for batch in loader]
+        if not steps:
+            raise UserError("train_epoch: the loader has no batch; give at least one")
         losses = [metrics["sft/loss"] for metrics in steps if metrics]
         return sum(losses) / len(losses) if losses else float("nan")
 
-    def train_step(self, batch: Sequence[Example]) -> dict[str, float]:
+    def train_step(self, batch: Batch) -> dict[str, float]:
         """One optimizer step on the token mean of the batch, however it is cut up.
 
         All processes are given the same batch.
+
+        Args:
+            batch: examples, or demonstrations as records or dictionaries, which are tokenized here
+                (see `as_examples`).
 
         Returns:
             The step's metrics; nothing if it was left out (`on_nonfinite`).
 
         Raises:
-            UserError: the schedule decays, and `total_steps` is not known.
+            UserError: the batch cannot be used, or the schedule decays and `total_steps` is not
+                known.
         """
+        batch = as_examples(batch, self.policy.text, self.config)
         config, rate = self.config, self.learning_rate
         tokens = sum(len(example.response) for example in batch)
         total = torch.zeros((), device=self.policy.device)

@@ -4,15 +4,15 @@ To read a further format, write a function from a line's object to a list of rec
 its own beside `trl.py`, and add it to `READERS`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from instructgpt.data.formats import trl
 from instructgpt.data.formats.contradictions import refuse_contradiction
-from instructgpt.data.formats.lines import OnError, convert_rows
-from instructgpt.data.jsonl import REMEDY, Row, write_jsonl
+from instructgpt.data.formats.lines import OnError, convert_each, convert_rows
+from instructgpt.data.jsonl import REMEDY, Row, check_text, write_jsonl
 from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking, Rating, Record
 from instructgpt.errors import UserError
 
@@ -83,29 +83,87 @@ def read_records(
             records, or a line is bad or contradicts the kind and `on_error` is "stop": the message
             names line and field.
     """
-    readers = [r for r in READERS if format in ("auto", r.format) and kind in (r.kind, Prompt)]
-    if not readers:
-        formats = dict.fromkeys(r.format for r in READERS if kind is r.kind)
-        raise UserError(
-            f"no format {format!r} holds --kind {_name(kind)}; use one of: {', '.join(formats)}"
-        )
-
-    def convert(row: Row) -> list[Record]:
-        nonlocal readers
-        reader = next((r for r in readers if row.keys() >= set(r.keys)), None)
-        if reader is None:
-            found = ", ".join(row) or "none"
-            needed = " or ".join(f"{', '.join(r.keys)} ({r.format})" for r in readers)
-            raise ValueError(f"found the keys {found}, but --kind {_name(kind)} needs {needed}")
-        readers = [r for r in readers if r.format == reader.format]
-        refuse_contradiction(kind, row)
-        return reader.convert(row)
-
+    convert = _Conversion(kind, format)
     batches, skipped = convert_rows(path, convert, on_error, remedy=remedy)
     records = [record.at(place) for place, batch in batches for record in batch]
     if kind is Prompt:
         records = _prompts(records)
-    return ReadResult(cast("list[R]", records), readers[0].format, skipped)
+    return ReadResult(cast("list[R]", records), convert.readers[0].format, skipped)
+
+
+def read_objects(
+    items: Sequence[Any],
+    kind: type[R],
+    *,
+    name: str,
+    format: str = "auto",
+    on_error: OnError = "stop",
+) -> ReadResult[R]:
+    """Records from Python: records as they are, and mappings as the lines of files, each in a
+    format of its own.
+
+    Args:
+        items: records of this kind (or such as hold its prompt), and mappings.
+        kind: which records.
+        name: what the items are called, with a number, in messages.
+        format: as in `read_records`.
+        on_error: what an item that is neither does.
+
+    Raises:
+        UserError: there are none, or one cannot be used and `on_error` is "stop".
+    """
+    if not items:
+        raise UserError(f"{name}: the list is empty; give at least one {_name(kind)}")
+
+    def record(item: Any) -> list[Record]:
+        if isinstance(item, kind) or (kind is Prompt and hasattr(item, "prompt_id")):
+            return [item]
+        if not isinstance(item, Mapping):
+            raise ValueError(f"expected a {_name(kind)} or a dictionary, found {_type(item)}")
+        check_text(dict(item), "the item")
+        return _Conversion(kind, format, f"a {_name(kind)}")(dict(item))
+
+    places = ((f"{name} {number}", item) for number, item in enumerate(items, start=1))
+    batches, skipped = convert_each(places, record, on_error, remedy="mend it or take it out")
+    # What has a place of its own keeps it: it was read from a file.
+    records = [r if r.place else r.at(place) for place, batch in batches for r in batch]
+    if kind is Prompt:
+        records = _prompts(records)
+    return ReadResult(cast("list[R]", records), format, skipped)
+
+
+class _Conversion:
+    """From rows to records, by the reader whose keys a row has; the first row decides the format.
+
+    Args:
+        kind: of which records.
+        format: named, or `auto`.
+        asked: what is asked for, in messages.
+
+    Raises:
+        UserError: the format is unknown or holds no such records.
+    """
+
+    def __init__(self, kind: type[Record], format: str, asked: str = "") -> None:
+        self._kind, self._asked = kind, asked or f"--kind {_name(kind)}"
+        self.readers = [
+            r for r in READERS if format in ("auto", r.format) and kind in (r.kind, Prompt)
+        ]
+        if not self.readers:
+            formats = dict.fromkeys(r.format for r in READERS if kind is r.kind)
+            raise UserError(
+                f"no format {format!r} holds {self._asked}; use one of: {', '.join(formats)}"
+            )
+
+    def __call__(self, row: Row) -> list[Record]:
+        reader = next((r for r in self.readers if row.keys() >= set(r.keys)), None)
+        if reader is None:
+            found = ", ".join(row) or "none"
+            needed = " or ".join(f"{', '.join(r.keys)} ({r.format})" for r in self.readers)
+            raise ValueError(f"found the keys {found}, but {self._asked} needs {needed}")
+        self.readers = [r for r in self.readers if r.format == reader.format]
+        refuse_contradiction(self._kind, row)
+        return reader.convert(row)
 
 
 def write_records(path: Path, records: Iterable[Record], *, format: str = "native") -> int:
@@ -133,6 +191,10 @@ def _prompts(records: list[Record]) -> list[Record]:
         for other in others
     }
     return [*(record for record in records if isinstance(record, Prompt)), *taken.values()]
+
+
+def _type(item: object) -> str:
+    return type(item).__name__
 
 
 def _name(kind: type[Record]) -> str:
