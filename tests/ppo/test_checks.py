@@ -7,6 +7,7 @@ import torch
 
 from instructgpt.distributed.optimizer import NotFiniteError
 from instructgpt.models.forward import response_logprobs
+from instructgpt.ppo import reading
 from instructgpt.ppo import trainer as trainer_module
 from instructgpt.ppo.checks import check_first_ratio
 from instructgpt.ppo.trainer import PPOTrainer
@@ -73,7 +74,8 @@ def test_old_log_probs_and_reference_that_share_a_wrong_temperature_are_noticed(
             model, rows, temperature=temperature if torch.is_grad_enabled() else 1.0
         )
 
-    monkeypatch.setattr(trainer_module, "response_logprobs", forgetful)
+    for module in (reading, trainer_module):
+        monkeypatch.setattr(module, "response_logprobs", forgetful)
     trainer = PPOTrainer(letter_ppo(), make_config(temperature=0.7, old_logprobs="trainer"))
     trainer.collect(PROMPTS)
     with pytest.raises(RuntimeError, match=RATIO):

@@ -14,6 +14,7 @@ from instructgpt.models.forward import (
     response_logprobs,
     response_values,
 )
+from instructgpt.ppo import reading
 from instructgpt.ppo import trainer as trainer_module
 from instructgpt.ppo.loss import policy_loss, value_loss
 from instructgpt.ppo.trainer import PPOTrainer
@@ -65,7 +66,8 @@ def test_the_micro_batch_changes_nothing(reference, tokens):
 
 
 def test_the_padding_side_changes_nothing(reference, monkeypatch):
-    monkeypatch.setattr(trainer_module, "pad_rows", partial(pad_rows, side="left"))
+    for module in (reading, trainer_module):
+        monkeypatch.setattr(module, "pad_rows", partial(pad_rows, side="left"))
     apart = distance(reference, movement(micro_batch_tokens=100_000))
     assert max(apart.values()) < 1e-3, apart
 

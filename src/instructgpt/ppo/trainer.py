@@ -30,7 +30,6 @@ from instructgpt.models.forward import (
     budget_groups,
     pad_rows,
     response_logprobs,
-    response_values,
 )
 from instructgpt.models.load import copy_weights, use_attention
 from instructgpt.ppo.checks import check_first_kl, check_first_ratio
@@ -46,12 +45,12 @@ from instructgpt.ppo.loss import (
     value_loss,
 )
 from instructgpt.ppo.model import PPOModel
+from instructgpt.ppo.reading import EpisodeReader
 from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import made
 from instructgpt.run.schedule import scheduled
 from instructgpt.run.seeds import derive, permutation
-from instructgpt.run.tuning import forward_dtype
 
 Phase = Callable[[str], AbstractContextManager[object]]
 
@@ -79,6 +78,7 @@ class PPOTrainer:
         self._phase = phase
         self.world = world()
         ppo.begin()
+        self._reader = EpisodeReader(ppo, config, self.world)
         policy, critic = ppo.policy.model, ppo.critic.model
         # A reward need not be a network: any `score_tokens` will do.
         frozen = [n.model for n in (ppo.reference, ppo.reward_model) if hasattr(n, "model")]
@@ -239,7 +239,7 @@ class PPOTrainer:
             reading = whole(self._networks, config, self.world)
             found = self.world.spread(
                 everyone,
-                lambda mine: self._read(
+                lambda mine: self._reader.read(
                     [prompts[i] for i in mine],
                     [prompt_ids[i] for i in mine],
                     [samples[i] for i in mine],
@@ -277,67 +277,6 @@ class PPOTrainer:
         """Padded tokens of a forward pass."""
         return pass_tokens(self.config.micro_batch_tokens, self.ppo.policy.model)
 
-    @property
-    def _recomputes(self) -> bool:
-        """Whether the log-probs of the sampling policy come from a forward of the trainer."""
-        config = self.config
-        return config.old_logprobs == "trainer" or (
-            config.old_logprobs == "auto" and forward_dtype(config.dtype) != "float32"
-        )
-
-    def _read(
-        self,
-        prompts: Sequence[PromptText],
-        prompt_ids: Sequence[list[int]],
-        samples: Sequence[Sample],
-    ) -> "list[_Read]":
-        """What the four networks say of some episodes."""
-        config, ppo, device = self.config, self.ppo, self.ppo.policy.device
-        lengths = [len(p) + len(s.tokens) for p, s in zip(prompt_ids, samples, strict=True)]
-        scores_B = self._scores(prompts, prompt_ids, samples)
-        policies = [ppo.reference] + ([ppo.policy] if self._recomputes else [])
-        found: dict[int, _Read] = {}
-        with autocast(config.dtype, device):  # around all passes: weights are cast once
-            for group in budget_groups(lengths, self._pass_tokens):
-                self.world.stop_alone_if_asked()
-                texts = [samples[i].tokens for i in group]
-                rows = pad_rows([prompt_ids[i] for i in group], texts, device=device)
-                read = [self._values(rows)] + [
-                    response_logprobs(policy.model, rows, temperature=config.temperature)
-                    for policy in policies
-                ]
-                for index, *of_row in zip(group, *torch.stack(read).cpu(), strict=True):
-                    sampled = samples[index]
-                    # Cloned, because a view would be sent with all that it is a part of.
-                    values, reference, *own = [of[: len(sampled.tokens)].clone() for of in of_row]
-                    logprobs = own[0] if own else torch.tensor(sampled.logprobs)
-                    found[index] = _Read(scores_B[index].item(), logprobs, reference, values)
-        return [found[index] for index in range(len(samples))]
-
-    def _values(self, rows: Rows) -> Tensor:
-        """V_t of each response token: raw − shift, as the reward model's score; 0 elsewhere."""
-        values_BR = response_values(self.ppo.critic.model, rows) - self.ppo.critic.shift
-        return torch.where(rows.is_response_BR, values_BR, 0.0)
-
-    def _scores(
-        self,
-        prompts: Sequence[PromptText],
-        prompt_ids: Sequence[list[int]],
-        samples: Sequence[Sample],
-    ) -> Tensor:
-        """The score at the last response token, less the penalty of a cut answer; on the CPU."""
-        config, ppo = self.config, self.ppo
-        settings = {"dtype": config.dtype, "micro_batch_tokens": config.micro_batch_tokens}
-        finished = [sample.finished for sample in samples]
-        if ppo.shares_vocabulary:
-            scores_B = ppo.reward_model.score_tokens(
-                prompt_ids, [s.tokens for s in samples], **settings
-            )
-        else:
-            texts = [ppo.policy.text.decode(sample.tokens) for sample in samples]
-            scores_B = ppo.reward_model.score(prompts, texts, finished=finished, **settings)
-        return scores_B - config.missing_eos_penalty * ~torch.tensor(finished)
-
     # ---------------------------------------------------------------- update
 
     def update(self, pretrain_windows: Sequence[Sequence[int]] = ()) -> dict[str, float]:
@@ -345,9 +284,13 @@ class PPOTrainer:
 
         Returns:
             The step's metrics, and the iteration's at its end; nothing of a step that was left out.
+
+        Raises:
+            UserError: no iteration is under way.
         """
         experience, config = self.experience, self.config
-        assert experience is not None, "collect() comes before update()"
+        if experience is None:
+            raise UserError("update: no iteration is under way; call collect(prompts) before it")
         batch = experience.select(self._minibatch(len(experience)))
         measures_ratio = bool(pretrain_windows) and self.step % config.grad_ratio_every == 0
         prompts = batch.prompts
@@ -461,7 +404,7 @@ class PPOTrainer:
         for group, weight, rows in self._micro_batches(batch):
             part, width = batch.select(group), rows.response_BR.shape[1]
             with autocast(config.dtype, device):
-                values_BR = self._values(rows)
+                values_BR = self._reader.values(rows)
             loss, _ = value_loss(
                 values_BR,
                 part.values_BR[:, :width],
@@ -544,18 +487,9 @@ class PPOTrainer:
 
 
 class _PolicyPart(NamedTuple):
-    """A micro-batch of the surrogate: its episodes, its part of the loss; sums and maxima of figures."""
+    """A micro-batch of the surrogate: its episodes, part of the loss, figures."""
 
     group: list[int]
     loss: Tensor
     sums: Tensor
     largest: Tensor
-
-
-class _Read(NamedTuple):
-    """What the networks say of one episode: a score, and a number for each response token."""
-
-    score: float
-    logprobs: Tensor
-    ref_logprobs: Tensor
-    values: Tensor
