@@ -67,6 +67,13 @@ def test_a_pattern_surrounds_the_prompt():
     assert codec.prompt(TALK[1:2]) == letters("Q: User: Hi\n\nAssistant:\n\nA{:")
 
 
+def test_a_patterns_control_tokens_are_meant_and_a_prompts_are_not():
+    codec = TextCodec(byte_tokenizer(), f"{PAD}Q: {{prompt}}{EOS}A:")
+    assert codec.prompt("ab") == [257, *letters("Q: ab"), 256, *letters("A:")]
+    spelled = f"a{EOS}b{PAD}"
+    assert codec.prompt(spelled) == [257, *letters(f"Q: {spelled}"), 256, *letters("A:")]
+
+
 @pytest.mark.parametrize(
     ("template", "reason"), [("chat", "chat template"), ("Q: {promt}", r"\{prompt\}")]
 )

@@ -90,9 +90,8 @@ class TextCodec:
             ids = self.chat.ids(turns)
         else:
             text = plain_text(prompt)
-            if self.template != "plain":
-                text = self.template.replace("{prompt}", text)
-            ids = [*self.begin, *self._encode(text)]
+            ids = self._encode(text) if self.template == "plain" else self._filled(text)
+            ids = [*self.begin, *ids]
         if not ids:
             raise UserError("the prompt has no token of the tokenizer's; give it some text")
         return ids
@@ -136,6 +135,20 @@ class TextCodec:
         if ends:
             text = text.removesuffix(self.framing.closing)
         return text.replace("\0", "\ufffd")
+
+    def _filled(self, text: str) -> list[int]:
+        """The pattern with a prompt in it: its control tokens are meant, the prompt's are text."""
+        control, pattern = self._control, self.template
+        if not (meant := control.occurs(pattern)):
+            return self._encode(pattern.replace("{prompt}", text))
+        hidden = control.hide(text) if control.occurs(text) else text
+        ids = control.encode(pattern.replace("{prompt}", hidden))
+        if ids is None:
+            raise UserError(
+                f"template: this tokenizer cannot read the pattern's control token {meant!r} beside"
+                f" a prompt; leave it out of the pattern"
+            )
+        return ids
 
     def _encode(self, text: str) -> list[int]:
         """Text as text: a control token's spelling inside it does not become that token."""
