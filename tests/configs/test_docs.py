@@ -226,6 +226,7 @@ def test_commands_are_accepted(command: str, tmp_path, monkeypatch, capsys):
     write_data(tmp_path)
     monkeypatch.setattr("instructgpt.data.outlook.look_at", any_model)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "rewards.py").symlink_to(ROOT / "examples" / "rewards.py")
     program, name, *rest = shlex.split(command)
     assert program == "instructgpt"
     assert name in COMMANDS or name == "eval"

@@ -4,12 +4,14 @@ Dropout is off: its masks depend on the number of processes. Adam's epsilon is l
 key's bias has no gradient, and Adam would make steps of what rounding leaves of it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
 
+from instructgpt.distributed.world import world
 from instructgpt.reward.model import RewardModel
 from instructgpt.sft.model import SFTModel
 from tests.files import write_rows
@@ -159,3 +161,14 @@ def _ranking(
         "ranks": [1 + (rank + labeler) % max(ranks) for rank in ranks],
         "labeler_id": f"labeler-{labeler}",
     }
+
+
+def brevity(prompts: Sequence[object], responses: Sequence[str]) -> list[float]:
+    """A reward of one's own; it is asked for some answers at a time."""
+    assert len(prompts) == len(responses)
+    return [-len(response) / 4 for response in responses]
+
+
+def nowhere_but_first(prompts: Sequence[object], responses: Sequence[str]) -> list[float]:
+    """A reward that gives no number in the processes after the first."""
+    return [float("nan")] * len(prompts) if world().rank else brevity(prompts, responses)

@@ -41,6 +41,7 @@ ELSEWHERE = {
 }
 """Hardware settings, which change nothing."""
 FITTED = {"fit_head": True}
+OWN = "tests.distributed.ragged"
 HALF = {"sft": {"dtype": "bfloat16"}, "ppo": {"dtype": "bfloat16", "total_episodes": 10}}
 """PPO's one iteration: after it, rounding makes the policies draw different tokens."""
 MOVED_ON = {"sft": 7, "reward": 7, "ppo": 13}
@@ -138,6 +139,10 @@ def batches(folder: Path) -> dict[str, Batch]:
         for name, changes in ELSEWHERE.items()
         for kind, stage in [name.split(",")[0].split()]
     ]
+    own = [
+        Case(f"ppo, {name}", "ppo", tied["ppo"] | {"reward_model": "", "reward": f"{OWN}:{name}"})
+        for name in ("brevity", "nowhere_but_first")
+    ]
     averaged = [
         Case(f"{stage}, averaged", stage, tied[stage], [("averages_of_averages", {})])
         for stage in STAGES
@@ -170,7 +175,7 @@ def batches(folder: Path) -> dict[str, Batch]:
         "tied reward, fitted", "reward", tied["reward"] | FITTED | {"gather_weights": False}
     )
     return {
-        "one": Batch(run_here, [*straight, *other, *extremes, *troubled(small, one=True)]),
+        "one": Batch(run_here, [*straight, *other, *own, *extremes, *troubled(small, one=True)]),
         "first": Batch(run_here, moving()),
         "two": Batch(
             partial(launch, 2),
@@ -178,6 +183,7 @@ def batches(folder: Path) -> dict[str, Batch]:
                 *straight,
                 fitted_apart,
                 *other[1:],
+                *own,
                 *extremes,
                 *elsewhere,
                 *averaged,
@@ -292,6 +298,16 @@ def test_two_processes_go_where_one_goes(name, runs):
     check_same(runs, "two", name)
     if "reward" not in name:
         assert len(texts(runs("two", name))) >= 10
+
+
+def test_a_reward_of_ones_own(runs):
+    """Each process scores its own answers; one whose reward fails ends all, in its sentence."""
+    one, two = runs("one", "ppo, brevity"), runs("two", "ppo, brevity")
+    check_metrics(one, two)
+    assert texts(one) == texts(two)
+    assert runs.ended("one", "ppo, nowhere_but_first")[1] == ""
+    _, ended = runs.ended("two", "ppo, nowhere_but_first")
+    assert ended.startswith(f"UserError: the reward {OWN}:nowhere_but_first gave nan for answer 1")
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)

@@ -44,20 +44,33 @@ class Table:
         return torch.tensor([self.scores[tuple(prompt)][tuple(answer)] for prompt, answer in pairs])
 
 
-class World:
-    """Two prompts, the 40 answers to each, their rewards, and a policy to train."""
+def brevity(prompts, responses):
+    """A reward of one's own, of texts: the padding token in an answer is no text."""
+    assert set(prompts) <= set(PROMPTS)
+    return [-len(response) for response in responses]
 
-    def __init__(self, kl_coef: float, seed: int) -> None:
+
+class World:
+    """Two prompts, the 40 answers to each, their rewards, and a policy to train.
+
+    With a `reward` of one's own the value function starts from the policy.
+    """
+
+    def __init__(self, kl_coef: float, seed: int, reward=None) -> None:
         policy = letter_policy("gpt2", letters="ab", seed=seed, scale=3.0, layers=1)
         self.policy, self.kl_coef = policy.model, kl_coef
-        ppo = PPOModel(policy, RewardModel(policy, seed=seed))
+        ppo = PPOModel(policy, reward or RewardModel(policy, seed=seed))
         prompts = [tuple(policy.text.prompt(prompt)) for prompt in PROMPTS]
         generator = torch.Generator().manual_seed(seed)
         self.rewards = {p: 4 * torch.rand(len(ANSWERS), generator=generator) - 2 for p in prompts}
         self.reference = {p: answer_logprobs(self.policy, p) for p in prompts}
+        if reward:
+            letters = torch.tensor([sum(t in (1, 2) for t in answer) for answer in ANSWERS])
+            self.rewards = {prompt: -letters.float() for prompt in prompts}
         table = {p: dict(zip(ANSWERS, r.tolist(), strict=True)) for p, r in self.rewards.items()}
         ppo.begin()
-        ppo.reward_model = Table(table)  # type: ignore[assignment]
+        if not reward:
+            ppo.reward_model = Table(table)
         settings = {
             "kl_coef": kl_coef,
             "seed": seed,
@@ -132,6 +145,14 @@ def test_ppo_finds_the_best_policy(kl_coef, seed):
         assert answer_logprobs(world.policy, prompt).exp().sum().item() == pytest.approx(1)
     assert world.train() < 0.02
     assert world.objective() == pytest.approx(world.best_objective(), abs=0.02 * kl_coef)
+
+
+def test_ppo_finds_the_best_policy_for_a_reward_of_ones_own():
+    """Brevity: π* ∝ π_ref · exp(−letters / β)."""
+    world = World(0.7, 0, reward=brevity)
+    assert world.kl() >= 0.2
+    assert world.train() < 0.02
+    assert world.objective() == pytest.approx(world.best_objective(), abs=0.02 * 0.7)
 
 
 def wrong_kl_coef(factor):

@@ -5,19 +5,32 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from instructgpt.run.config import StageConfig
-from instructgpt.run.inputs import Mendable, Policy, Prompts, Prose, ScorerPath
+from instructgpt.run.inputs import (
+    Mendable,
+    PluggedRewardName,
+    Policy,
+    Prompts,
+    Prose,
+    ScorerPath,
+)
 
 
 class PPOConfig(StageConfig):
     """Configuration of the PPO stage. Batch sizes count episodes: answers to prompts."""
 
-    blank: ClassVar = StageConfig.blank | {"reward_model": ""}
     aliases: ClassVar = {"pretrain_coef": "ptx_coef"}
 
     model: Policy = Field(
         description="policy to start from, and the reference of the KL penalty (the C.3 model)"
     )
-    reward_model: ScorerPath = Field(description="reward model; the value function starts from it")
+    reward_model: ScorerPath = Field(
+        "", description="reward model; the value function starts from it"
+    )
+    reward: PluggedRewardName = Field(
+        "",
+        description="instead of a reward model, a function of your own, (prompts, responses) -> "
+        "scores, as module:function",
+    )
     critic: ScorerPath = Field(
         "", description="start the value function from this directory instead"
     )
@@ -94,6 +107,8 @@ class PPOConfig(StageConfig):
 
     @model_validator(mode="after")
     def _check(self) -> "PPOConfig":
+        if self.reward and self.reward_model:
+            raise ValueError("reward and reward_model exclude each other: give one")
         if self.batch_size % self.num_mini_batches:
             raise ValueError(
                 f"batch_size {self.batch_size} is not divisible by num_mini_batches "
@@ -113,6 +128,11 @@ class PPOConfig(StageConfig):
             ValueError: one is not named.
         """
         super().require_inputs()
+        if not (self.reward_model or self.reward):
+            raise ValueError(
+                "needs 'reward_model': give --reward_model or put 'reward_model:' into a YAML file "
+                "(or --reward module:function for a reward of your own)"
+            )
         if self.ptx_coef and not self.pretrain_data:
             raise ValueError(
                 "ptx_coef needs 'pretrain_data': give pretraining text, or set ptx_coef 0 for "

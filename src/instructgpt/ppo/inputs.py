@@ -1,7 +1,7 @@
 """What a PPO run reads: opened, encoded and checked before the first weight is loaded."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from instructgpt.data import prompts as asked
 from instructgpt.data.outlook import Looked, Outlook, described, named
@@ -13,6 +13,7 @@ from instructgpt.errors import UserError
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.ppo.config import PPOConfig
+from instructgpt.ppo.plugin import named_reward
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.trackers import check_tracker
 
@@ -23,8 +24,9 @@ class Inputs(Looked):
 
     Attributes:
         policy: the model to start from, and the reference.
-        reward_model: the reward model.
-        critic: what the value function starts from, unless it is the reward model.
+        reward_model: the reward model; None where a function is the reward.
+        critic: what the value function starts from, unless it is the reward model, or the policy
+            where there is none.
         prompts: what is answered in training.
         held_out: the validation prompts.
         pretraining: the text that is mixed in.
@@ -32,7 +34,7 @@ class Inputs(Looked):
     """
 
     policy: ModelFacts
-    reward_model: ModelFacts
+    reward_model: ModelFacts | None
     critic: ModelFacts | None
     prompts: list[Prompt]
     held_out: list[Prompt]
@@ -44,7 +46,8 @@ class Inputs(Looked):
         """What is known of the models that the run will write."""
         template = self.policy.text(self.config.template).template
         policy = self.policy.trained_with(template)
-        critic = (self.critic or self.reward_model).trained_with(template)
+        critic = self.critic or self.reward_model or replace(self.policy, is_scorer=True)
+        critic = critic.trained_with(template)
         return {"model": policy, "model-ema": policy, "critic": critic}
 
     @property
@@ -56,7 +59,10 @@ class Inputs(Looked):
         """What there is to do, for a dry run."""
         config, text = self.config, self.policy.text(self.config.template)
         yield "model", described(self.policy)
-        yield "reward_model", described(self.reward_model)
+        if self.reward_model:
+            yield "reward_model", described(self.reward_model)
+        else:
+            yield "reward", config.reward
         if self.critic:
             yield "critic", described(self.critic)
         for key, prompts in (("data", self.prompts), ("eval_data", self.held_out)):
@@ -81,7 +87,12 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
     pick_device(config.device)
     check_tracker(config.report_to)
     policy = outlook.model("model", config.model, "policy")
-    reward = outlook.model("reward_model", config.reward_model, "scorer")
+    reward = None
+    if config.reward:
+        with named("reward"):
+            named_reward(config.reward)
+    else:
+        reward = outlook.model("reward_model", config.reward_model, "scorer")
     critic = outlook.model("critic", config.critic, "scorer") if config.critic else None
     if critic and not same_vocabulary(policy.tokenizer, critic.tokenizer):
         raise UserError(
@@ -90,10 +101,9 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
         )
     text = policy.text(config.template)
     key, answer = "response_length", config.response_length
-    rooms = [
-        Room("policy", text, policy.context, key, answer),
-        room_behind("reward model", reward, policy, config.template, key, answer),
-    ]
+    rooms = [Room("policy", text, policy.context, key, answer)]
+    if reward:
+        rooms.append(room_behind("reward model", reward, policy, config.template, key, answer))
     if critic:  # which reads the policy's tokens, whatever template it was trained with
         rooms.append(Room("critic", text, critic.context, key, answer))
     held_out = prompts_to_answer("eval_data", config.eval_data, config, rooms, outlook)

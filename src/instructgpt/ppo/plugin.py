@@ -11,6 +11,7 @@ from torch import Tensor
 
 from instructgpt.data.records import PromptText
 from instructgpt.errors import UserError
+from instructgpt.run.plugin import load_function
 
 
 class PluggedReward:
@@ -81,6 +82,15 @@ class PluggedReward:
                 f"the reward {self.name} gave {_shortened(given)}; it must give a list of numbers, "
                 "one for each answer"
             ) from None
+
+
+def named_reward(name: str) -> PluggedReward:
+    """The reward that `module:function` names.
+
+    Raises:
+        UserError: there is none, or it is no reward.
+    """
+    return PluggedReward(load_function(name), name)
 
 
 def _takes_finished(call: Callable[..., Any]) -> bool:

@@ -20,6 +20,7 @@ from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Experience
 from instructgpt.ppo.inputs import Inputs, look
 from instructgpt.ppo.model import PPOModel
+from instructgpt.ppo.plugin import named_reward
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
 from instructgpt.run.config import Resolved
@@ -133,7 +134,10 @@ def _write_samples(
 def _open(config: PPOConfig, inputs: Inputs) -> PPOModel:
     how: dict[str, Any] = {"template": config.template, "device": pick_device(config.device)}
     policy = SFTModel(config.model, inputs.policy.tokenizer, **how)
-    reward = RewardModel(config.reward_model, inputs.reward_model.tokenizer, **how)
+    if inputs.reward_model:
+        reward = RewardModel(config.reward_model, inputs.reward_model.tokenizer, **how)
+    else:
+        reward = named_reward(config.reward)
     critic = Scorer(config.critic, inputs.critic.tokenizer, **how) if inputs.critic else None
     return PPOModel(policy, reward, critic=critic, seed=config.seed)
 
@@ -142,7 +146,8 @@ def _put_away(ppo: PPOModel, config: PPOConfig, run: TrainingRun) -> KeptOnDisk 
     """Reference and reward model take as little memory as they can: an update reads neither."""
     if is_spread(ppo.policy.model):
         return None
-    frozen = [ppo.reference.model, ppo.reward_model.model]
+    networks = (ppo.reference, ppo.reward_model)
+    frozen = [network.model for network in networks if hasattr(network, "model")]
     for model in frozen:
         hold_as_read(model, config.dtype)
     if ppo.policy.device.type != "cpu":

@@ -77,7 +77,7 @@ def trade_off(runs: Sequence[Run], label: Callable[[Run], str]) -> list[Panel]:
 
 def scale_note(runs: Sequence[Run]) -> str:
     """A warning where the scores of several runs come from different reward models."""
-    judges = {str(run.config.get("reward_model")) for run in runs}
+    judges = {str(run.config.get("reward_model") or run.config.get("reward")) for run in runs}
     if len(judges) < 2:
         return ""
     return " The runs have different reward models: shapes compare, heights do not."

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from instructgpt.errors import UserError
 from instructgpt.run.config import Config, Paths, nearest
 from instructgpt.run.digest import MODEL_FILES, TOKENIZER_FILES, Digest, digest_of, hub_digest
+from instructgpt.run.plugin import module_file
 
 Kind = Literal[
     "prompts",
@@ -24,6 +25,7 @@ Kind = Literal[
     "trunk",
     "judge",
     "tokenizer",
+    "reward",
 ]
 
 
@@ -35,7 +37,7 @@ class Reads:
         kind: `prompts`, `demonstrations`, `rankings`, `answers` (to be ranked): files of records;
             `text`: prose; `policy`: a causal language model; `scorer`: a reward model or a critic;
             `trunk`: either; `judge`: a scorer, or the name of one that needs no file; `tokenizer`:
-            a model of which the tokenizer alone is read.
+            a model of which the tokenizer alone is read; `reward`: `module:function`.
     """
 
     kind: Kind
@@ -77,6 +79,7 @@ Demonstrations = Annotated[Paths, Reads("demonstrations")]
 Rankings = Annotated[Paths, Reads("rankings")]
 Answers = Annotated[Paths, Reads("answers")]
 Prose = Annotated[Paths, Reads("text")]
+PluggedRewardName = Annotated[str, Reads("reward")]
 Policies = Annotated[Paths, Reads("policy")]
 
 
@@ -126,6 +129,9 @@ def digest_input(found: Input) -> Digest | None:
 
 
 def _digest(found: Input, path: Path) -> Digest | None:
+    if found.reads.kind == "reward":
+        file = module_file(found.path)
+        return digest_of(file) if file else None
     if found.reads.kind not in MODELS:
         return digest_of(path)
     if found.reads.kind == "judge" and found.path in NAMED_JUDGES:

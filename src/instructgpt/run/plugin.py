@@ -13,7 +13,8 @@ from instructgpt.errors import UserError
 
 
 def load_function(name: str) -> Callable[..., Any]:
-    """What `module:function` names: a function, or an object (`module:a.b` goes on into it).
+    """What `module:function` names: a function, or an object (`module:a.b` goes on into it); of a
+    class, an instance made without arguments.
 
     Raises:
         UserError: there is no such module or function, or importing it fails.
@@ -23,16 +24,28 @@ def load_function(name: str) -> Callable[..., Any]:
     try:
         with _current_directory_first():
             found: Any = import_module(module)
-    except Exception as error:
-        said = " ".join(str(error).split())
-        raise UserError(
-            f"{name}: importing {module} fails ({type(error).__name__}: {said}); mend it"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{name}: importing {module} fails ({_said(error)}); mend it") from error
     for part in function.split("."):
         if not hasattr(found, part):
             raise UserError(f"{name}: {module} has no '{function}'; check its spelling")
         found = getattr(found, part)
-    return found
+    return _made(found, name) if isinstance(found, type) else found
+
+
+def _made(cls: type[Any], name: str) -> Any:
+    try:
+        return cls()
+    except Exception as error:
+        raise UserError(
+            f"{name}: making a {cls.__name__} fails ({_said(error)}); mend it"
+        ) from error
+
+
+def _said(error: BaseException) -> str:
+    """An error on one line."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}{f': {said}' if said else ''}"
 
 
 def module_file(name: str) -> Path | None:
@@ -45,7 +58,7 @@ def module_file(name: str) -> Path | None:
     try:
         with _current_directory_first():
             spec = find_spec(module)
-    except (ImportError, ValueError):
+    except Exception:  # of a package that the module lies in, which does not import
         spec = None
     if spec is None:
         raise UserError(
