@@ -2,14 +2,16 @@
 
 import doctest
 import json
+from dataclasses import replace
 
 import pytest
+from scipy.stats import t
 
 from instructgpt.data.records import Prompt, Ranking, Rating
 from instructgpt.errors import UserError
 from instructgpt.evaluation import human
 from instructgpt.evaluation.human import HumanEvaluator
-from instructgpt.evaluation.stats import wilson
+from tests.evaluation.score_interval import assert_score_interval
 
 
 def ranking(prompt, ranks, labeler="ann"):
@@ -52,8 +54,8 @@ def test_win_rate_counts_a_tie_as_half():
     # ppo against sft: 1 and 1 on prompt 1, ½ and 1 on prompt 2, 0 on prompt 3.
     interval = HumanEvaluator(STORE).win_rate("ppo", "sft")
     assert (interval.estimate, interval.n) == (0.7, 5)
-    # The worst of the 27 draws of three prompts is 3, 3, 3 with a rate of 0; the best is 1, 1, 1.
-    assert (interval.low, interval.high) == (0, 1)
+    # The prompts' sums deviate by 0.6, 0.1 and -0.7: a variance of 3 / 2 · 0.86 / 25.
+    assert_score_interval(interval, 0.7, trials=0.21 / 0.0516, df=2)
 
 
 def test_win_rate_is_clustered_by_prompt():
@@ -65,8 +67,8 @@ def test_win_rate_is_clustered_by_prompt():
     ]
     interval = HumanEvaluator(store).win_rate("a", "b")
     assert (interval.estimate, interval.n) == (0.5, 400)
-    assert interval.low == pytest.approx(0.2)
-    assert interval.high == pytest.approx(0.8)
+    # Clusters' sums deviate by 20: a variance of 10 / 9 · 10 · 20² / 400², as of 9 trials.
+    assert_score_interval(interval, 0.5, trials=9, df=9)
 
 
 def test_win_rates_of_the_two_sides_add_up_to_one():
@@ -90,7 +92,8 @@ def test_every_response_of_a_model_is_compared_and_none_with_its_own():
 def test_a_unanimous_win_rate_keeps_an_interval():
     store = [ranking(str(p), {"a": 1, "b": 2}) for p in range(8)]
     interval = HumanEvaluator(store).win_rate("a", "b")
-    assert (interval.low, interval.high) == (wilson(8, 8).low, 1)
+    assert interval.low == pytest.approx(8 / (8 + t.ppf(0.975, 7) ** 2))  # Wilson's of 8 of 8
+    assert interval.high == 1
 
 
 def test_win_rates_over_a_baseline():
@@ -135,7 +138,9 @@ def test_likert_means():
         "gpt": (2, 2),
         "ppo": (round(17 / 3, 6), 3),
     }
-    assert (means["ppo"].low, means["ppo"].high) == pytest.approx((4, 6.5))  # prompts 2, 2 and 1, 1
+    # Of 7 / 9 the sums 1/2 and 11/6 of 1 and 2 ratings deviate by 5/18: 504 / 100 trials.
+    shares = replace(means["ppo"], low=(means["ppo"].low - 1) / 6, high=(means["ppo"].high - 1) / 6)
+    assert_score_interval(shares, 7 / 9, trials=5.04, df=1)
     assert 1 <= means["gpt"].low < 2 < means["gpt"].high < 7  # equal ratings leave a doubt
 
 

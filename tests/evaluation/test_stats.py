@@ -3,14 +3,14 @@
 import doctest
 import gzip
 import json
-from itertools import permutations, product
+from itertools import permutations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, t, ttest_1samp
 
 from instructgpt.evaluation import stats
 from instructgpt.evaluation.stats import (
@@ -18,12 +18,14 @@ from instructgpt.evaluation.stats import (
     LabelerRanking,
     bradley_terry,
     calibration,
-    clustered_bootstrap,
+    clustered_mean,
     clustered_share,
     krippendorff_alpha,
     pairwise_agreement,
     wilson,
 )
+from instructgpt.evaluation.student import t_quantile
+from tests.evaluation.score_interval import assert_score_interval
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 
@@ -80,105 +82,131 @@ def test_wilson_refuses_what_is_no_share(successes, n, level):
         wilson(successes, n, level)
 
 
-# Bootstrap
+# Clustered values
 
 
-def test_bootstrap_of_single_values_equals_scipy_draw_for_draw():
-    values = np.random.default_rng(5).normal(size=40)
-    expected = bootstrap(
-        (values,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(3)
-    ).confidence_interval
-    interval = clustered_bootstrap(values, range(40), resamples=999, seed=3)
-    assert bounds(interval) == pytest.approx((expected.low, expected.high), abs=1e-12)
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 20, 51, 999])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_the_quantile_of_t_is_scipys(level, df):
+    assert t_quantile(level, df) == pytest.approx(t.ppf((1 + level) / 2, df), rel=1e-9)
 
 
-def test_bootstrap_of_three_clusters_equals_its_enumeration():
-    clusters = {"a": [1, 1, 0], "b": [0], "c": [1, 0]}
-    draws = product(clusters.values(), repeat=3)
-    means = sorted(np.mean([*one, *two, *three]) for one, two, three in draws)
-    interval = clustered_bootstrap([1, 1, 0, 0, 1, 0], list("aaabcc"), level=0.8, resamples=20_000)
-    # 27 equally likely draws: the quantile of 10 % is inside the 3rd, that of 90 % inside the 25th.
-    assert bounds(interval) == pytest.approx((means[2], means[24]), abs=1e-12)
-    assert (interval.estimate, interval.n) == (0.5, 6)
+def test_many_degrees_of_freedom_are_the_normal_distribution():
+    assert t_quantile(0.95, 10_000) == pytest.approx(t.ppf(0.975, 10_000), rel=2e-4)
 
 
-def test_bootstrap_has_the_width_of_the_normal_interval_of_cluster_means():
-    means = np.random.default_rng(0).normal(size=400)
-    interval = clustered_bootstrap(
-        np.repeat(means, 5), np.repeat(np.arange(400), 5), resamples=8000
-    )
-    half = 1.96 * means.std() / 20
-    assert bounds(interval) == pytest.approx(
-        (means.mean() - half, means.mean() + half), abs=0.05 * half
-    )
+def test_the_interval_of_single_values_is_scipys():
+    values = np.random.default_rng(5).normal(size=9)
+    expected = ttest_1samp(values, 0).confidence_interval(0.8)
+    assert bounds(clustered_mean(values, range(9), 0.8)) == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_fast_mean_and_any_statistic_see_the_same_draws(monkeypatch):
-    rng = np.random.default_rng(1)
-    values, clusters = rng.normal(size=60), rng.integers(9, size=60)
-    fast = clustered_bootstrap(values, clusters, resamples=300)
-    assert bounds(clustered_bootstrap(values, clusters, statistic=np.mean, resamples=300)) == (
-        pytest.approx(bounds(fast), abs=1e-12)
-    )
-    monkeypatch.setattr(stats, "PICKS_AT_ONCE", 70)  # 7 draws at once
-    assert clustered_bootstrap(values, clusters, resamples=300) == fast
+def test_clusters_of_one_size_count_as_their_means():
+    values = np.random.default_rng(6).normal(size=(7, 5))
+    interval = clustered_mean(values.ravel(), np.repeat(np.arange(7), 5))
+    expected = ttest_1samp(values.mean(1), 0).confidence_interval()
+    assert bounds(interval) == pytest.approx(expected, rel=1e-9)
+    assert interval.n == 35
 
 
-def test_bootstrap_of_a_statistic_resamples_the_first_axis():
-    pairs = np.random.default_rng(2).normal(size=(30, 2))
-    clusters = np.arange(30) // 3
-    interval = clustered_bootstrap(
-        pairs, clusters, statistic=lambda rows: float((rows[:, 0] * rows[:, 1]).mean())
-    )
-    expected = clustered_bootstrap(pairs[:, 0] * pairs[:, 1], clusters)
-    assert bounds(interval) == pytest.approx(bounds(expected), abs=1e-12)
+def test_clusters_of_several_sizes_by_hand():
+    # Mean 3 / 6; deviations of the clusters 0.5, -0.5 and 0: 3 / 2 · 0.5 / 36 = 1 / 48.
+    interval = clustered_mean([1, 1, 0, 0, 1, 0], list("aaabcc"))
+    half = t.ppf(0.975, 2) / 48**0.5
+    assert bounds(interval) == pytest.approx((0.5 - half, 0.5 + half))
 
 
 def test_one_cluster_has_no_known_spread():
-    interval = clustered_bootstrap([0, 1, 1], ["p", "p", "p"])
+    interval = clustered_mean([0, 1, 1], ["p", "p", "p"])
     assert interval.estimate == pytest.approx(2 / 3)
     assert np.isnan(bounds(interval)).all()
+    assert bounds(clustered_share([0, 1, 1], ["p", "p", "p"])) == (0, 1)
 
 
 @quick
-@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abcde")), min_size=2), st.randoms())
-def test_bootstrap_does_not_depend_on_the_order_of_the_values(rows, random):
-    interval = clustered_bootstrap([v for v, _ in rows], [c for _, c in rows], resamples=50)
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from("abcde")), min_size=2), st.randoms())
+def test_intervals_do_not_depend_on_the_order_of_the_values(rows, random):
+    before = [
+        f([v for v, _ in rows], [c for _, c in rows]) for f in (clustered_mean, clustered_share)
+    ]
     random.shuffle(rows)
-    shuffled = clustered_bootstrap([v for v, _ in rows], [c for _, c in rows], resamples=50)
-    assert shuffled.estimate == pytest.approx(interval.estimate)
-    assert bounds(shuffled) == pytest.approx(bounds(interval), nan_ok=True)
+    after = [
+        f([v for v, _ in rows], [c for _, c in rows]) for f in (clustered_mean, clustered_share)
+    ]
+    for one, other in zip(before, after, strict=True):
+        assert bounds(one) == pytest.approx(bounds(other), nan_ok=True, abs=1e-9)
+    assert 0 <= after[1].low <= after[1].estimate <= after[1].high <= 1
+    assert after[1].high > after[1].low
 
 
-def test_intervals_of_correlated_clusters_cover_and_unclustered_ones_do_not():
-    rng = np.random.default_rng(2203_02155)
-    clusters = np.repeat(np.arange(40), 10)
-    covered = {"clustered": 0, "unclustered": 0}
-    for repetition in range(200):
-        prompt_effect = rng.normal(size=40)  # as large as the noise: the correlation is a half
-        values = 0.3 + prompt_effect[clusters] + rng.normal(size=400)
-        for name, groups in (("clustered", clusters), ("unclustered", np.arange(400))):
-            low, high = bounds(clustered_bootstrap(values, groups, resamples=400, seed=repetition))
-            covered[name] += low <= 0.3 <= high
-    assert 0.88 <= covered["clustered"] / 200 <= 0.99
-    assert covered["unclustered"] / 200 < 0.75
-
-
-def test_bootstrap_refuses_lengths_that_differ():
+def test_values_and_clusters_must_be_as_many():
     with pytest.raises(ValueError, match="2 values and 1 clusters"):
-        clustered_bootstrap([1, 2], ["a"])
+        clustered_mean([1, 2], ["a"])
     with pytest.raises(ValueError, match="0 values"):
-        clustered_bootstrap([], [])
+        clustered_share([], [])
 
 
-def test_a_share_without_spread_falls_back_on_wilson_over_clusters():
+def test_a_share_without_spread_takes_each_cluster_for_one_trial():
+    z2 = t.ppf(0.975, 2) ** 2
     unanimous = clustered_share([1] * 12, [0, 1, 2] * 4)
-    assert bounds(unanimous) == bounds(wilson(3, 3))
+    assert bounds(unanimous) == pytest.approx((3 / (3 + z2), 1))  # Wilson's bounds of 3 of 3
     assert unanimous.n == 12
-    assert bounds(clustered_share([0.5, 0.5, 1, 0], list("abcc"))) == bounds(wilson(1.5, 3))
-    assert bounds(clustered_share([1, 0], ["p", "p"])) == bounds(wilson(0.5, 1))
-    varied = ([1, 0, 1, 1], list("abcd"))
-    assert clustered_share(*varied) == clustered_bootstrap(*varied)
+    assert bounds(clustered_share([0] * 3, list("abc"))) == pytest.approx((0, z2 / (3 + z2)))
+    tied = clustered_share([0.5, 0.5, 1, 0], list("abcc"))
+    half = t.ppf(0.975, 2) / 2 / (3 + z2) ** 0.5  # Wilson's of 1½ of 3
+    assert bounds(tied) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_a_share_of_many_single_values_has_wilsons_interval():
+    interval = clustered_share([1] * 1800 + [0] * 600, range(2400))
+    assert bounds(interval) == pytest.approx(bounds(wilson(1800, 2400)), abs=1e-4)
+
+
+RUNS = 300
+
+
+def outcomes(rng, prompts, answers, rate, ties, alike):
+    """Wins, ties and losses (RUNS, prompts, answers): each prompt has a rate of its own, by as much
+    as `alike`, the correlation of two answers to it.
+    """
+    rate_RP = np.full((RUNS, prompts), rate)
+    if alike:
+        concentration = (1 - alike) / alike
+        parameters = rate * concentration, (1 - rate) * concentration
+        rate_RP = rng.beta(*parameters, (RUNS, prompts))
+    wins_RPA = (rng.random((RUNS, prompts, answers)) < rate_RP[..., None]).astype(float)
+    wins_RPA[rng.random(wins_RPA.shape) < ties] = 0.5
+    return wins_RPA
+
+
+@pytest.mark.parametrize("prompts", [3, 5, 10, 20, 50])
+def test_the_interval_of_a_win_rate_covers_it_as_often_as_it_says(prompts):
+    rng = np.random.default_rng(2203_02155)
+    for rate in (0.5, 0.8):
+        for answers, ties, alike in ((1, 0.0, 0.0), (1, 0.3, 0.0), (4, 0.0, 0.3), (4, 0.3, 0.3)):
+            truth = rate * (1 - ties) + ties / 2
+            clusters = np.repeat(np.arange(prompts), answers)
+            intervals = [
+                clustered_share(wins.ravel(), clusters)
+                for wins in outcomes(rng, prompts, answers, rate, ties, alike)
+            ]
+            covered = np.mean([i.low - 1e-9 <= truth <= i.high + 1e-9 for i in intervals])
+            # 0.95, less three standard errors of the 300 runs
+            assert covered >= 0.912, (rate, answers, ties, alike)
+            assert min(i.high - i.low for i in intervals) > 0
+
+
+@pytest.mark.parametrize("prompts", [3, 5, 10, 20, 50])
+def test_the_interval_of_a_mean_score_covers_it_as_often_as_it_says(prompts):
+    rng = np.random.default_rng(2203_02155)
+    clusters = np.repeat(np.arange(prompts), 4)
+    covered = 0
+    for _ in range(2 * RUNS):
+        effects = rng.normal(size=prompts)  # as large as the noise: the correlation is a half
+        scores = 0.3 + effects[clusters] + rng.normal(size=4 * prompts)
+        low, high = bounds(clustered_mean(scores, clusters))
+        covered += low <= 0.3 <= high
+    assert 0.923 <= covered / (2 * RUNS) <= 0.977
 
 
 # Bradley–Terry
@@ -288,7 +316,8 @@ def test_agreement_counts_pairs_untied_for_both():
     # p: wx disagree, wy agree, wz agree, xz agree, and xy, yz are tied; q: tied; r: xy agrees.
     interval = pairwise_agreement(rankings)
     assert (interval.estimate, interval.n) == (0.8, 5)
-    assert bounds(interval) == (0.75, 1.0)  # the draws of the clusters p and r: pp, pr, rp, rr
+    # The clusters p and r deviate by 1/5: a variance of 2 · 2 / 25 / 25, as of 25 trials.
+    assert_score_interval(interval, 0.8, trials=25, df=1)
 
 
 def test_agreement_never_sets_a_labeler_against_himself():

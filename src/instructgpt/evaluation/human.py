@@ -37,7 +37,7 @@ class HumanEvaluator:
     >>> ranks = {"prompt a": (1, 2), "prompt b": (2, 1), "prompt c": (1, 2)}
     >>> store = [Ranking(prompt=p, responses=answers, ranks=r) for p, r in ranks.items()]
     >>> print(HumanEvaluator(store).win_rate("ppo", "sft"))
-    0.667 [0.000, 1.000], n = 3
+    0.667 [0.044, 0.989], n = 3
     """
 
     def __init__(self, store: str | Path | Iterable[Ranking | Rating]):

@@ -18,7 +18,7 @@ from instructgpt.evaluation.compare import Comparison, Judge, answer, compare
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.evaluation.inputs import Inputs, look
 from instructgpt.evaluation.language import language_model_loss
-from instructgpt.evaluation.stats import Interval, clustered_bootstrap
+from instructgpt.evaluation.stats import Interval, clustered_mean
 from instructgpt.models.load import pick_device
 from instructgpt.reward.model import RewardModel
 from instructgpt.run.config import Resolved
@@ -256,7 +256,7 @@ def _short(path: str) -> str:
 
 
 def _mean(scores: Sequence[float], samples: int) -> Interval:
-    return clustered_bootstrap(scores, [index // samples for index in range(len(scores))])
+    return clustered_mean(scores, [index // samples for index in range(len(scores))])
 
 
 def _audited(

@@ -1,21 +1,22 @@
 """How sure a comparison is, how strong the models are, how well labelers agree: pure functions.
 
-Axes: C clusters, R resamples, N players, V distinct values, O observers, U units.
+Axes: C clusters, N players, V distinct values, O observers, U units.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from math import fsum
 from statistics import NormalDist
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray = NDArray[np.float64]
+from instructgpt.evaluation.student import t_quantile
 
-PICKS_AT_ONCE = 2_000_000  # bounds the bootstrap's memory: 16 MB for each array of picks
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -44,68 +45,84 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"a share needs 0 <= successes <= n and n > 0, not {successes} of {n}")
     _check_level(level)
-    share = successes / n
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    scale = 1 + z**2 / n
-    centre = (share + z**2 / (2 * n)) / scale
-    half = z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5 / scale
+    return _score_interval(successes / n, n, NormalDist().inv_cdf((1 + level) / 2), n)
+
+
+def _score_interval(share: float, trials: float, z: float, n: float) -> Interval:
+    """Wilson's interval of a share as sure as that of so many trials."""
+    scale = 1 + z**2 / trials
+    centre = (share + z**2 / (2 * trials)) / scale
+    half = z * (share * (1 - share) / trials + z**2 / (4 * trials**2)) ** 0.5 / scale
     # Rounding alone could put the bounds beyond 0 and 1, or short of a share that is 0 or 1.
     low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
     return Interval(share, low, high, n)
 
 
-def clustered_bootstrap(
-    values: ArrayLike,
-    clusters: ArrayLike,
-    *,
-    statistic: Callable[[FloatArray], float] | None = None,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """Percentile interval of a statistic (default: the mean) of values that come in clusters.
+def clustered_mean(values: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> Interval:
+    """t interval of the mean of values that come in clusters.
 
-    Draw C of the C clusters with replacement, each with all its values: θ*_r is the statistic of
-    draw r. The bounds are the (1 − level)/2 and the (1 + level)/2 quantile of θ*_1 … θ*_R.
+    x̄ ± t_{C−1} · se,   se² = C/(C − 1) · Σ_c (Σ_{i in c} (x_i − x̄))² / n²
 
-    Davison & Hinkley 1997, section 3.8; Efron & Tibshirani 1993, chapter 13. Values that depend on
-    each other share a cluster, as the comparisons of one prompt do. Of values with more than one
-    axis, the first is resampled. A single cluster cannot show how clusters differ: bounds are nan.
+    The linearized variance of a ratio of two totals (Cochran 1977, section 11.7), and Student's t,
+    since C clusters tell its size as C values would. Values that depend on each other share a
+    cluster, as the comparisons of one prompt do. A single cluster cannot show how clusters differ:
+    bounds are nan.
 
-    >>> print(clustered_bootstrap([1, 1, 1, 0, 0, 1], ["a", "a", "b", "b", "c", "d"]))
-    0.667 [0.250, 1.000], n = 6
+    >>> print(clustered_mean([1, 2, 3, 6], ["a", "b", "c", "d"]))  # 3 ± 3.182 · 2.160 / √4
+    3.000 [-0.437, 6.437], n = 4
     """
-    _check_level(level)
-    rows, labels = np.asarray(values, dtype=np.float64), np.asarray(clusters)
-    if not len(rows) or labels.shape != rows.shape[:1]:
-        raise ValueError(f"{len(rows)} values and {len(labels)} clusters: need as many, and some")
-    codes = np.unique(labels, return_inverse=True)[1]
-    estimate = float(rows.mean() if statistic is None else statistic(rows))
-    if codes.max() == 0:
-        return Interval(estimate, np.nan, np.nan, len(rows))
-    rng = np.random.default_rng(seed)
-    if statistic is None:
-        draws_R = _resampled_means(rows, codes, resamples, rng)
-    else:
-        draws_R = _resampled(statistic, rows, codes, resamples, rng)
-    low, high = np.quantile(draws_R, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high), len(rows))
+    mean, error, many, count = _linearized(values, clusters, level)
+    if many == 1:
+        return Interval(mean, np.nan, np.nan, count)
+    half = t_quantile(level, many - 1) * error
+    return Interval(mean, mean - half, mean + half, count)
 
 
 def clustered_share(values: ArrayLike, clusters: ArrayLike, level: float = 0.95) -> Interval:
     """Interval of the mean of values in [0, 1] (win 1, tie ½, loss 0) that come in clusters.
 
-    `clustered_bootstrap`, except where all clusters have the same mean and its width would be 0:
-    there each cluster is one trial of Wilson's interval, which is on the safe side.
+    Wilson's interval with t_{C−1} for z and p(1 − p) / se² for n: as many independent values as
+    would be equally sure (se as in `clustered_mean`). Where all clusters have the same mean, each
+    is one trial. It has a width always, lies within 0 and 1, and covers as it says from 3 prompts
+    on (docs/paper-map.md has the simulation). A single cluster says nothing: 0 to 1.
 
-    >>> print(clustered_share([1, 1, 1, 1], ["a", "a", "b", "c"]))  # as wilson(3, 3)
-    1.000 [0.439, 1.000], n = 4
+    Korn & Graubard 1998 and Franco et al. 2019, "Comparative study of confidence intervals for
+    proportions in complex sample surveys".
+
+    >>> print(clustered_share([1, 1, 1, 1], ["a", "a", "b", "c"]))  # t_2 = 4.303: 3 / (3 + 18.5)
+    1.000 [0.139, 1.000], n = 4
     """
-    interval = clustered_bootstrap(values, clusters, level=level)
-    if interval.high - interval.low > 1e-12:  # False for nan too
-        return interval
-    count = len(np.unique(np.asarray(clusters)))
-    return replace(wilson(interval.estimate * count, count, level), n=interval.n)
+    share, error, many, count = _linearized(values, clusters, level)
+    share = min(max(share, 0.0), 1.0)  # rounding alone could put it beyond
+    if many == 1:
+        return Interval(share, 0.0, 1.0, count)
+    trials = share * (1 - share) / error**2 if error > 1e-12 else float(many)
+    return _score_interval(share, trials, t_quantile(level, many - 1), count)
+
+
+class _Linearized(NamedTuple):
+    mean: float
+    error: float
+    """The standard error; nan of a single cluster."""
+    clusters: int
+    count: int
+
+
+def _linearized(values: ArrayLike, clusters: ArrayLike, level: float) -> _Linearized:
+    """The mean of clustered values and its standard error (see `clustered_mean`)."""
+    _check_level(level)
+    rows, labels = np.asarray(values, dtype=np.float64), np.asarray(clusters)
+    if not len(rows) or labels.shape != rows.shape:
+        raise ValueError(f"{len(rows)} values and {len(labels)} clusters: need as many, and some")
+    codes = np.unique(labels, return_inverse=True)[1]
+    count, mean = len(rows), float(rows.mean())
+    deviations_C = np.bincount(codes, weights=rows) - mean * np.bincount(codes)
+    many = len(deviations_C)
+    if many == 1:
+        return _Linearized(mean, np.nan, many, count)
+    # Summed without rounding, so that the clusters' names and order do not matter.
+    variance = many / (many - 1) * fsum(deviations_C**2) / count**2
+    return _Linearized(mean, variance**0.5, many, count)
 
 
 def bradley_terry(
@@ -161,7 +178,7 @@ def pairwise_agreement(rankings: Iterable[LabelerRanking], level: float = 0.95) 
     >>> ann = LabelerRanking("ann", "p1", {"x": 1, "y": 2, "z": 3})
     >>> bob = LabelerRanking("bob", "p1", {"x": 1, "y": 3, "z": 2})
     >>> print(pairwise_agreement([ann, bob]))  # x>y and x>z, but not y>z
-    0.667 [0.094, 0.975], n = 3
+    0.667 [0.000, 1.000], n = 3
     """
     by_prompt: defaultdict[str, list[LabelerRanking]] = defaultdict(list)
     for ranking in rankings:
@@ -274,36 +291,6 @@ def calibration(probabilities: ArrayLike, outcomes: ArrayLike, bins: int = 10) -
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1 (0.95 for 95 %), not {level}")
-
-
-def _resampled_means(
-    values: FloatArray, codes: NDArray[np.intp], resamples: int, rng: np.random.Generator
-) -> FloatArray:
-    """The mean of each draw of clusters, from their sums and sizes alone."""
-    sums_C, sizes_C = np.bincount(codes, weights=values), np.bincount(codes)
-    clusters = len(sizes_C)
-    at_once = max(1, PICKS_AT_ONCE // clusters)
-    blocks: list[FloatArray] = []
-    for start in range(0, resamples, at_once):
-        picks_RC = rng.integers(clusters, size=(min(at_once, resamples - start), clusters))
-        blocks.append(sums_C[picks_RC].sum(1) / sizes_C[picks_RC].sum(1))
-    return np.concatenate(blocks)
-
-
-def _resampled(
-    statistic: Callable[[FloatArray], float],
-    values: FloatArray,
-    codes: NDArray[np.intp],
-    resamples: int,
-    rng: np.random.Generator,
-) -> FloatArray:
-    """Any statistic of each draw of clusters; the draws are those of `_resampled_means`."""
-    members: list[NDArray[np.intp]] = [np.flatnonzero(codes == c) for c in range(codes.max() + 1)]
-    draws: list[float] = []
-    for _ in range(resamples):
-        picks: list[int] = rng.integers(len(members), size=len(members)).tolist()
-        draws.append(statistic(values[np.concatenate([members[c] for c in picks])]))
-    return np.array(draws)
 
 
 def _check_connected(wins_NN: FloatArray, names: Sequence[str]) -> None:
