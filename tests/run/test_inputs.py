@@ -50,7 +50,7 @@ CONFIGS = (
 NAMES = {
     *("model", "reward_model", "critic", "a", "b", "base", "others", "judge", "tokenizer"),
     *("data", "eval_data", "pretrain_data", "eval_pretrain_data", "demonstrations"),
-    *("rankings", "prose", "tokenizer_data"),
+    *("rankings", "prose", "tokenizer_data", "reward"),
 }
 
 

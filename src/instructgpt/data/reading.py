@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Literal, TypeVar
 
-from instructgpt.data.formats import documents_and_skipped, read_records
+from instructgpt.data.formats import documents_and_skipped, documents_of, read_objects, read_records
 from instructgpt.data.jsonl import MEND, REMEDY
 from instructgpt.data.records import Record
+from instructgpt.run.given import Given
 from instructgpt.run.inputs import locate
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import say, say_skipped
@@ -23,7 +24,7 @@ def load_records(
     """All records of all files, in order.
 
     Args:
-        paths: the files.
+        paths: the files, or records from Python among them.
         kind: of which records.
         format: of the files.
         on_error: what a bad line does; None where the user cannot choose: it stops.
@@ -33,13 +34,22 @@ def load_records(
     """
     records: list[R] = []
     for path in paths:
-        result = read_records(
-            locate(path),
-            kind,
-            format=format,
-            on_error=on_error or "stop",
-            remedy=REMEDY if on_error else MEND,
-        )
+        if isinstance(path, Given):
+            result = read_objects(
+                path.rows,
+                kind,
+                name=kind.__name__.lower(),
+                format=format,
+                on_error=on_error or "stop",
+            )
+        else:
+            result = read_records(
+                locate(path),
+                kind,
+                format=format,
+                on_error=on_error or "stop",
+                remedy=REMEDY if on_error else MEND,
+            )
         records += result.records
         say_skipped(result.skipped)
     return records
@@ -60,7 +70,10 @@ def load_documents(
     documents: list[str] = []
     for path in paths:
         remedy = REMEDY if on_error else MEND
-        found, skipped = documents_and_skipped(locate(path), on_error or "stop", remedy=remedy)
+        if isinstance(path, Given):
+            found, skipped = documents_of(path.rows, on_error or "stop")
+        else:
+            found, skipped = documents_and_skipped(locate(path), on_error or "stop", remedy=remedy)
         say_skipped(skipped)
         documents += [document for document in found if document.strip()]
         if empty := sum(not document.strip() for document in found):

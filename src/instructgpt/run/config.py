@@ -8,7 +8,7 @@ C.1"}`.
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
@@ -21,24 +21,38 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
+    WrapValidator,
     field_validator,
 )
 from pydantic_core import ErrorDetails
 
 from instructgpt.errors import UserError, require_a
 from instructgpt.run.files import LARGEST_YAML, parse_yaml, path_exists, read_text, shortened
+from instructgpt.run.given import Given, is_record, parted
 
 STAGES = ("init", "pretrain", "sft", "sample", "rank", "reward", "ppo", "evaluate")
 
 
-def _one_or_many(value: Any) -> Any:
+def _one_or_many(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str | Path):
         return (value,) if str(value) else ()
-    return value
+    if info.field_name in (info.context or ()):  # of a YAML file, which names files alone
+        return value
+    values = [value] if is_record(value) else value
+    return tuple(parted(values)) if isinstance(values, list | tuple) else value
 
 
-Paths = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
-"""One path or several; a single string is taken as a list of one."""
+def _given_or_path(value: Any, check: Callable[[Any], str]) -> str:
+    return value if isinstance(value, Given) else check(value)
+
+
+Paths = Annotated[
+    tuple[Annotated[str, WrapValidator(_given_or_path)], ...], BeforeValidator(_one_or_many)
+]
+"""One path or several; a single string is taken as a list of one. From Python, records and
+dictionaries may stand where files do.
+"""
 
 
 def _known_device(device: str) -> str:
@@ -329,7 +343,9 @@ def resolve(
                 raise UserError(f"{place}: unknown key '{key}'{nearest(key, cls.model_fields)}")
             merged[key], sources[key] = value, source
     try:
-        config = cls.model_validate(merged if whole else {**cls.blank, **merged})
+        in_files = {key for key in merged if not sources[key].startswith("--")}
+        given = merged if whole else {**cls.blank, **merged}
+        config = cls.model_validate(given, context=in_files)
         if whole:
             config.require_inputs()
         return Resolved(config, sources)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from instructgpt.errors import UserError
 from instructgpt.run.config import Config, Paths, nearest
 from instructgpt.run.digest import MODEL_FILES, TOKENIZER_FILES, Digest, digest_of, hub_digest
+from instructgpt.run.given import Given, refuse_forgotten
 from instructgpt.run.plugin import module_file
 
 Kind = Literal[
@@ -105,6 +106,7 @@ def mendable_fields(cls: type[Config]) -> dict[str, Mendable]:
 def locate(path: str) -> Path:
     """A path; `shipped:prompts` and the others of `SHIPPED` are in the package."""
     if not path.startswith("shipped:"):
+        refuse_forgotten(path)
         return Path(path)
     name = path.removeprefix("shipped:")
     if name not in SHIPPED:
@@ -119,6 +121,8 @@ def digest_input(found: Input) -> Digest | None:
     Raises:
         UserError: it cannot be read.
     """
+    if isinstance(found.path, Given):
+        return Digest(found.path.digest)
     path = locate(found.path)
     try:
         return _digest(found, path)

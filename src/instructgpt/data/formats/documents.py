@@ -3,7 +3,9 @@
 import logging
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from instructgpt.data.formats.lines import OnError, convert_each, convert_rows
 from instructgpt.data.jsonl import REMEDY, Row, open_text
@@ -58,6 +60,23 @@ def documents_and_skipped(
     else:
         raise UserError(f"{path}: expected a {', '.join(_SUFFIXES)} file; rename or convert it")
     return [text for _, text in texts], skipped
+
+
+def documents_of(rows: Sequence[Any], on_error: OnError) -> tuple[list[str], list[str]]:
+    """The `text` of dictionaries from Python, and a sentence for each that was skipped.
+
+    Raises:
+        UserError: one has none and `on_error` is "stop".
+    """
+
+    def text(row: Any) -> str:
+        if not isinstance(row, Mapping):
+            raise ValueError(f'expected a dictionary with a "text", found {type(row).__name__}')
+        return _checked(_text(dict(row)))
+
+    places = ((f"document {number}", row) for number, row in enumerate(rows, start=1))
+    texts, skipped = convert_each(places, text, on_error, remedy="mend it or take it out")
+    return [found for _, found in texts], skipped
 
 
 def _inside(folder: Path) -> list[Path]:
