@@ -28,9 +28,9 @@ def harmless(text: str) -> str:
     r"""A text in which all that a terminal would obey is written out; lines and tabs stay.
 
     >>> harmless("a\x1b[31mred\u202e")
-    'a\\x1b[31mred\\u202e'
+    'a\\u001b[31mred\\u202e'
     """
-    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def require_a(kind: type[T], value: object, what: str) -> T:

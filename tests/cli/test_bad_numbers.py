@@ -63,7 +63,7 @@ def test_no_number_of_a_configuration_is_infinite(stage, key, tmp_path):
     [
         *(("temperature", value) for value in ("inf", "-inf", "nan", "-0.1")),
         *(("top_p", value) for value in ("inf", "nan", "0", "1.1", "-1")),
-        *(("top_k", "-1"), ("seed", "-1"), ("max_new_tokens", "0"), ("max_new_tokens", "-3")),
+        *(("top_k", "-1"), ("seed", "-1"), ("response_length", "0")),
     ],
 )
 @pytest.mark.parametrize("command", ["generate", "chat"])

@@ -164,7 +164,6 @@ def test_the_python_page_runs(tmp_path, monkeypatch):
 MINIATURE = {
     "batch_size": 8,
     "total_episodes": 8,
-    "max_new_tokens": 8,
     "response_length": 8,
     "k": 2,
 }

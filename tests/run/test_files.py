@@ -1,5 +1,6 @@
 """Files as anybody may have left them: read, or refused in one sentence that names them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -96,12 +97,14 @@ def test_the_field_of_another_type_is_named(tmp_path):
 def test_what_a_terminal_would_obey_is_written_out():
     """The codes by ECMA-48, the directions by Unicode's bidirectional algorithm."""
     obeyed = "\x1b[2J\x9b1A\x07\r\x7f\u202e\u2066\u200f\u2028\udcff"
-    assert harmless(obeyed) == (r"\x1b[2J\x9b1A\x07\r\x7f\u202e\u2066\u200f\u2028\udcff")
+    shown = r"\u001b[2J\u009b1A\u0007\u000d\u007f\u202e\u2066\u200f\u2028\udcff"
+    assert harmless(obeyed) == shown
+    assert json.loads(f'"{shown}"') == obeyed  # in JSON it stays what it was
     assert harmless("naïve 日本 \U0001f600\tand\n") == "naïve 日本 \U0001f600\tand\n"
 
 
 def test_a_users_error_is_one_line():
-    assert str(UserError("a  b\n  c\x1b[31m\n")) == "a  b c\\x1b[31m"
+    assert str(UserError("a  b\n  c\x1b[31m\n")) == "a  b c\\u001b[31m"
 
 
 def test_a_long_value_is_shown_short():

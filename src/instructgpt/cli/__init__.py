@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
+from instructgpt.cli.words import explained, prepared
 from instructgpt.errors import UserError
 from instructgpt.run.stopping import stoppable
 
@@ -17,6 +18,8 @@ app = App(
     help="InstructGPT: SFT, a reward model from rankings, PPO-ptx, and the loop around them.",
     version=lambda: version("instructgpt"),
     help_flags=["-h", "--help"],
+    default_parameter=Parameter(name_transform=lambda name: name),
+    help_format="plaintext",
 )
 _data = App(name="data", help="Import and export prompts, demonstrations, rankings and ratings.")
 _label = App(name="label", help="Labels for what was sampled.")
@@ -31,7 +34,7 @@ COMMANDS = {
     "sample": "instructgpt.cli.stages:sample",
     "pipeline": "instructgpt.cli.stages:pipeline",
     "generate": "instructgpt.cli.use:generate",
-    "chat": "instructgpt.cli.use:chat",
+    "chat": "instructgpt.cli.chat:chat",
     "score": "instructgpt.cli.use:score",
     "report": "instructgpt.cli.use:report",
 }
@@ -48,29 +51,65 @@ HELP = {
     "score": "Score an answer with a reward model.",
     "report": "Write report.html for a run or a pipeline, or compare runs.",
 }
+EXAMPLES = {
+    "quickstart": "instructgpt quickstart --tiny",
+    "init": "instructgpt init --preset gpt3-tiny --out runs/base",
+    "sft": "instructgpt sft --model MODEL --data demonstrations.jsonl --out runs/sft",
+    "reward": "instructgpt reward --model runs/sft/model --data rankings.jsonl \\\n"
+    "      --out runs/reward",
+    "ppo": "instructgpt ppo --model runs/sft/model --reward_model runs/reward/model \\\n"
+    "      --data prompts.jsonl --ptx_coef 0 --total_episodes 4096 --out runs/ppo",
+    "sample": "instructgpt sample --model runs/sft/model --data prompts.jsonl \\\n"
+    "      --out runs/answers",
+    "pipeline": "instructgpt pipeline --preset tiny --sft.epochs 2 --out runs/tiny",
+    "generate": "instructgpt generate runs/ppo/model 'Name a color.'",
+    "chat": "instructgpt chat runs/ppo/model",
+    "score": "instructgpt score runs/reward/model --prompt 'Name a color.' --response Blue.",
+    "report": "instructgpt report runs/ppo",
+    "import": "instructgpt data import hh.jsonl --kind ranking --out rankings.jsonl",
+    "export": "instructgpt data export rankings.jsonl --kind ranking --out trl.jsonl",
+    "simulate": "instructgpt label simulate runs/answers/candidates.jsonl \\\n"
+    "      --out runs/labels",
+    "compare": "instructgpt eval compare runs/ppo/model runs/sft/model \\\n"
+    "      --data prompts.jsonl --judge runs/reward/model --out runs/compare",
+}
+"""The end of each command's help."""
+
+
+def _example(name: str) -> str:
+    return f"Example:\n\n  {EXAMPLES[name]}"
+
+
 for _name, _target in COMMANDS.items():
-    app.command(_target, name=_name, help=HELP[_name])
+    app.command(_target, name=_name, help=HELP[_name], help_epilogue=_example(_name))
+app.register_install_completion_command(
+    help="Let the shell (bash, zsh or fish) complete commands and flags."
+)
 app.command(_data)
 _data.command(
     "instructgpt.cli.data:import_records",
     name="import",
+    help_epilogue=_example("import"),
     help="Read a file of another tool into our records.",
 )
 _data.command(
     "instructgpt.cli.data:export_records",
     name="export",
+    help_epilogue=_example("export"),
     help="Write our records in another tool's format.",
 )
 app.command(_label)
 _label.command(
     "instructgpt.cli.label:simulate",
     name="simulate",
+    help_epilogue=_example("simulate"),
     help="Let simulated labelers rank sampled answers.",
 )
 app.command(_evaluate)
 _evaluate.command(
     "instructgpt.cli.stages:compare",
     name="compare",
+    help_epilogue=_example("compare"),
     help="How often policy A is preferred to policy B.",
 )
 
@@ -84,15 +123,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that the terminal lacks are no failure
             stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # what is no UTF-8 is refused where it is read
+        sys.stdin.reconfigure(errors="surrogateescape")
     try:
         with stoppable():
-            app(arguments, exit_on_error=False, print_error=False)
+            words = prepared(sys.argv[1:] if arguments is None else arguments)
+            app(words, exit_on_error=False, print_error=False)
     except SystemExit as ended:  # cyclopts' way to return
         if not ended.code and (others := _others()):
             others.leave()
         raise
-    except (UserError, CycloptsError) as error:
+    except UserError as error:
         _leave(str(error), 2)
+    except CycloptsError as error:
+        _leave(explained(error), 2)
     except KeyboardInterrupt:
         _leave("stopped", 130)
     except BrokenPipeError:

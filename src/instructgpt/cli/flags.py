@@ -12,7 +12,9 @@ from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from instructgpt.cli.groups import READS, RUN, group_of, type_of
 from instructgpt.run.config import Config, Resolved, resolve
+from instructgpt.run.progress import show
 
 C = TypeVar("C", bound=Config)
 LOOKS = {
@@ -37,6 +39,8 @@ class Showing:
         Parameter(
             name="--print-config",
             negative="",
+            show_default=False,
+            group=RUN,
             help="print the configuration with its sources, and stop",
         ),
     ] = False
@@ -45,6 +49,8 @@ class Showing:
         Parameter(
             name="--dry-run",
             negative="",
+            show_default=False,
+            group=RUN,
             help="open and check every input, say what there is to do, write nothing, and stop",
         ),
     ] = False
@@ -57,22 +63,30 @@ class Layers(Showing):
 
     preset: Annotated[
         list[str] | None,
-        Parameter(negative="", help="start from a preset (see configs/presets); may be repeated"),
+        Parameter(
+            negative="",
+            group=READS,
+            metavar="NAME",
+            help="start from a preset (see configs/presets); may be repeated",
+        ),
     ] = None
 
 
 def flags_of(config: type[Config]) -> type[BaseModel]:
-    """A model with the same keys, all optional, whose set fields are the flags that were given."""
+    """A model with the same keys, all optional, whose set fields are the flags that were given;
+    those that are needed come first.
+    """
     fields: dict[str, Any] = {}
-    for key, field in config.model_fields.items():
+    for key, field in sorted(config.model_fields.items(), key=lambda x: not x[1].is_required()):
         kind, text = _kind(field)
         own = [key, *(alias for alias, name in config.aliases.items() if name == key)]
-        spelled = [form for name in own for form in (name, name.replace("_", "-"))]
-        names = list(dict.fromkeys(f"--{form}" for form in spelled))
+        names = [f"--{name}" for name in own]
         parameter = Parameter(
             name=names,
             help=text,
-            negative=None if kind is bool else "",
+            negative=[f"--no_{name}" for name in own] if kind is bool else "",
+            group=group_of(key, field),
+            metavar=type_of(key, field) or None,
             consume_multiple=kind == list[str],
             show_default=False,
         )
@@ -105,13 +119,13 @@ def load(
     presets = (layers.preset if isinstance(layers, Layers) else None) or ()
     resolved = resolve(cls, presets=presets, files=configs, flags=given(flags), stage=stage)
     if layers.print_config:
-        print(resolved.to_yaml(), end="")
+        show(resolved.to_yaml(), end="")
         return None
     if layers.dry_run:
         from instructgpt.run.outline import of_stage
 
         found = import_module(f"instructgpt.{LOOKS[stage]}").look(resolved.config)
-        print(of_stage(stage, resolved.config.model_dump()["out"], found))
+        show(of_stage(stage, resolved.config.model_dump()["out"], found))
         return None
     return resolved
 
@@ -124,7 +138,7 @@ def _kind(field: FieldInfo) -> tuple[Any, str]:
     if get_origin(annotation) is Literal:
         text += f" ({', '.join(map(str, get_args(annotation)))})"
     if field.default is PydanticUndefined:
-        text += " [required]"
+        pass  # it stands under what is needed
     elif field.default not in ("", ()):
         default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
         text += f" [{'null' if default is None else default}]"

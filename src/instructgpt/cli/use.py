@@ -1,60 +1,84 @@
 """The commands that use what was trained: generate, chat, score, report."""
 
 import json as jsonlib
-import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from instructgpt.data.records import Demonstration, Message, Prompt
-from instructgpt.errors import UserError
+from instructgpt.cli.groups import AMOUNT, HARDWARE, METHOD, NEEDED, READS, RUN
+from instructgpt.cli.words import is_text
+from instructgpt.data.records import Demonstration, Prompt
+from instructgpt.errors import UserError, harmless
 from instructgpt.models.missing import require_found
 from instructgpt.pipeline.config import SampleConfig
-from instructgpt.run.config import resolve
-from instructgpt.run.progress import say_skipped
+from instructgpt.run.config import nearest, resolve
+from instructgpt.run.progress import say_skipped, show
 
 if TYPE_CHECKING:
     from instructgpt.models.facts import ModelFacts
 
-Model = Annotated[str, Parameter(help="a model directory or a Hub id")]
+LONGEST = 256
+"""Tokens of an answer, where nobody says."""
+Model = Annotated[
+    str, Parameter(metavar="MODEL", group=NEEDED, help="a model directory or a Hub id")
+]
 Template = Annotated[
-    str, Parameter(help="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}")
-]
-Device = Annotated[str, Parameter(help="cpu, cuda, cuda:N, or auto")]
-Json = Annotated[bool, Parameter(negative="", help="print the result as JSON")]
-MaxNewTokens = Annotated[
-    int, Parameter(name=["--max_new_tokens", "--max-new-tokens"], help="longest answer in tokens")
-]
-Temperature = Annotated[
-    float, Parameter(help="1 is the policy itself, 0 takes the likeliest token")
-]
-TopP = Annotated[
-    float, Parameter(name=["--top_p", "--top-p"], help="keep the likeliest tokens up to this mass")
-]
-TopK = Annotated[
-    int, Parameter(name=["--top_k", "--top-k"], help="keep so many likeliest tokens (0: all)")
-]
-Seed = Annotated[int, Parameter(help="decides the samples")]
-OnError = Annotated[
-    Literal["stop", "skip"],
+    str,
     Parameter(
-        name=["--on_error", "--on-error"],
-        help="what a bad or over-long record does: stop, or skip it and say so",
+        metavar="TEXT",
+        group=READS,
+        help="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}",
     ),
 ]
+Device = Annotated[
+    str, Parameter(metavar="TEXT", group=HARDWARE, help="cpu, cuda, cuda:N, or auto")
+]
+Json = Annotated[
+    bool, Parameter(negative="", group=RUN, show_default=False, help="print the result as JSON")
+]
+ResponseLength = Annotated[
+    int | None,
+    Parameter(
+        name=["--response_length", "--max_new_tokens", "--max_tokens"],
+        group=AMOUNT,
+        help="longest answer in tokens (default: 256, or half of the model's context)",
+    ),
+]
+Temperature = Annotated[
+    float,
+    Parameter(
+        metavar="NUMBER",
+        group=METHOD,
+        help="1 is the policy itself, 0 takes the likeliest token",
+    ),
+]
+TopP = Annotated[
+    float,
+    Parameter(metavar="NUMBER", group=METHOD, help="keep the likeliest tokens up to this mass"),
+]
+TopK = Annotated[int, Parameter(group=METHOD, help="keep so many likeliest tokens (0: all)")]
+Seed = Annotated[int, Parameter(group=RUN, help="decides the samples")]
+OnError = Annotated[
+    Literal["stop", "skip"],
+    Parameter(group=READS, help="what a bad or over-long record does: stop, or skip it and say so"),
+]
+Texts = Parameter(negative="", metavar="TEXT", group=READS)
 
 
 def generate(
-    *,
     model: Model,
+    *texts: Annotated[str, Parameter(allow_leading_hyphen=True, help="prompts")],
     prompt: Annotated[
-        list[str] | None, Parameter(negative="", help="a prompt; may be repeated")
+        list[str] | None, Texts, Parameter(help="a prompt, also so; may be repeated")
     ] = None,
-    data: Annotated[str | None, Parameter(help="a file of prompts instead")] = None,
+    data: Annotated[
+        str | None, Parameter(metavar="FILE", group=READS, help="a file of prompts instead")
+    ] = None,
     on_error: OnError = "stop",
-    max_new_tokens: MaxNewTokens = 256,
+    response_length: ResponseLength = None,
     temperature: Temperature = 1.0,
     top_p: TopP = 1.0,
     top_k: TopK = 0,
@@ -64,7 +88,7 @@ def generate(
     json: Json = False,
 ) -> None:
     """Answer prompts with a policy."""
-    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
+    check_sampling(response_length, temperature, top_p, top_k, seed, device)
     require_found(model)  # before what takes seconds to import
     from instructgpt.data.outlook import Outlook
     from instructgpt.data.prompts import Room, fitting
@@ -72,76 +96,43 @@ def generate(
     from instructgpt.run.tuning import choose
     from instructgpt.sft.model import SFTModel
 
+    prompt = [*_prompts(texts), *(prompt or [])]
     if not prompt and not data:
         raise UserError("generate needs a prompt: give --prompt TEXT or --data FILE")
-    if not all(text.strip() for text in prompt or []):
+    if not all(text.strip() for text in prompt):
         raise UserError("--prompt: the prompt is empty; give some text")
     outlook = Outlook()
     facts = outlook.model("model", model, "policy")
-    room = Room("model", facts.text(template), facts.context, "max_new_tokens", max_new_tokens)
-    records = [Prompt(prompt=text).at(f"--prompt {text[:20]!r}") for text in prompt or []]
+    length = length_of(response_length, facts.context)
+    room = Room("model", facts.text(template), facts.context, "response_length", length)
+    records = [Prompt(prompt=text).at(f"--prompt {text[:20]!r}") for text in prompt]
     records += outlook.records("data", [data], Prompt, on_error=on_error) if data else []
     prompts = [record.prompt for record in fitting("generate", records, [room], on_error)]
     choose(0, None, "", device=device)
     policy = SFTModel(model, facts.tokenizer, template=template, device=pick_device(device))
     settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
-    completions = policy.generate(prompts, max_new_tokens=max_new_tokens, **settings)
+    completions = policy.generate(prompts, max_new_tokens=length, **settings)
     if json:
         print_json([asdict(completion) for completion in completions])
         return
     for number, completion in enumerate(completions):
-        print(completion.text if number == 0 else f"\n---\n{completion.text}")
-
-
-def chat(
-    *,
-    model: Model,
-    max_new_tokens: MaxNewTokens = 256,
-    temperature: Temperature = 1.0,
-    top_p: TopP = 1.0,
-    top_k: TopK = 0,
-    seed: Seed = 0,
-    template: Template = "auto",
-    device: Device = "auto",
-) -> None:
-    """Talk with a policy: one line a turn; an empty line or Ctrl-D ends."""
-    _check_sampling(max_new_tokens, temperature, top_p, top_k, seed)
-    require_found(model)  # before what takes seconds to import
-    from instructgpt.models.load import pick_device
-    from instructgpt.run.tuning import choose
-    from instructgpt.sft.model import SFTModel
-
-    choose(0, None, "", device=device)
-    policy = SFTModel(model, template=template, device=pick_device(device))
-    settings = {
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-    }
-    turns: list[Message] = []
-    while line := _read_line():
-        turns.append(Message(role="user", content=line))
-        try:
-            recent = _recent(policy, turns, max_new_tokens)
-            answer = policy.generate([recent], seed=seed + len(turns), **settings)[0].text
-        except UserError as error:  # a line too long for the model does not end the conversation
-            print(f"instructgpt: {error}", file=sys.stderr, flush=True)
-            turns.pop()
-            continue
-        turns.append(Message(role="assistant", content=answer))
-        print(answer, flush=True)
+        show(completion.text if number == 0 else f"\n---\n{completion.text}")
 
 
 def score(
-    *,
     model: Model,
-    prompt: Annotated[str | None, Parameter(help="the prompt")] = None,
+    *,
+    prompt: Annotated[str | None, Texts, Parameter(help="the prompt")] = None,
     response: Annotated[
-        list[str] | None, Parameter(negative="", help="an answer to it; may be repeated")
+        list[str] | None, Texts, Parameter(help="an answer to it; may be repeated")
     ] = None,
     data: Annotated[
-        str | None, Parameter(help="a file of demonstrations (prompt, response) instead")
+        str | None,
+        Parameter(
+            metavar="FILE",
+            group=READS,
+            help="a file of demonstrations (prompt, response) instead",
+        ),
     ] = None,
     on_error: OnError = "stop",
     template: Template = "auto",
@@ -149,6 +140,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Score answers with a reward model; the labelers' demonstrations score 0 on average."""
+    check_sampling(None, 1.0, 1.0, 0, 0, device)
     require_found(model)  # before what takes seconds to import
     from instructgpt.data.outlook import Outlook
     from instructgpt.models.load import pick_device
@@ -176,7 +168,7 @@ def score(
         )
         return
     for value in scores:
-        print(f"{value:.4f}")
+        show(f"{value:.4f}")
 
 
 def _readable(
@@ -221,40 +213,45 @@ def report(
         if not run.is_dir():
             raise UserError(f"{run}: no run there; give the directory of a run or a pipeline")
     if len(runs) == 1:
-        print(write_report(runs[0], out))
+        show(str(write_report(runs[0], out)))
     else:
-        print(compare_report(list(runs), out or Path("comparison.html")))
+        show(str(compare_report(list(runs), out or Path("comparison.html"))))
 
 
-def _check_sampling(
-    max_new_tokens: int, temperature: float, top_p: float, top_k: int, seed: int
+def _prompts(words: Sequence[str]) -> Sequence[str]:
+    """Texts that may begin with a dash; what looks like a flag is a mistyped one.
+
+    Raises:
+        UserError: one does.
+    """
+    for word in words:
+        if word.startswith("-") and not is_text(word):
+            flags = ["response_length", "temperature", "template", "prompt", "device", "on_error"]
+            flags += ["data", "seed", "top_p", "top_k", "json", "model"]
+            meant = nearest(word.partition("=")[0], [f"--{flag}" for flag in flags])
+            raise UserError(f"there is no flag {word}{meant}; such a prompt is given as --prompt=…")
+    return words
+
+
+def check_sampling(
+    response_length: int | None,
+    temperature: float,
+    top_p: float,
+    top_k: int,
+    seed: int,
+    device: str,
 ) -> None:
     """Refuse what cannot be sampled with before a model is opened, as `sample` does."""
-    values = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
-    values |= {"top_k": top_k, "seed": seed}
+    values = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
+    values |= {"device": device, "response_length": response_length}
     resolve(SampleConfig, flags={"model": "-", "data": "-", "out": "-", **values})
+
+
+def length_of(asked: int | None, context: int | None) -> int:
+    """How long an answer may be: half of a small model's context is left for the prompt."""
+    return asked or min(LONGEST, (context or 2 * LONGEST) // 2)
 
 
 def print_json(value: Any) -> None:
     """A result for scripts, on standard output."""
-    jsonlib.dump(value, sys.stdout, ensure_ascii=False, indent=1)
-    print()
-
-
-def _recent(policy: Any, turns: list[Message], max_new_tokens: int) -> tuple[Message, ...]:
-    """The latest turns that leave room for an answer; the oldest are forgotten."""
-    from instructgpt.models.fit import size_of
-
-    context, recent = size_of(policy.model).context, tuple(turns)
-    while context and len(recent) > 1:
-        if len(policy.text.prompt(recent)) + max_new_tokens <= context:
-            break
-        recent = recent[2:]
-    return recent
-
-
-def _read_line() -> str:
-    try:
-        return input("> " if sys.stdin.isatty() else "").strip()
-    except EOFError:
-        return ""
+    show(harmless(jsonlib.dumps(value, ensure_ascii=False, indent=1)))  # an escape of JSON's too

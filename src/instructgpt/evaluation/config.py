@@ -1,15 +1,17 @@
 """What can be set when two policies are compared."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from instructgpt.run.config import Config, Device
+from instructgpt.run.config import LENGTHS, Config, Device
 from instructgpt.run.inputs import Mendable, Policies, Policy, Prompts, Prose, Reads
 
 
 class CompareConfig(Config):
     """Configuration of `eval compare`."""
+
+    aliases: ClassVar = LENGTHS
 
     a: Policy = Field(description="policy that is measured")
     b: Policy = Field(description="policy it is measured against")
@@ -33,7 +35,7 @@ class CompareConfig(Config):
         "stop", description="what a bad or over-long prompt does: stop, or skip and count"
     )
     samples: int = Field(1, ge=1, description="answers per prompt and policy")
-    max_new_tokens: int = Field(128, ge=1, description="longest answer in tokens")
+    response_length: int = Field(128, ge=1, description="longest answer in tokens")
     temperature: float = Field(1.0, ge=0, description="of both policies")
     seed: int = Field(0, ge=0, description="decides the samples")
     template: str = Field(

@@ -48,8 +48,8 @@ class Inputs(Looked):
             yield "prose", f"{counted(self.prose, 'document')}, {tokens:,} tokens"
         # Everybody answers `samples` times, and b once more, greedily.
         answers = len(self.prompts) * (config.samples * (2 + len(config.further)) + 1)
-        yield "answers", f"{answers:,} of at most {counted(config.max_new_tokens, 'token')}"
-        yield "tokens", f"{answers * config.max_new_tokens:,} sampled at most"
+        yield "answers", f"{answers:,} of at most {counted(config.response_length, 'token')}"
+        yield "tokens", f"{answers * config.response_length:,} sampled at most"
 
 
 def look(
@@ -75,7 +75,7 @@ def look(
     judge = outlook.model("judge", config.judge, "scorer") if judge_is_model else None
     rooms = [_room(config, keys[path], facts) for path, facts in policies.items()]
     if judge:
-        key, answer = "max_new_tokens", config.max_new_tokens
+        key, answer = "response_length", config.response_length
         rooms.append(room_behind("judge", judge, policies[config.a], config.template, key, answer))
     return Inputs(
         policies,
@@ -88,7 +88,7 @@ def look(
 
 def _room(config: CompareConfig, key: str, facts: ModelFacts) -> Room:
     text = facts.text(config.template)
-    return Room(key, text, facts.context, "max_new_tokens", config.max_new_tokens)
+    return Room(key, text, facts.context, "response_length", config.response_length)
 
 
 def _prose(config: CompareConfig, policies: dict[str, ModelFacts], outlook: Outlook) -> list[str]:

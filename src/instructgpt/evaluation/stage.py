@@ -174,7 +174,7 @@ def _answers(config: CompareConfig, inputs: Inputs, path: str, temperature: floa
         samples=count,
         seed=config.seed,
         temperature=temperature,
-        max_new_tokens=config.max_new_tokens,
+        max_new_tokens=config.response_length,
         slots=config.rollout_slots,
         dtype=config.dtype,
     )

@@ -18,7 +18,7 @@ TASTE = 0.6
 class SimulatedLabelers(Config):
     """Who the simulated labelers are, and who of them ranks what."""
 
-    labelers: int = Field(6, ge=1, description="how many labelers the group has")
+    labelers: int = Field(6, ge=1, le=1000, description="how many labelers the group has")
     per_prompt: int = Field(3, ge=1, description="how many of them rank each prompt's answers")
     noise: float = Field(
         NOISE, ge=0, description="standard deviation of a judgement, on the rubric's scale 0 to 1"

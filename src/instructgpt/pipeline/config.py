@@ -1,16 +1,18 @@
 """What can be set in sampling for the labelers, and in ranking."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from instructgpt.label.config import SimulatedLabelers
-from instructgpt.run.config import Config, Device
+from instructgpt.run.config import LENGTHS, Config, Device
 from instructgpt.run.inputs import Answers, Mendable, Policy, Prompts, Rankings
 
 
 class SampleConfig(Config):
     """Configuration of the `sample` command."""
+
+    aliases: ClassVar = LENGTHS
 
     model: Policy = Field(description="policy to sample from")
     data: Prompts = Field(description="prompts (several files: repeat the flag)")
@@ -23,7 +25,7 @@ class SampleConfig(Config):
     k_max: int = Field(
         0, ge=0, description="draw each prompt's number from k to this (0: always k)"
     )
-    max_new_tokens: int = Field(128, ge=1, description="longest answer in tokens")
+    response_length: int = Field(128, ge=1, description="longest answer in tokens")
     temperature: float = Field(1.0, ge=0, description="0 takes the likeliest token")
     top_p: float = Field(1.0, gt=0, le=1, description="keep the likeliest tokens up to this mass")
     top_k: int = Field(0, ge=0, description="keep so many likeliest tokens (0: all)")

@@ -23,6 +23,7 @@ from instructgpt.report import require_matplotlib, write_report
 from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
 from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import Whole, say
+from instructgpt.run.progress import show as show_text
 from instructgpt.run.tuning import give_back_memory, one_choice
 
 Show = Literal["", "config", "plan"]
@@ -68,7 +69,7 @@ def run_pipeline(
     configs = [_resolve(stage, folders, presets, files, flags) for stage in stages]
     together = world()
     if show == "config":
-        together.once(lambda: print(printed(stages, configs), end=""))
+        together.once(lambda: show_text(printed(stages, configs), end=""))
         return out
 
     def look() -> None:
@@ -76,7 +77,7 @@ def run_pipeline(
         refuse_stale([(s.name, folders[s.name], c) for s, c in zip(stages, configs, strict=True)])
         found = look_ahead(stages, folders, configs, outlook)
         if show:
-            print("\n\n".join(map(outlined, found)))
+            show_text("\n\n".join(map(outlined, found)))
 
     together.once(look)
     if show:

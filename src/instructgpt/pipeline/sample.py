@@ -79,8 +79,8 @@ class Inputs(Looked):
         answers = sum(_count(config, place) for place in range(len(self.prompts)))
         yield "model", described(self.policy)
         yield "data", asked.described(self.prompts, self.policy.text(config.template))
-        yield "answers", f"{answers:,} of at most {counted(config.max_new_tokens, 'token')}"
-        yield "tokens", f"{answers * config.max_new_tokens:,} sampled at most"
+        yield "answers", f"{answers:,} of at most {counted(config.response_length, 'token')}"
+        yield "tokens", f"{answers * config.response_length:,} sampled at most"
 
 
 def look(config: SampleConfig, outlook: Outlook | None = None) -> Inputs:
@@ -93,7 +93,7 @@ def look(config: SampleConfig, outlook: Outlook | None = None) -> Inputs:
     pick_device(config.device)
     policy = outlook.model("model", config.model, "policy")
     text = policy.text(config.template)
-    room = Room("policy", text, policy.context, "max_new_tokens", config.max_new_tokens)
+    room = Room("policy", text, policy.context, "response_length", config.response_length)
     prompts = prompts_to_answer("data", config.data, config, [room], outlook)
     return Inputs(policy, prompts, config)
 
@@ -159,7 +159,7 @@ def _answers(
         for k in range(count)
     ]
     sampling = Sampling(
-        config.max_new_tokens, config.temperature, config.top_p, config.top_k, text.ends
+        config.response_length, config.temperature, config.top_p, config.top_k, text.ends
     )
     samples = policy.sample(tokens, seeds, sampling, slots=config.rollout_slots, dtype=config.dtype)
     settings = {"temperature": config.temperature, "top_p": config.top_p, "top_k": config.top_k}

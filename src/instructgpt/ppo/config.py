@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from instructgpt.run.config import StageConfig
+from instructgpt.run.config import LENGTHS, StageConfig
 from instructgpt.run.inputs import (
     Mendable,
     PluggedRewardName,
@@ -18,7 +18,7 @@ from instructgpt.run.inputs import (
 class PPOConfig(StageConfig):
     """Configuration of the PPO stage. Batch sizes count episodes: answers to prompts."""
 
-    aliases: ClassVar = {"pretrain_coef": "ptx_coef"}
+    aliases: ClassVar = {"pretrain_coef": "ptx_coef", **LENGTHS}
 
     model: Policy = Field(
         description="policy to start from, and the reference of the KL penalty (the C.3 model)"

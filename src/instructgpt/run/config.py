@@ -63,6 +63,8 @@ def _known_device(device: str) -> str:
 
 Device = Annotated[str, AfterValidator(_known_device)]
 """`cpu`, `cuda`, `cuda:N`, or `auto`."""
+LENGTHS = {"max_new_tokens": "response_length", "max_tokens": "response_length"}
+"""What other tools call the length of an answer."""
 LARGEST = 2**63 - 1
 """Of a whole number: torch and NumPy know none above it."""
 
@@ -358,9 +360,20 @@ def resolve(
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` for the closest valid word, or the empty string."""
-    close = difflib.get_close_matches(str(word), list(valid), n=1)
+    """` (did you mean 'x'?)` for the closest valid word, or the empty string.
+
+    >>> nearest("lr", ["epochs", "learning_rate"])
+    " (did you mean 'learning_rate'?)"
+    """
+    word, known = str(word), [str(name) for name in valid]
+    close = difflib.get_close_matches(word, known, n=1)
+    close = close or [name for name in known if len(word) > 2 and name.startswith(word)]
+    close = close or [name for name in known if len(word) > 1 and _initials(name) == word]
     return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _initials(name: str) -> str:
+    return "".join(part[0] for part in name.split("_") if part)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

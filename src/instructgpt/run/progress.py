@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from instructgpt.errors import harmless
 from instructgpt.run.pace import Pace, duration
 
 PLAIN_EVERY_SECONDS = 10.0
@@ -34,8 +35,20 @@ def silenced() -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """One line to the user."""
-    console.print(message, markup=False, emoji=False, soft_wrap=True)
+    """One line to the user; nothing in it that a terminal would obey."""
+    console.print(harmless(message), markup=False, emoji=False, soft_wrap=True)
+
+
+def show(text: str = "", *, end: str = "\n") -> None:
+    """A result on standard output: as it is in a file or a pipe, and on a terminal without anything
+    that this would obey.
+    """
+    print(harmless(text) if on_terminal() else text, end=end, flush=True)
+
+
+def on_terminal() -> bool:
+    """Whether standard output is a terminal's."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def say_skipped(sentences: Sequence[str], shown: int = 5) -> None:

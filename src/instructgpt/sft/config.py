@@ -4,12 +4,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from instructgpt.run.config import StageConfig
+from instructgpt.run.config import LENGTHS, StageConfig
 from instructgpt.run.inputs import Demonstrations, Mendable, Policy, Prose, ScorerPath
 
 
 class SFTConfig(StageConfig):
     """Configuration of the SFT stage."""
+
+    aliases: ClassVar = LENGTHS
 
     blank: ClassVar = {"model": "", "out": ""}
 
