@@ -194,13 +194,48 @@ def main(arguments: list[str]) -> int:
         if given.out:
             with given.out.open("a") as file:
                 file.write(text + "\n")
-        failed |= any(line.get(step) == FAILED for step in STEPS)
+        failed |= outcome(line)[0] == BROKEN
     return int(failed)
 
 
 def table(lines: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Markdown."""
-    return [json.dumps(line) for line in lines]
+    """Markdown: what each family can do, and why it cannot do more."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        found.setdefault(outcome(line), []).append(line["family"])
+    rows = ["| | sampled over a cache | families |", "|---|---|---|"]
+    for (what, cache), names in sorted(found.items(), key=lambda item: ORDER.index(item[0][0])):
+        rows.append(f"| {what} | {cache} | {', '.join(sorted(names))} |")
+    return rows
+
+
+ALL = "SFT, reward model (also of fewer layers), PPO"
+WHOLE = "the same, but a reward model needs all layers (`depth: 1`)"
+NO_CLASSIFIER = "SFT alone: transformers has no classifier for it"
+OTHER_CLASSIFIER = "SFT alone: its classifier is not the policy's trunk with a linear layer"
+FUTURE = "refused: a token sees those that come after it"
+BACKWARD = "refused: its layers go backward in training mode alone"
+NOT_MADE = "not tried: no small model can be made of its sizes alone"
+BROKEN = "fails, or comes back as another"
+ORDER = (ALL, WHOLE, NO_CLASSIFIER, OTHER_CLASSIFIER, FUTURE, BACKWARD, BROKEN, NOT_MADE)
+
+
+def outcome(line: Mapping[str, Any]) -> tuple[str, str]:
+    """How far a family comes, and whether it is sampled over a cache."""
+    if "absent" in line:
+        return NOT_MADE, ""
+    ends = [line[step] for step in STEPS]
+    cache = "yes" if line.get("cache") else "no"
+    said = line["said"]
+    if FAILED in ends:
+        return BROKEN, ""
+    if line["sft"] == REFUSED:
+        known = FUTURE if "come after it" in said["sft"] else BROKEN
+        return (BACKWARD if "training mode" in said["sft"] else known), ""
+    if line["reward"] == REFUSED:
+        has_none = "no scalar head" in said["reward"]
+        return (NO_CLASSIFIER if has_none else OTHER_CLASSIFIER), cache
+    return (ALL if line["depth"] == DONE else WHOLE), cache
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModelForCausalLM, DeepseekV32Config
 from transformers.masking_utils import sdpa_mask
 
 from instructgpt.models import attention
 from instructgpt.models.attention import attend, batched_products
 from instructgpt.models.load import use_attention
+from instructgpt.models.tree import reads_trees
 from instructgpt.rollout import RolloutEngine, Sampling
 from tests.tiny import tiny_model
 
@@ -194,3 +196,24 @@ def test_a_model_of_other_kernels_is_left_alone(kernels):
     model.config._attn_implementation = kernels
     with batched_products(model):
         assert model.config._attn_implementation == kernels
+
+
+def test_a_model_whose_indexer_picks_tokens_keeps_its_kernels():
+    """DeepSeek-V3.2 looks at the kernels' name, and sees every token under one it does not know."""
+    config = DeepseekV32Config(
+        vocab_size=64, hidden_size=16, intermediate_size=16, moe_intermediate_size=8,
+        num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, n_routed_experts=2,
+        num_experts_per_tok=1, n_group=1, topk_group=1, kv_lora_rank=8, q_lora_rank=8,
+        qk_nope_head_dim=4, qk_rope_head_dim=4, v_head_dim=4, head_dim=4, index_topk=4,
+        index_head_dim=8, index_n_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    row = torch.arange(2, 42)[None]
+    with torch.no_grad():
+        expected = model(input_ids=row).logits
+        for kernels in ("auto", "batched", "tree_sdpa"):
+            use_attention(model, kernels)
+            with batched_products(model):
+                assert torch.equal(model(input_ids=row).logits, expected)
+    assert not reads_trees(model)

@@ -34,7 +34,14 @@ EXTRAS = ("softcap", "position_bias", "s_aux")
 def takes_batched_products(model: PreTrainedModel) -> bool:
     """Whether `attend` can be a model's kernel, and is worth it: on a CPU."""
     usual = model._supports_sdpa and model._can_set_attn_implementation()
-    return usual and compute_device(model).type == "cpu"
+    return usual and compute_device(model).type == "cpu" and not picks_tokens(model)
+
+
+def picks_tokens(model: PreTrainedModel) -> bool:
+    """Whether an indexer picks the tokens that are attended to (DeepSeek-V3.2 and its like): these
+    models mask the others under the names `eager` and `sdpa` alone, and see all under any other.
+    """
+    return any(name.startswith("index_topk") for name in vars(model.config.get_text_config()))
 
 
 @contextmanager

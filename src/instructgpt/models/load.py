@@ -25,8 +25,8 @@ from instructgpt.models import attention
 from instructgpt.models.card import ORIGIN, origin_of
 from instructgpt.models.facts import Kind, auto_class
 from instructgpt.models.fit import context_length as context_length
+from instructgpt.models.opening import first_line, load_config, model_folder
 from instructgpt.models.opening import is_scorer as is_scorer
-from instructgpt.models.opening import load_config, model_folder
 from instructgpt.models.opening import load_tokenizer as load_tokenizer
 from instructgpt.models.parts import HEADS, require_same_trunk
 from instructgpt.models.parts import scalar_head as scalar_head
@@ -118,6 +118,13 @@ def _keep_first_layers(config: PreTrainedConfig, layers: int) -> None:
     if kinds := getattr(config, "attention_layers", None):  # GPT-Neo, which keeps them twice
         config.attention_layers = kinds[:layers]
         config.attention_types = [[[kind], 1] for kind in kinds[:layers]]
+    try:
+        type(config).from_dict(config.to_dict())
+    except Exception as error:  # lists of layers under other names
+        raise UserError(
+            f"depth: the first {layers} layers of the architecture '{config.model_type}' make no "
+            f"model ({first_line(error)}); set depth 1"
+        ) from None
 
 
 def use_attention(model: PreTrainedModel, kernels: str) -> None:
@@ -126,6 +133,8 @@ def use_attention(model: PreTrainedModel, kernels: str) -> None:
     """
     if kernels == "auto":
         kernels = attention.NAME if attention.takes_batched_products(model) else "sdpa"
+    if attention.picks_tokens(model) and kernels not in ("sdpa", "eager"):
+        return
     if model.config._attn_implementation != kernels and model._can_set_attn_implementation():
         with suppress(ValueError):  # it has a choice, but not of these kernels
             model.set_attn_implementation(kernels)
