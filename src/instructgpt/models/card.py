@@ -19,7 +19,7 @@ ORIGIN = "_instructgpt_origin"
 """An attribute of a model: where its weights came from."""
 KEPT = ("base_model", "license", "language")
 """What a card takes over from that of the model that was trained from."""
-DATA = frozenset({"data", "demonstrations", "pretrain_data"})
+DATA = ("data", "demonstrations", "pretrain_data")
 SETTINGS = (
     "epochs",
     "total_episodes",
@@ -70,13 +70,14 @@ class About:
 def about(stage: str, config: Config) -> About:
     """What a card says of a stage's configuration; files by their names."""
     given = config.model_dump()
-    files = {
-        key: [given[key]] if isinstance(given[key], str) else given[key]
-        for key in DATA & given.keys()
-    }
-    data = {key: ", ".join(Path(file).name for file in files[key]) for key in sorted(files)}
+    data = {}
+    for key in DATA:
+        files = given.get(key) or ()
+        files = [files] if isinstance(files, str) else files
+        if files:
+            data[key] = ", ".join(Path(file).name for file in files)
     shown = {key: given[key] for key in SETTINGS if given.get(key) is not None}
-    return About(stage, {key: names for key, names in data.items() if names}, shown)
+    return About(stage, data, shown)
 
 
 def origin_of(path: str | Path, folder: Path) -> Origin:

@@ -122,7 +122,7 @@ def _keep_first_layers(config: PreTrainedConfig, layers: int) -> None:
         type(config).from_dict(config.to_dict())
     except Exception as error:  # lists of layers under other names
         raise UserError(
-            f"depth: the first {layers} layers of the architecture '{config.model_type}' make no "
+            f"depth: {layers} of the layers of the architecture '{config.model_type}' make no "
             f"model ({first_line(error)}); set depth 1"
         ) from None
 
