@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from instructgpt.reward import RewardConfig as RewardConfig
     from instructgpt.reward import RewardModel as RewardModel
     from instructgpt.reward import RewardModelTrainer as RewardModelTrainer
+    from instructgpt.run.callbacks import Callback as Callback
+    from instructgpt.run.callbacks import EarlyStopping as EarlyStopping
     from instructgpt.run.directory import Run as Run
     from instructgpt.sft import SFTConfig as SFTConfig
     from instructgpt.sft import SFTModel as SFTModel
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from instructgpt.version import __version__ as __version__
 
 __all__ = [
+    "Callback",
+    "EarlyStopping",
     "PPOConfig",
     "PPOModel",
     "PPOTrainer",
@@ -44,6 +48,8 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "Callback": "run.callbacks",
+        "EarlyStopping": "run.callbacks",
         "PPOConfig": "ppo",
         "PPOModel": "ppo",
         "PPOTrainer": "ppo",

@@ -6,8 +6,9 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -34,12 +35,13 @@ from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import Stopped, world
 from instructgpt.errors import UserError
 from instructgpt.models.card import About, about
+from instructgpt.run.callbacks import HELD_OUT, Callback, checked, told
 from instructgpt.run.config import Resolved, StageConfig
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
-from instructgpt.run.progress import StageProgress, say
+from instructgpt.run.progress import PHASES, SHOWN, StageProgress, say
 from instructgpt.run.stopping import SIGNALS, leave_terminal
-from instructgpt.run.trackers import NoTracker, Tracker, open_tracker
+from instructgpt.run.trackers import open_tracker
 from instructgpt.run.tuning import choose
 
 
@@ -53,16 +55,22 @@ class TrainingRun:
     Args:
         stage: the stage's name.
         resolved: its configuration with sources.
+        callbacks: are told of steps, samples and the end.
     """
 
-    def __init__(self, stage: str, resolved: Resolved[Any]) -> None:
+    def __init__(
+        self, stage: str, resolved: Resolved[Any], callbacks: Sequence[Callback] = ()
+    ) -> None:
+        self._callbacks = checked(callbacks)
         self.world = world()
         self.config: StageConfig = resolved.config
         self.directory = open_directory(self.config.out, stage, resolved)
         self.run = Run(self.directory.path)
         self.stage = stage
         self._last: _Finished | None = None
-        self._tracker: Tracker = NoTracker()
+        self._tracker = Callback()
+        self._begun = False
+        self.stopped_early = ""  # why, if a callback has said so
         self._shown: dict[str, float] = {}  # the latest figures beside the progress bar
         self._skipped_in_a_row, self._most_skipped = 0, MOST_SKIPPED
         self._carried: dict[str, float] = {}  # figures of updates left out, for the next line
@@ -88,6 +96,7 @@ class TrainingRun:
     def start(self) -> None:
         """Write `config.yaml` and `run.json`: from here on the directory holds this run."""
         self.world.once(self._start)
+        self._begun = True
         choose(0, self.world.once(lambda: self.directory.info["tuning"]), "")
         self._catch_signals()
 
@@ -124,7 +133,9 @@ class TrainingRun:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
             self.directory.__exit__(kind, error, trace)
-            self._tracker.close()
+            if self._begun and self.world.is_first:
+                for callback in (self._tracker, *self._callbacks):
+                    callback.end(self.run, self.directory.info["status"])
         if isinstance(error, Stopped) and self._last:
             self._say_stopped(self._last.step)
         if error is not None and is_out_of_memory(error):
@@ -160,6 +171,7 @@ class TrainingRun:
         self._open_tracker(checkpoint.step)
         say(f"{self.stage}: resuming {self.directory.path} after step {checkpoint.step}")
         self._saved = Saved(checkpoint.step, time.monotonic())
+        self.stopped_early = state.counters.get("stopped_early", "")
         self._last = _Finished.of(checkpoint.step, state)
         return checkpoint.step
 
@@ -237,7 +249,9 @@ class TrainingRun:
         best = self.config.keep_best and self._is_best(step, state, metrics)
         self.directory.append("metrics.jsonl", {"step": step, "stage": self.stage, **metrics})
         self._log_timings(step, tokens, episodes)
-        self._tracker.log(step, metrics)
+        self._tell(step, metrics)
+        if self.stopped_early:
+            state.counters["stopped_early"] = self.stopped_early
         if self._progress:
             self._shown |= {key: metrics[key] for key in SHOWN if key in metrics}
             ordered = {key: self._shown[key] for key in SHOWN if key in self._shown}
@@ -254,6 +268,12 @@ class TrainingRun:
             self._say_stopped(step)
             self.world.forget_stop()
             raise KeyboardInterrupt
+
+    def _tell(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._tracker.step(self.run, step, metrics)
+        if self._callbacks:
+            tell = partial(told, self._callbacks, self.run, step, metrics)
+            self.stopped_early = self.world.once(tell) or self.stopped_early
 
     def _after_skip(self, state: TrainState, metrics: Mapping[str, float]) -> None:
         """The run resumes from the last step that was taken, and leaves the update out again."""
@@ -292,6 +312,8 @@ class TrainingRun:
     def sample(self, step: int, row: Mapping[str, Any]) -> None:
         """Add one text to `samples.jsonl`."""
         self.directory.append("samples.jsonl", {"step": step, **row})
+        for callback in self._callbacks if self.world.is_first else ():
+            callback.sample(self.run, step, row)
 
     def save(self, step: int, state: TrainState) -> Path:
         """Write a checkpoint of `state` now.
@@ -366,6 +388,10 @@ class TrainingRun:
             self.world.once(lambda: self.directory.update({"left_out_at_the_end": left_out}))
         if self._last and (best := self._last.counters.get("best_checkpoint")):
             self.world.once(lambda: self.directory.update({"best_checkpoint": best}))
+        if self.stopped_early and self._last:
+            early = {"step": self._last.step, "reason": self.stopped_early}
+            say(f"{self.stage}: stopped early after step {self._last.step}: {self.stopped_early}")
+            self.world.once(lambda: self.directory.update({"stopped_early": early}))
         self.world.once(self.directory.finish)
         self.world.once(self._forget_checkpoints)
         return self.run
@@ -466,27 +492,3 @@ MOST_SKIPPED, FEWEST_SKIPPED = 10, 3
 """So many updates left out in a row end a run (`on_nonfinite: skip`), or a whole epoch or iteration
 if that is less, but not fewer.
 """
-
-HELD_OUT = {
-    "pretrain/validation_loss": -1,
-    "sft/validation_loss": -1,
-    "reward/validation_accuracy": 1,
-    "validation/scores": 1,
-}
-"""The held-out figure of each stage, and whether more of it is better."""
-
-SHOWN = (
-    *("pretrain/loss", "sft/loss", "pretrain/validation_loss", "sft/validation_loss"),
-    *("reward/loss", "reward/accuracy", "reward/validation_accuracy"),
-    *("objective/scores", "objective/kl", "validation/scores", "ptx/loss", "ppo/loss/value"),
-)
-"""The metrics shown beside the progress bar, in this order, as far as there is room."""
-
-PHASES = {
-    "rollout": "sampling",
-    "experience": "reading",
-    "train": "updating",
-    "validation": "validating",
-    "head": "fitting",
-}
-"""What a phase is called while it lasts."""

@@ -23,6 +23,7 @@ from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.plugin import named_reward
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
+from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.seeds import derive
@@ -32,15 +33,25 @@ from instructgpt.sft.model import SFTModel
 SAMPLES_SHOWN = 8
 
 
-def train(config: PPOConfig | Resolved[PPOConfig], *, stage: str = "ppo") -> Run:
+def train(
+    config: PPOConfig | Resolved[PPOConfig],
+    *,
+    stage: str = "ppo",
+    callbacks: Sequence[Callback] = (),
+) -> Run:
     """Run the stage and return its run directory; continues a run that was interrupted.
+
+    Args:
+        config: the settings.
+        stage: what the run is called.
+        callbacks: are told of steps, samples and the end, and may end the run early.
 
     Raises:
         UserError: a model or the data cannot be used, or the directory holds another run.
     """
     resolved = Resolved.of(config, PPOConfig)
     config = resolved.config
-    with TrainingRun(stage, resolved) as run:
+    with TrainingRun(stage, resolved, callbacks) as run:
         if run.is_done:
             return run.run
         inputs = look(config)
@@ -68,7 +79,7 @@ def _train_loop(
     in_an_iteration = config.updates_per_iteration
     run.expect(inputs.steps, trainer.state.updates, in_an_iteration, cycle=in_an_iteration)
 
-    while trainer.iteration < config.total_iterations:
+    while trainer.iteration < config.total_iterations and not run.stopped_early:
         line = trainer.step + 1  # in metrics.jsonl; of an update that is left out, the next one
         experience = trainer.experience
         if experience is None:

@@ -20,21 +20,32 @@ from instructgpt.reward.model import RewardModel
 from instructgpt.reward.reading import Reader
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.reward.validation import evaluate, judge
+from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.progress import say
 from instructgpt.sft.model import SFTModel
 
 
-def train(config: RewardConfig | Resolved[RewardConfig], *, stage: str = "reward") -> Run:
+def train(
+    config: RewardConfig | Resolved[RewardConfig],
+    *,
+    stage: str = "reward",
+    callbacks: Sequence[Callback] = (),
+) -> Run:
     """Run the stage and return its run directory; continues a run that was interrupted.
+
+    Args:
+        config: the settings.
+        stage: what the run is called.
+        callbacks: are told of steps, samples and the end, and may end the run early.
 
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
     resolved = Resolved.of(config, RewardConfig)
     config = resolved.config
-    with TrainingRun(stage, resolved) as run:
+    with TrainingRun(stage, resolved, callbacks) as run:
         if run.is_done:
             return run.run
         inputs = look(config)
@@ -66,7 +77,7 @@ def _train_loop(run: TrainingRun, reward: RewardModel, inputs: Inputs) -> Reward
         say(f"reward: the head alone, fitted on the frozen trunk, reaches a loss of {loss:.3f}")
     state = trainer.state
     run.expect(total, state.updates, in_an_epoch)
-    while state.updates < total:
+    while state.updates < total and not run.stopped_early:
         with run.phase("train"):
             metrics = trainer.train_step(
                 [training[i] for i in cursor.take_rest_of_epoch(config.batch_size)]

@@ -3,49 +3,29 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from instructgpt.errors import UserError
+from instructgpt.run.callbacks import Callback
+from instructgpt.run.directory import Run
 
 
-class Tracker(Protocol):
-    """Takes a step's metrics."""
-
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record the metrics of one optimizer step."""
-        ...
-
-    def close(self) -> None:
-        """Flush and end."""
-        ...
-
-
-class NoTracker:
-    """Metrics go nowhere else."""
-
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Nothing to record."""
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-
-class _TensorBoard:
+class _TensorBoard(Callback):
     def __init__(self, path: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         # Points after the step from which the run goes on come again: TensorBoard drops the old.
         self._writer = SummaryWriter(str(path / "tensorboard"), purge_step=step + 1)
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+    def step(self, run: Run, step: int, metrics: Mapping[str, float]) -> None:  # noqa: ARG002
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
 
-    def close(self) -> None:
+    def end(self, run: Run, status: str) -> None:  # noqa: ARG002
         self._writer.close()
 
 
-class _WandB:
+class _WandB(Callback):
     """One curve for a run however often it is resumed: W&B takes no step twice."""
 
     def __init__(self, path: Path, stage: str, settings: Mapping[str, Any], run_id: str) -> None:
@@ -64,7 +44,7 @@ class _WandB:
         self._file = path / "wandb" / "last-step"
         self._logged = int(self._file.read_text()) if self._file.is_file() else 0
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+    def step(self, run: Run, step: int, metrics: Mapping[str, float]) -> None:  # noqa: ARG002
         if step <= self._logged:
             return  # it stands there from before the resume, to the bit the same
         self._run.log(dict(metrics), step=step)
@@ -72,7 +52,7 @@ class _WandB:
         self._file.parent.mkdir(exist_ok=True)
         self._file.write_text(str(step))
 
-    def close(self) -> None:
+    def end(self, run: Run, status: str) -> None:  # noqa: ARG002
         self._run.finish()
 
 
@@ -84,8 +64,8 @@ def open_tracker(
     settings: Mapping[str, Any],
     run_id: str,
     step: int,
-) -> Tracker:
-    """The tracker that `report_to` names.
+) -> Callback:
+    """The tracker that `report_to` names; one that does nothing where it names none.
 
     Args:
         name: as configured.
@@ -107,7 +87,7 @@ def open_tracker(
         raise UserError(
             f"report_to: {name} is not installed; pip install 'instructgpt[track]'"
         ) from None
-    return NoTracker()
+    return Callback()
 
 
 def check_tracker(name: str) -> None:

@@ -11,6 +11,7 @@ from instructgpt.distributed.world import world
 from instructgpt.models.load import pick_device
 from instructgpt.models.scorer import Scorer
 from instructgpt.rollout.sampling import Sampling
+from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import explained, remove_folder
@@ -25,15 +26,25 @@ from instructgpt.sft.trainer import SFTTrainer
 SAMPLES_SHOWN = 8
 
 
-def train(config: SFTConfig | Resolved[SFTConfig], *, stage: str = "sft") -> Run:
+def train(
+    config: SFTConfig | Resolved[SFTConfig],
+    *,
+    stage: str = "sft",
+    callbacks: Sequence[Callback] = (),
+) -> Run:
     """Run the stage and return its run directory; continues a run that was interrupted.
+
+    Args:
+        config: the settings.
+        stage: what the run is called.
+        callbacks: are told of steps, samples and the end, and may end the run early.
 
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
     resolved = Resolved.of(config, SFTConfig)
     config = resolved.config
-    with TrainingRun(stage, resolved) as run:
+    with TrainingRun(stage, resolved, callbacks) as run:
         if run.is_done:
             _forget_candidates(run)  # of which a kill may have left some
             return run.run
@@ -67,7 +78,7 @@ def _train_loop(
         _look_at_dropout(run, trainer, batches)
     validator.best = state.counters["best"]
     run.expect(batches.total_steps, state.updates, batches.steps_per_epoch)
-    while state.updates < batches.total_steps:
+    while state.updates < batches.total_steps and not run.stopped_early:
         line = trainer.step + 1  # in metrics.jsonl; of an update that is left out, the next one
         with run.phase("train"):
             metrics = trainer.train_step(batches.next())
