@@ -81,7 +81,7 @@ def prepare(folder: Path) -> dict[str, Target]:
     _run(f"init --preset gpt3-tiny --vocab_size 300 --out {out['init']}")
     training = f"--model {model} --data {data} --batch_size 2 --epochs 1 --threads 1"
     _run(f"sft {training} --keep_finished --save_every 1 --out {out['sft']}")
-    answers = "--max_new_tokens 4"
+    answers = "--response_length 4"
     _run(f"sample --model {policy} --data {data} --k 3 {answers} --out {out['answers']}")
     _run(f"label simulate {out['answers']}/candidates.jsonl --out {out['labels']}")
     _run(
@@ -129,7 +129,7 @@ def _state_targets(folder: Path) -> dict[str, Target]:
     config = SFTConfig(**info["config"])
     checkpoint = max((sft / "checkpoints").glob("step-*"))
     found = {
-        f"run.json of {name}": Target(folder / name / "run.json", spoil.spoiled_json, read)
+        f"run.json of {name}": Target(folder / name / "run.json", spoil.spoiled_json, read, name)
         for name, read in {
             "sft": partial(_reopen, sft, config),
             "labels": lambda: write_report(folder / "labels", folder / "report.html"),
@@ -331,7 +331,7 @@ FLAGS = {
     "sft": [*STAGE, "--eval_data", "--pretrain_data", "--dropout"],
     "reward": [*STAGE, "--eval_fraction", "--demonstrations"],
     "ppo": [*STAGE, "--reward_model", "--kl_coef", "--ptx_coef", "--response_length"],
-    "sample": ["--model", "--data", "--out", "--k", "--temperature", "--max_new_tokens"],
+    "sample": ["--model", "--data", "--out", "--k", "--temperature", "--response_length"],
     "label simulate": ["--data", "--out", "--labelers", "--per_prompt", "--noise", "--group"],
     "eval compare": ["--a", "--b", "--data", "--judge", "--out", "--samples", "--split"],
     "pipeline": ["--out", "--preset", "--rounds", "--arms", "--sft.epochs", "--common.seed"],

@@ -157,6 +157,7 @@ def test_a_lora_adapter(whole, model, home, capfd):
             b'{"model_type": "llama", "architectures": 3}',
             "'architectures' of config.json is 3, not a list of names; correct it",
         ),
+        (b'{"model_type": "llama", "num_hidden_layers": 2000000000}', "has 2,000,000,000 layers"),
         (b"{}", "config.json names no model_type"),
         (b'{"model_type": "lama"}', "knows no model_type 'lama' (did you mean 'llama'?)"),
         (b'{"model_type": "llama", "hidden_size": "x"}', "does not fit the architecture 'llama'"),

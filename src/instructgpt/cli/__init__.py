@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 
 from instructgpt.cli.words import explained, prepared
 from instructgpt.errors import UserError
@@ -18,7 +18,6 @@ app = App(
     help="InstructGPT: SFT, a reward model from rankings, PPO-ptx, and the loop around them.",
     version=lambda: version("instructgpt"),
     help_flags=["-h", "--help"],
-    default_parameter=Parameter(name_transform=lambda name: name),
     help_format="plaintext",
 )
 _data = App(name="data", help="Import and export prompts, demonstrations, rankings and ratings.")

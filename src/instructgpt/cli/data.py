@@ -23,9 +23,7 @@ Kind = Annotated[
 ]
 OnError = Annotated[
     Literal["stop", "skip"],
-    Parameter(
-        name=["--on_error", "--on-error"], help="what a bad line does: stop, or skip it and say so"
-    ),
+    Parameter(name="--on_error", help="what a bad line does: stop, or skip it and say so"),
 ]
 
 

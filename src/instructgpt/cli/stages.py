@@ -148,7 +148,10 @@ def quickstart(
     prose: Annotated[str, Parameter(help="your own pretraining text (.txt or .jsonl)")] = "",
     label_by: Annotated[
         Literal["simulated", "me", "people"],
-        Parameter(help="who ranks: simulated labelers, you in this terminal, or people elsewhere"),
+        Parameter(
+            name="--label_by",
+            help="who ranks: simulated labelers, you in this terminal, or people elsewhere",
+        ),
     ] = "simulated",
     rankings: Annotated[str, Parameter(help="file in which people ranked the run's answers")] = "",
     arms: Arms = "ptx",

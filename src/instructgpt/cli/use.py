@@ -57,13 +57,24 @@ Temperature = Annotated[
 ]
 TopP = Annotated[
     float,
-    Parameter(metavar="NUMBER", group=METHOD, help="keep the likeliest tokens up to this mass"),
+    Parameter(
+        name="--top_p",
+        metavar="NUMBER",
+        group=METHOD,
+        help="keep the likeliest tokens up to this mass",
+    ),
 ]
-TopK = Annotated[int, Parameter(group=METHOD, help="keep so many likeliest tokens (0: all)")]
+TopK = Annotated[
+    int, Parameter(name="--top_k", group=METHOD, help="keep so many likeliest tokens (0: all)")
+]
 Seed = Annotated[int, Parameter(group=RUN, help="decides the samples")]
 OnError = Annotated[
     Literal["stop", "skip"],
-    Parameter(group=READS, help="what a bad or over-long record does: stop, or skip it and say so"),
+    Parameter(
+        name="--on_error",
+        group=READS,
+        help="what a bad or over-long record does: stop, or skip it and say so",
+    ),
 ]
 Texts = Parameter(negative="", metavar="TEXT", group=READS)
 

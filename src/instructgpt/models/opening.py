@@ -40,6 +40,7 @@ from instructgpt.run.progress import say
 
 transformers_logging.disable_progress_bar()
 
+MOST_LAYERS = 10_000
 HUB_SECONDS = 5.0
 """How long the Hub may take to say whether it has a model."""
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "README.md"]
@@ -99,6 +100,8 @@ def load_config(path: str | Path) -> PreTrainedConfig:
             f"{path}: transformers {transformers_version} knows no model_type '{kind}'"
             f"{nearest(kind, CONFIG_MAPPING)}; correct {CONFIG} or install a newer transformers"
         )
+    if (layers := _layers(content)) > MOST_LAYERS:
+        raise UserError(f"{path}: {CONFIG} has {layers:,} layers, which no model has; correct it")
     if method := content.get("quantization_config"):
         name = method.get("quant_method", "") if isinstance(method, dict) else ""
         raise UserError(
@@ -113,6 +116,16 @@ def load_config(path: str | Path) -> PreTrainedConfig:
             f"{path}: {CONFIG} does not fit the architecture '{kind}' ({first_line(error)}); "
             f"correct it"
         ) from None
+
+
+def _layers(content: dict[str, Any]) -> int:
+    """How many layers a configuration asks for, by any of the names for them."""
+    names = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
+    counts = [content.get(name) for name in names]
+    repeated = content.get("attention_types")  # GPT-Neo: [[kinds, how often], …]
+    for row in repeated if isinstance(repeated, list) else []:
+        counts += row[1:2] if isinstance(row, list) else []
+    return max((count for count in counts if isinstance(count, int)), default=0)
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:

@@ -3,7 +3,6 @@
 Only `run.json` must be there; the rest may be missing or empty.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
-import yaml
 
 from instructgpt.errors import UserError
+from instructgpt.run.files import parse_json, parse_yaml, read_json, read_text
 
 Json = dict[str, Any]
 KINDS = frozenset("init pretrain sft sample rank label reward ppo evaluate".split())
@@ -258,13 +257,7 @@ def _clock(value: object) -> float | None:
 
 
 def _read_object(path: Path) -> Json:
-    try:
-        value = json.loads(path.read_text("utf-8", errors="replace"))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); was it written to the end?") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
+    return read_json(path, "restore it; was it written to the end?")
 
 
 def _read_optional(path: Path, notes: list[str]) -> Json:
@@ -281,7 +274,11 @@ def _read_lines(path: Path, notes: list[str]) -> list[Json]:
     """JSON lines. A killed run leaves a last line cut short; any other bad line is noted."""
     if not path.is_file():
         return []
-    lines = path.read_text("utf-8", errors="replace").split("\n")
+    try:
+        lines = path.read_text("utf-8", errors="replace").split("\n")
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read ({error.strerror}) and was left out.")
+        return []
     good = list(_objects(lines[:-1]))
     bad = sum(bool(line.strip()) for line in lines[:-1]) - len(good)
     if bad:
@@ -292,7 +289,7 @@ def _read_lines(path: Path, notes: list[str]) -> list[Json]:
 def _objects(lines: list[str]) -> Iterator[Json]:
     for line in lines:
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError:
             continue
         if isinstance(value, dict):
@@ -303,8 +300,8 @@ def _read_config(path: Path, notes: list[str]) -> Json:
     if not path.is_file():
         return {}
     try:
-        value = yaml.safe_load(path.read_text("utf-8", errors="replace"))
-    except yaml.YAMLError:
+        value = parse_yaml(read_text(path, ""))
+    except ValueError:
         notes.append(f"{path.name} is not valid YAML and was left out.")
         return {}
     return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
