@@ -59,6 +59,7 @@ def main(folder: Path) -> None:
         expected: dict[str, Any] = {"policy": read(policy)}
         try:
             reward = RewardModel(policy)
+            _ = reward.model  # made when it is used
         except UserError:  # no classifier in transformers
             pass
         else:
