@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from instructgpt.data.records import Response
+from instructgpt.data.formats import read_records
+from instructgpt.data.records import Ranking, Rating, Response
 from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.label.config import LabelConfig
@@ -14,6 +15,7 @@ from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
 from instructgpt.run.config import resolve
 from instructgpt.sft.config import SFTConfig
+from tests.files import write_rows
 
 CONFIGS = {
     "sft": (SFTConfig, {"model": "m", "data": "d", "out": "o"}),
@@ -36,6 +38,7 @@ def numbers(cls):
     return [key for key, kind in kinds.items() if "float" in kind or "int" in kind]
 
 
+ANSWERS = [{"text": "b"}, {"text": "c"}]
 FIELDS = [(stage, key) for stage, (cls, _) in CONFIGS.items() for key in numbers(cls)]
 
 
@@ -84,3 +87,39 @@ def test_whether_an_answer_ended_is_said_by_true_or_false(finished):
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize(("stage", "key"), [field for field in FIELDS if field[1] != "dtype"])
+def test_no_number_of_a_configuration_is_a_truth_value_or_below_its_least(stage, key, tmp_path):
+    cls, needed = CONFIGS[stage]
+    file = tmp_path / "numbers.yaml"
+    for value, told in (("true", "true"), ("off", "false")):
+        file.write_text(f"{key}: {value}\n")
+        with pytest.raises(UserError, match=rf"numbers.yaml: {key}: {told} is no number; give one"):
+            resolve(cls, flags=needed, files=[file], stage=stage)
+    with pytest.raises(UserError, match=rf"^{cls.__name__}: {key}: true is no number; give one"):
+        cls(**needed | {key: True})
+    for value in ("true", "-1", "-1000000"):
+        with pytest.raises(UserError, match=rf"^--{key}: "):
+            resolve(cls, flags=needed | {key: value}, stage=stage)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        (Rating, {"prompt": "a", "response": "b", "likert": True}),
+        (Ranking, {"prompt": "a", "responses": ANSWERS, "ranks": [1, True]}),
+        (Ranking, {"prompt": "a", "responses": ANSWERS, "ranks": [1, 2], "shown_order": [0, True]}),
+    ],
+)
+def test_no_number_of_a_record_is_a_truth_value(kind, row, tmp_path):
+    write_rows(tmp_path / "rows.jsonl", [row])
+    with pytest.raises(UserError, match=r"rows.jsonl line 1: .*true is no number"):
+        read_records(tmp_path / "rows.jsonl", kind)
+
+
+def test_fewer_answers_at_most_than_at_least_are_refused():
+    cls, needed = CONFIGS["sample"]
+    with pytest.raises(UserError, match="k_max 3 is less than k 4"):
+        resolve(cls, flags=needed | {"k": 4, "k_max": 3}, stage="sample")
+    assert resolve(cls, flags=needed | {"k": 4, "k_max": 4}, stage="sample").config.k_max == 4

@@ -358,3 +358,17 @@ def test_report(cli, trained, tmp_path):
     assert "copy" in (tmp_path / "both.html").read_text()
     result = cli("report", copy)
     assert (copy / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "command", [("generate", "--prompt", "a", "--on_error", "skip"), ("chat",)]
+)
+def test_a_longest_answer_as_long_as_the_context_is_one_sentence(cli, inputs, command):
+    path = inputs["sft"]["model"]
+    context = json.loads((Path(path) / "config.json").read_text())["max_position_embeddings"]
+    result = cli(*command, model=path, response_length=context)
+    assert result.status == 2
+    assert result.err == (
+        f"instructgpt: response_length {context} leaves no room for a prompt in the model's "
+        f"context of {context} tokens; lower it\n"
+    )

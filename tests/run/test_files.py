@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
+from instructgpt.data.jsonl import read_jsonl
 from instructgpt.errors import UserError, harmless
 from instructgpt.run.config import read_yaml
 from instructgpt.run.files import read_json, read_shaped, shortened, status_of
@@ -110,3 +112,37 @@ def test_a_users_error_is_one_line():
 def test_a_long_value_is_shown_short():
     assert len(shortened("x" * 10**6)) < 200
     assert len(shortened([["y" * 1000] * 1000] * 1000)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("epochs: 1\nout: x\nepochs: 2\n", 3),
+        ("sft:\n  epochs: 1\n  epochs: 2\n", 3),
+        ("a: &one\n  k: 1\n  'k': 2\nb: *one\n", 3),
+        ("{k: 1, k: 2}\n", 1),
+    ],
+)
+def test_a_yaml_key_that_stands_there_twice_is_refused(tmp_path, text, line):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(UserError) as raised:
+        read_yaml(tmp_path / "a.yaml")
+    key = "epochs" if "epochs" in text else "k"
+    assert sentence(raised).startswith(f"{tmp_path}/a.yaml line {line}: the key '{key}' stands ")
+
+
+def test_yaml_anchors_and_merges_are_read_as_before(tmp_path):
+    text = "deep: {x: &base {<<: &more {k: 1, m: 2}, k: 3}}\ntop: {<<: *base, m: 4}\n1: a\n'1': b\n"
+    (tmp_path / "a.yaml").write_text(text)
+    assert read_yaml(tmp_path / "a.yaml") == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("text", ['{"k": 1, "k": 1}', '{"a": [{"k": 1, "b": 2, "k": 3}]}'])
+def test_a_json_key_that_stands_there_twice_is_refused(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: the key 'k' stands there twice; restore it"):
+        read_json(tmp_path / "a.json", "restore it")
+    assert read_json(tmp_path / "a.json", "", unique=False) == json.loads(text)
+    (tmp_path / "a.jsonl").write_text('{"k": 1}\n' + text)
+    with pytest.raises(UserError, match=r"a\.jsonl line 2: the key 'k' stands there twice; mend"):
+        list(read_jsonl(tmp_path / "a.jsonl"))

@@ -41,6 +41,7 @@ def chat(
     """Talk with a policy: one line a turn; /help says what else can be typed."""
     check_sampling(response_length, temperature, top_p, top_k, seed, device)
     require_found(model)  # before what takes seconds to import
+    from instructgpt.data.prompts import Room
     from instructgpt.models.fit import size_of
     from instructgpt.models.load import pick_device
     from instructgpt.run.tuning import choose
@@ -48,7 +49,9 @@ def chat(
 
     choose(0, None, "", device=device)
     policy = SFTModel(model, template=template, device=pick_device(device))
-    length = length_of(response_length, size_of(policy.model).context)
+    context = size_of(policy.model).context
+    length = length_of(response_length, context)
+    Room("model", policy.text, context, "response_length", length).require_any()
     settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
     if sys.stdin.isatty():
         say(HELP)

@@ -54,19 +54,20 @@ class Room:
 
     @property
     def for_prompt(self) -> int:
-        """How many tokens a prompt may have.
+        """How many tokens a prompt may have."""
+        return 10**9 if self.context is None else self.context - self.answer
+
+    def require_any(self) -> None:
+        """There must be room for some prompt.
 
         Raises:
-            UserError: none at all.
+            UserError: the longest answer alone fills the context.
         """
-        if self.context is None:
-            return 10**9
-        if self.context <= self.answer:
+        if self.for_prompt < 1:
             raise UserError(
                 f"{self.key} {self.answer} leaves no room for a prompt in the {self.reader}'s "
                 f"context of {self.context} tokens; lower it"
             )
-        return self.context - self.answer
 
     def complaint(self, record: Prompt | Demonstration) -> str:
         """That a prompt is too long, or the empty string.
@@ -115,8 +116,10 @@ def fitting(
     """The prompts that fit everywhere; says which do not.
 
     Raises:
-        UserError: one does not fit and `on_error` is stop, or none fits.
+        UserError: one does not fit and `on_error` is stop, or none can.
     """
+    for room in rooms:
+        room.require_any()
     kept, skipped = [], []
     for number, record in enumerate(records, 1):
         remedy = f"; shorten it, lower {rooms[0].key}"

@@ -6,9 +6,9 @@ round trip.
 
 import hashlib
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 
 class Record(BaseModel):
@@ -134,12 +134,23 @@ class Candidates(Record):
 LARGEST_RANK = 1_000_000
 
 
+def _not_truth(value: Any) -> Any:
+    """JSON's true is no 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_not_truth)]
+"""A whole number."""
+
+
 class Ranking(Candidates):
     """A labeler's ranking of K answers (section 3.4): rank 1 is best, equal ranks are ties."""
 
-    ranks: tuple[int, ...]
+    ranks: tuple[Whole, ...]
     labeler_id: str | None = None
-    shown_order: tuple[int, ...] | None = None
+    shown_order: tuple[Whole, ...] | None = None
 
     @model_validator(mode="after")
     def _check_ranks(self) -> "Ranking":
@@ -163,7 +174,7 @@ class Rating(Record):
     prompt_id: str = ""
     prompt: PromptText
     response: str
-    likert: int = Field(ge=1, le=7)
+    likert: Whole = Field(ge=1, le=7)
     labeler_id: str | None = None
     model: str | None = None
     fails_instruction: bool | None = None

@@ -192,8 +192,10 @@ def is_scorer_config(config: PreTrainedConfig) -> bool:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A JSON file of a model, or a sentence that says what is wrong with it."""
-    return files.read_json(file, "copy it again, or give another model")
+    """A JSON file of a model, or a sentence that says what is wrong with it; of a key that stands
+    there twice the last value is taken, as other tools do.
+    """
+    return files.read_json(file, "copy it again, or give another model", unique=False)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from instructgpt.label.config import SimulatedLabelers
 from instructgpt.run.config import LENGTHS, Config, Device
@@ -49,6 +49,15 @@ class SampleConfig(Config):
     on_error: Literal["stop", "skip"] = Field(
         "stop", description="what a bad or over-long prompt does: stop, or skip and count"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> "SampleConfig":
+        if 0 < self.k_max < self.k:
+            raise ValueError(
+                f"k_max {self.k_max} is less than k {self.k}: numbers of answers are drawn from k "
+                "to k_max, so raise it, or set it to 0"
+            )
+        return self
 
 
 HELD_OUT = "heldout"

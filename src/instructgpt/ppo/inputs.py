@@ -15,6 +15,7 @@ from instructgpt.models.load import pick_device
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.plugin import named_reward
 from instructgpt.run.outline import Row, counted
+from instructgpt.run.plausible import say_unreached_peak
 from instructgpt.run.trackers import check_tracker
 
 
@@ -107,6 +108,7 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
     if critic:  # which reads the policy's tokens, whatever template it was trained with
         rooms.append(Room("critic", text, critic.context, key, answer))
     held_out = prompts_to_answer("eval_data", config.eval_data, config, rooms, outlook)
+    say_unreached_peak(config.warmup, config.total_iterations, "iterations")
     return Inputs(
         policy,
         reward,

@@ -12,6 +12,7 @@ from instructgpt.models.load import pick_device
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
 from instructgpt.run.outline import Row, counted
+from instructgpt.run.plausible import say_large_batch, say_unreached_peak
 from instructgpt.run.progress import say, say_skipped
 from instructgpt.run.trackers import check_tracker
 from instructgpt.sft.data import encode_all
@@ -76,12 +77,15 @@ def look(config: RewardConfig, outlook: Outlook | None = None) -> Inputs:
     longest = min(config.max_length, trunk.context or config.max_length)
     training, held_out = _comparisons(config, text, longest, outlook)
     steps = -(-len(training) // config.batch_size) * config.epochs
+    steps = min(steps, config.max_steps) if config.max_steps else steps
+    say_unreached_peak(config.warmup, steps, "steps")
+    say_large_batch(config.batch_size, training, "ranked prompts")
     return Inputs(
         trunk,
         training,
         held_out,
         _demonstrations(config, text, longest, outlook),
-        min(steps, config.max_steps) if config.max_steps else steps,
+        steps,
         text.template,
     )
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -70,8 +70,8 @@ LARGEST = 2**63 - 1
 
 
 class Config(BaseModel):
-    """The base of every configuration: unknown keys and numbers that are not finite are refused,
-    values are frozen.
+    """The base of every configuration: unknown keys, numbers that are not finite and truth values
+    for numbers are refused, values are frozen.
     """
 
     model_config = ConfigDict(
@@ -121,6 +121,16 @@ class Config(BaseModel):
             value = getattr(self, key)
             if not (any(value) if isinstance(value, tuple) else value):
                 raise ValueError(f"'{key}' is needed for a whole stage: give it")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML's `yes` and `on` are true, which pydantic would take for a 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        kinds = {kind, *get_args(kind)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError(f"{str(value).lower()} is no number; give one")
+        return value
 
     @field_validator("*")
     @classmethod

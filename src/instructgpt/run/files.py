@@ -77,19 +77,20 @@ def read_text(path: Path, remedy: str, *, most: int = LARGEST_JSON) -> str:
         ) from None
 
 
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
+def read_json(path: Path, remedy: str, *, unique: bool = True) -> dict[str, Any]:
     """A JSON file that holds one object.
 
     Args:
         path: the file.
         remedy: what the user can do where it cannot be read.
+        unique: whether a key may not stand in it twice.
 
     Raises:
         UserError: it cannot be read, or holds anything else.
     """
     text = read_text(path, remedy)
     try:
-        content = parse_json(text)
+        content = parse_json(text, unique=unique)
     except ValueError as error:
         why = "it is empty" if not text.strip() else str(error)
         raise UserError(f"{path}: {why}; {remedy}") from None
@@ -128,14 +129,15 @@ def status_of(folder: Path) -> str:
         return ""
 
 
-def parse_json(text: str | bytes) -> Any:
-    """A JSON value, not nested too deeply.
+def parse_json(text: str | bytes, *, unique: bool = True) -> Any:
+    """A JSON value, not nested too deeply, in which (if `unique`) no object has a key twice.
 
     Raises:
         ValueError: it is none; the message says why in a few words.
     """
     try:
-        value = json.loads(text if isinstance(text, str) else text.decode("utf-8-sig"))
+        text = text if isinstance(text, str) else text.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_each_once if unique else None)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text ({error.reason} at byte {error.start + 1})") from None
     except json.JSONDecodeError as error:
@@ -143,6 +145,8 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"not valid JSON ({error.msg} at {where}column {error.colno})") from None
     except RecursionError:
         raise ValueError("not valid JSON (nested too deeply)") from None
+    except _TwiceError:
+        raise
     except ValueError:  # Python reads no integer of more than 4300 digits
         raise ValueError("a number has more digits than can be read") from None
     _measure([value])
@@ -157,7 +161,7 @@ def parse_yaml(text: str) -> Any:
             is known.
     """
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -193,6 +197,37 @@ def check_text(value: Any, name: str) -> None:
             for key, item in value.items():
                 check_text(key, f"a field name in {name}")
                 check_text(item, key)
+
+
+class _TwiceError(ValueError):
+    """A key stands twice in one object: one of its values would be dropped in silence."""
+
+    def __init__(self, key: Any) -> None:
+        super().__init__(f"the key {shortened(key)} stands there twice")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        raise _TwiceError(next(key for key, _ in pairs if key in seen or seen.add(key)))
+    return found
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which by itself takes the last of two equal keys."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
+                problem = str(_TwiceError(key.value))
+                raise yaml.composer.ComposerError(problem=problem, problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
 
 
 def _measure(value: Any, most: float = math.inf) -> None:

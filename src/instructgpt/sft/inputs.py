@@ -11,6 +11,7 @@ from instructgpt.data.text import TextCodec
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.run.outline import Row, counted
+from instructgpt.run.plausible import say_large_batch, say_unreached_peak
 from instructgpt.run.progress import say, say_skipped
 from instructgpt.run.trackers import check_tracker
 from instructgpt.sft.config import SFTConfig
@@ -98,13 +99,16 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
             room_behind("reward model", scorer, policy, config.template, key, answer),
         ]
         judged = fitting("eval_data", records[: config.reward_prompts], rooms, config.on_error)
+    batches = SFTBatches(
+        examples,
+        _windows("pretrain_data", config, text, longest, "sft/pretraining", outlook),
+        config,
+    )
+    say_unreached_peak(config.warmup, batches.total_steps, "steps")
+    say_large_batch(config.batch_size, examples, "demonstrations")
     return Inputs(
         policy,
-        SFTBatches(
-            examples,
-            _windows("pretrain_data", config, text, longest, "sft/pretraining", outlook),
-            config,
-        ),
+        batches,
         held_out,
         judged,
         _windows("eval_pretrain_data", config, text, longest, "sft/pretrain_validation", outlook),
