@@ -460,8 +460,12 @@ class TrainingRun:
 class Network(Protocol):
     """A policy, a reward model or a critic."""
 
-    model: PreTrainedModel
     about: About | None
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """Its weights and configuration."""
+        ...
 
     def save(self, path: Path, weights: Mapping[str, Tensor] | None = None) -> Path:
         """Write it; `weights` are its whole weights where it is sharded."""

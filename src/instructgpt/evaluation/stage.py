@@ -56,7 +56,7 @@ def compare_policies(
     Raises:
         UserError: a model or the prompts cannot be used, or nobody judges.
     """
-    resolved = Resolved.of(config, CompareConfig)
+    resolved: Resolved[CompareConfig] = Resolved.of(config, CompareConfig)
     config = resolved.config
     with open_directory(config.out, "evaluate", resolved) as directory:
         if directory.is_done:

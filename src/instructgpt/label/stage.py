@@ -30,7 +30,7 @@ def simulate_labels(config: LabelConfig | Resolved[LabelConfig]) -> Run:
     Raises:
         UserError: the answers cannot be read or ranked, or there are too few labelers.
     """
-    resolved = Resolved.of(config, LabelConfig)
+    resolved: Resolved[LabelConfig] = Resolved.of(config, LabelConfig)
     config = resolved.config
     with RunDirectory(config.out, "label", resolved) as directory:
         if directory.is_done:

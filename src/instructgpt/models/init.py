@@ -28,7 +28,7 @@ def init(config: InitConfig | Resolved[InitConfig]) -> Run:
     Raises:
         UserError: an unknown preset, or a tokenizer that does not open.
     """
-    resolved = Resolved.of(config, InitConfig)
+    resolved: Resolved[InitConfig] = Resolved.of(config, InitConfig)
     config = resolved.config
     with RunDirectory(config.out, "init", resolved) as directory:
         run = Run(directory.path)

@@ -21,7 +21,7 @@ def evaluate(config: CompareConfig | Resolved[CompareConfig]) -> Run:
     Raises:
         UserError: a model or the prompts cannot be used, or nobody judges.
     """
-    resolved = Resolved.of(config, CompareConfig)
+    resolved: Resolved[CompareConfig] = Resolved.of(config, CompareConfig)
     judge = _named_judge(resolved.config)
     return compare_policies(resolved, judge_for=judge, audit=checks_outside_the_rubric)
 

@@ -36,7 +36,7 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
     Raises:
         UserError: people have not ranked yet, or the answers or the rankings cannot be read.
     """
-    resolved = Resolved.of(config, RankConfig)
+    resolved: Resolved[RankConfig] = Resolved.of(config, RankConfig)
     config = resolved.config
     with RunDirectory(config.out, stage, resolved) as directory:
         run = Run(directory.path)

@@ -41,7 +41,7 @@ def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sampl
     Raises:
         UserError: the model or the prompts cannot be used.
     """
-    resolved = Resolved.of(config, SampleConfig)
+    resolved: Resolved[SampleConfig] = Resolved.of(config, SampleConfig)
     config = resolved.config
     with open_directory(config.out, stage, resolved) as directory:
         if directory.is_done:

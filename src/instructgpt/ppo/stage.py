@@ -49,7 +49,7 @@ def train(
     Raises:
         UserError: a model or the data cannot be used, or the directory holds another run.
     """
-    resolved = Resolved.of(config, PPOConfig)
+    resolved: Resolved[PPOConfig] = Resolved.of(config, PPOConfig)
     config = resolved.config
     with TrainingRun(stage, resolved, callbacks) as run:
         if run.is_done:

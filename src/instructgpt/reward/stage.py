@@ -43,7 +43,7 @@ def train(
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
-    resolved = Resolved.of(config, RewardConfig)
+    resolved: Resolved[RewardConfig] = Resolved.of(config, RewardConfig)
     config = resolved.config
     with TrainingRun(stage, resolved, callbacks) as run:
         if run.is_done:
@@ -55,7 +55,7 @@ def train(
         run.check_finite(trainer.state)
         _set_shift(config, reward, inputs.demonstrations)
         _write_evaluation(run, trainer, inputs.held_out)
-        run.save_model(reward)
+        run.save_model(reward)  # pyright: ignore[reportArgumentType] - a lazy `model`
         _check_saved_head(run, reward)
         return run.finish()
 

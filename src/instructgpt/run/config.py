@@ -268,9 +268,7 @@ class Resolved(Generic[C]):
     sources: dict[str, str]
 
     @classmethod
-    def of(
-        cls, config: "C | Resolved[C] | Mapping[str, Any]", kind: type[C] | None = None
-    ) -> "Resolved[C]":
+    def of(cls, config: Any, kind: type[C] | None = None) -> "Resolved[C]":
         """A configuration made in Python (or a dictionary of its keys): what was set there, and the
         defaults; one that is resolved stays as it is.
 
@@ -279,7 +277,7 @@ class Resolved(Generic[C]):
         """
         if isinstance(config, Resolved):
             return config
-        config = made(kind or type(config), config, "the stage's configuration")  # type: ignore[type-var]
+        config = made(kind or type(config), config, "the stage's configuration")
         try:
             config.require_inputs()
         except ValueError as error:

@@ -42,7 +42,7 @@ def train(
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
-    resolved = Resolved.of(config, SFTConfig)
+    resolved: Resolved[SFTConfig] = Resolved.of(config, SFTConfig)
     config = resolved.config
     with TrainingRun(stage, resolved, callbacks) as run:
         if run.is_done:
