@@ -291,7 +291,9 @@ def test_no_model_at_all(name, tmp_path, monkeypatch):
 
 def test_a_broken_configuration(policy_dir):
     (policy_dir / "config.json").write_text('{"model_type": "llama",')
-    with pytest.raises(UserError, match=r"policy: config.json is broken \(.*line 1 col") as raised:
+    with pytest.raises(
+        UserError, match=r"policy/config.json: not valid JSON \(.*column 24"
+    ) as raised:
         load_policy(policy_dir)
     sentence(raised)
 
