@@ -150,7 +150,7 @@ MEASURING = {
     "ppo": {"eval_every", "eval_prompts", "grad_ratio_every"},
 }
 THE_USERS = {
-    *("model", "reward_model", "critic", "data", "format", "split", "eval_data"),
+    *("model", "reward_model", "reward", "critic", "data", "format", "split", "eval_data"),
     "eval_pretrain_data",
     *("pretrain_data", "demonstrations", "eval_split", "on_nonfinite"),
 }
