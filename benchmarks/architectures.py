@@ -75,7 +75,7 @@ def walk(family: str, folder: Path) -> Line:
 
     def train_sft() -> None:
         common_sft = common | {"dropout": 0.0, "batch_size": 3, "max_steps": 2}
-        sft.train(sft.SFTConfig(model=path, data=data["sft"], out=f"{folder}/sft", **common_sft))
+        sft.train(sft.SFTConfig(model=path, data=(data["sft"],), out=f"{folder}/sft", **common_sft))
 
     def generate() -> None:
         policy = SFTModel(f"{folder}/sft/model")
@@ -173,7 +173,7 @@ def first_line(problem: Exception) -> str:
 
 def main(arguments: list[str]) -> int:
     """Print a line for each family; 1 where one failed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("families", nargs="*", metavar="FAMILY", help="default: all")
     parser.add_argument("--out", type=Path, help="also append the lines to this file")
     parser.add_argument("--table", type=Path, help="print the table of a file of lines instead")

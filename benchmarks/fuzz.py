@@ -384,7 +384,7 @@ def _run(words: str) -> None:
 
 def main() -> None:
     """Parse the flags, try as long as they say, print, and exit with 1 if anything was found."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="a target's name")

@@ -105,7 +105,7 @@ class _Linearized(NamedTuple):
     error: float
     """The standard error; nan of a single cluster."""
     clusters: int
-    count: int
+    rows: int
 
 
 def _linearized(values: ArrayLike, clusters: ArrayLike, level: float) -> _Linearized:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.composer import ComposerError
 
 from instructgpt.errors import UserError
 
@@ -225,7 +226,7 @@ class _Loader(yaml.SafeLoader):
                 continue
             if (key.tag, key.value) in seen:
                 problem = str(_TwiceError(key.value))
-                raise yaml.composer.ComposerError(problem=problem, problem_mark=key.start_mark)
+                raise ComposerError(problem=problem, problem_mark=key.start_mark)
             seen.add((key.tag, key.value))
         return node
 

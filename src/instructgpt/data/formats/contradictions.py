@@ -6,6 +6,7 @@ such a line is refused with the column's name. Only prompts may be taken from an
 """
 
 from collections.abc import Mapping
+from typing import Any, TypeGuard
 
 from instructgpt.data.jsonl import Row
 from instructgpt.data.records import Candidates, Demonstration, Ranking, Rating, Record
@@ -118,7 +119,7 @@ def _says(value: object, wanted: bool, words: frozenset[str]) -> bool:
     return isinstance(value, int | float) and value == wanted
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> TypeGuard[str | float]:
     """Whether this is a number, or a text that holds one (UltraFeedback's ratings)."""
     if isinstance(value, str):
         return value.strip().replace(".", "", 1).removeprefix("-").isdecimal()
