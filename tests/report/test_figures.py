@@ -150,7 +150,7 @@ def test_thinning_keeps_the_ends_and_every_spike():
 
 def test_without_matplotlib_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r"pip install 'instructgpt\[report\]'"):
+    with pytest.raises(UserError, match=r"python -m pip install matplotlib"):
         every_figure("a")
 
 

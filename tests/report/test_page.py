@@ -279,5 +279,5 @@ def test_a_comparison_takes_runs_of_one_stage(tmp_path):
 
 def test_without_matplotlib_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match=r"pip install 'instructgpt\[report\]'"):
+    with pytest.raises(UserError, match=r"python -m pip install matplotlib"):
         write_report(fake.make_sft(tmp_path / "sft", steps=3))

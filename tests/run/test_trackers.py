@@ -83,7 +83,9 @@ def test_two_runs_are_two_curves(server, settings, tmp_path):
 def test_a_tracker_that_is_not_there_is_said_first(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, "find_spec", lambda _: None)
     for name in ("wandb", "tensorboard"):
-        with pytest.raises(UserError, match=rf"{name} is not installed; pip install") as raised:
+        with pytest.raises(
+            UserError, match=rf"{name} is not installed; run python -m pip install {name}"
+        ) as raised:
             run_stage("reward", settings, tmp_path / name, report_to=name)
         sentence(raised)
 

@@ -40,7 +40,8 @@ from instructgpt.run.config import Resolved, StageConfig
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.progress import PHASES, SHOWN, StageProgress, say
-from instructgpt.run.stopping import SIGNALS, leave_terminal
+from instructgpt.run.stopping import leave_terminal
+from instructgpt.run.system import HANGUP, STOPPING
 from instructgpt.run.trackers import open_tracker
 from instructgpt.run.tuning import choose
 
@@ -433,12 +434,12 @@ class TrainingRun:
         """
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGINT, *SIGNALS):
+        for number in (signal.SIGINT, *STOPPING):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGHUP:
+        if number == HANGUP:
             leave_terminal()
         if not self.world.asked_to_stop:
             self.world.ask_to_stop()

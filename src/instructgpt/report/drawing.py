@@ -71,7 +71,7 @@ def require_matplotlib() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise UserError(
-            "the report draws with matplotlib, which is missing: pip install 'instructgpt[report]'"
+            "the report needs matplotlib, which is missing; run python -m pip install matplotlib"
         ) from None
 
 

@@ -5,7 +5,6 @@ processor is decides, by a table of what was measured; what the table does not k
 and kept in the machine's cache.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from instructgpt.run.disk import write_atomically
 from instructgpt.run.files import parse_json
 from instructgpt.run.processor import Processor, this_processor
 from instructgpt.run.progress import say
+from instructgpt.run.system import hold
 
 
 class Choice(NamedTuple):
@@ -223,7 +223,7 @@ def _locked(path: Path) -> Iterator[None]:
         with suppress(OSError):  # a cache that cannot be written cannot be shared either
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = stack.enter_context(path.with_name(f".{path.name}.lock").open("a"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            hold(lock, wait=True)
         yield
 
 

@@ -11,7 +11,6 @@ process that died, and is swept.
 
 import ctypes
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from instructgpt.errors import UserError
+from instructgpt.run.system import NO_LINK, hold
 
 LEFTOVER = re.compile(
     r"\.(?P<name>.+)\.(?P<kind>tmp|old)-[0-9]+"
@@ -244,7 +244,7 @@ def _beside(path: Path, kind: str) -> Path:
 def _hold(descriptor: int) -> None:
     """As long as this process lives, and has it open."""
     with suppress(OSError):  # a file system without locks, on which nothing is swept
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(descriptor)
 
 
 @contextmanager
@@ -254,9 +254,9 @@ def _held(path: Path) -> Iterator[int]:
     Raises:
         OSError: it is a link, or somebody holds it.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | NO_LINK)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(descriptor)
         yield os.fstat(descriptor).st_mode
     finally:
         os.close(descriptor)

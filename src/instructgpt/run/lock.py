@@ -1,30 +1,31 @@
 """One process at a time writes a run or a pipeline."""
 
-import fcntl
 import os
 import stat
 from pathlib import Path
 
 from instructgpt.errors import UserError
 from instructgpt.run.disk import make_folder, refuse_unfit
+from instructgpt.run.system import NO_LINK, hold, require_locks
 
 
 class Lock:
     """Keeps other processes out of a folder until it is closed, or this process dies.
 
     Raises:
-        UserError: another process has it.
+        UserError: another process has it, or this system has no locks.
         OSError: `.lock` cannot be opened there, because it is a link, say.
     """
 
     def __init__(self, folder: Path) -> None:
+        require_locks()
         path = folder / ".lock"
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_RDWR | os.O_CREAT | NO_LINK
         self._file = os.fdopen(os.open(path, flags, 0o666), "rb", buffering=0)
         try:
             if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
                 raise UserError(f"{path} is not a file; remove it, or choose another --out")
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(self._file)
         except BlockingIOError:
             self._file.close()
             raise UserError(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+from instructgpt.run.system import HANGUP, STOPPING
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def stoppable() -> Iterator[None]:
 
     Who ignores them (nohup) or takes them goes on doing so.
     """
-    ours = [n for n in SIGNALS if _may_set() and signal.getsignal(n) is signal.SIG_DFL]
+    ours = [n for n in STOPPING if _may_set() and signal.getsignal(n) is signal.SIG_DFL]
     for number in ours:
         signal.signal(number, _stop)
     try:
@@ -36,7 +36,7 @@ def to_the_end() -> Iterator[None]:
     """A few lines that no signal interrupts; one that comes meanwhile is obeyed afterwards."""
     came: list[int] = []
     before = {}
-    for number in (signal.SIGINT, *SIGNALS):
+    for number in (signal.SIGINT, *STOPPING):
         if _may_set() and callable(signal.getsignal(number)):
             before[number] = signal.signal(number, lambda number, _: came.append(number))
     try:
@@ -58,7 +58,7 @@ def leave_terminal() -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    if number == signal.SIGHUP:
+    if number == HANGUP:
         leave_terminal()
     raise KeyboardInterrupt
 

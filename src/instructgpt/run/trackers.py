@@ -1,4 +1,7 @@
-"""Where metrics go besides `metrics.jsonl`: nowhere, TensorBoard, or Weights & Biases."""
+"""Where metrics go besides `metrics.jsonl`: nowhere, TensorBoard, or Weights & Biases.
+
+Their packages (`instructgpt[track]`) are imported on first use.
+"""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -85,7 +88,7 @@ def open_tracker(
             return _WandB(path, stage, settings, run_id)
     except ImportError:
         raise UserError(
-            f"report_to: {name} is not installed; pip install 'instructgpt[track]'"
+            f"report_to: {name} is not installed; run python -m pip install {name}"
         ) from None
     return Callback()
 
@@ -97,4 +100,4 @@ def check_tracker(name: str) -> None:
         UserError: it is not installed.
     """
     if name != "none" and not find_spec(name):
-        raise UserError(f"report_to: {name} is not installed; pip install 'instructgpt[track]'")
+        raise UserError(f"report_to: {name} is not installed; run python -m pip install {name}")
