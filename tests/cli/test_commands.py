@@ -30,6 +30,7 @@ COMMANDS = [
     ["data", "import"],
     ["data", "export"],
     ["label"],
+    ["label", "rank"],
     ["label", "simulate"],
     ["eval"],
     ["eval", "compare"],

@@ -12,7 +12,7 @@ from instructgpt.pipeline.plan import KINDS
 
 SOURCE = Path(instructgpt.__file__).parent
 NAMES = [*([name] for name in COMMANDS), ["data", "import"], ["data", "export"]]
-NAMES += [["label", "simulate"], ["eval", "compare"]]
+NAMES += [["label", "simulate"], ["label", "rank"], ["eval", "compare"]]
 TYPED = re.compile(r"(?<![\w-])--[a-z][\w.-]*")
 
 

@@ -3,6 +3,9 @@
 import io
 import json
 import re
+import sys
+from contextlib import suppress
+from types import ModuleType
 
 import pytest
 
@@ -10,12 +13,14 @@ from instructgpt.data.formats import read_records, write_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
 from instructgpt.label import terminal
+from instructgpt.label.page import CUT
 from instructgpt.label.simulate import simulate, training_labelers
 from instructgpt.label.terminal import Session, parse_order, rank_in_terminal
 from tests.files import sentence
 from tests.label.invented import candidates
 
 COLOURS = ("red", "green", "blue", "grey")
+NOTHING = "Nothing is ranked yet; the same command begins again."
 HALF_A_LINE = b'{"prompt_id": "colour 2", "prompt": "N\xc3'  # cut within a letter, too
 
 
@@ -234,7 +239,7 @@ def test_a_ranking_is_on_the_disk_before_the_next_question(path):
 
 def test_half_a_line_of_a_crash_is_cut_away(path):
     Person("abcd", "s").rank(colours(4), path)
-    skips = path.with_name("skipped.jsonl")
+    skips = path.with_name("rankings.skipped.jsonl")
     for file in (path, skips):
         file.write_bytes(file.read_bytes() + HALF_A_LINE)
     person = Person("abcd", "skip")
@@ -262,7 +267,7 @@ def test_a_skipped_prompt_is_remembered_and_has_no_ranking(path):
     session = Person("S", "abcd", "skip").rank(colours(3), path)
     assert session.finished
     assert [ranking.prompt_id for ranking in session.rankings] == ["colour 2"]
-    assert ids(path.with_name("skipped.jsonl")) == ["colour 1", "colour 3"]
+    assert ids(path.with_name("rankings.skipped.jsonl")) == ["colour 1", "colour 3"]
     again = Person()
     assert again.rank(colours(3), path) == session
     assert again.shown == []
@@ -316,7 +321,108 @@ B   Seven words that do not
     fit here.
 
 C   (empty)"""
-    assert person.shown == [terminal.HELP, page, "\nBest to worst (? for help): ", ""]
+    assert person.shown == [terminal.HELP, page, "\nBest to worst (? for help): ", "", NOTHING]
+
+
+def test_a_cut_answer_is_marked_where_no_text_can_stand(path):
+    """An answer that says the words itself is no cut one."""
+    row = {
+        "prompt": "Name.",
+        "responses": [
+            {"text": "red and", "model": "sft", "sampling": {"finished": False}},
+            {"text": f"blue\n{CUT}", "sampling": {"finished": True}},
+            {"text": "", "sampling": {"finished": False}},
+        ],
+    }
+    person = Person()
+    person.rank([Candidates.model_validate(row)], path)
+    rows = person.shown[1].splitlines()
+    at = [i for i, row in enumerate(rows) if row == CUT]
+    assert sorted(rows[i - 1][4:] for i in at) == ["(empty)", "red and"]
+    assert f"    {CUT}" in rows
+    assert "sft" not in person.screen
+
+
+def test_all_that_we_say_fits_into_80_columns(path):
+    person = Person("p", "?", "abc", "u", "abcd", "abcd", "abcd", "q")
+    person.rank([queued("x" * 300, "", "c d " * 60, "d", prompt_id=str(i)) for i in range(4)], path)
+    ours = [line for line in person.screen.splitlines() if str(path) not in line]
+    assert max(map(len, ours)) <= 80
+
+
+def test_the_prompt_is_shown_again(path):
+    person = Person("P", "prompt", "abcd")
+    assert person.rank(colours(1), path).finished
+    assert person.prompts == ["Prompt 1 of 1"] * 3
+    assert person.shown[1] == person.shown[3] == person.shown[5]
+
+
+def test_the_last_word_is_taken_back(path, tmp_path):
+    person = Person("u", "abcd", "s", "dcba", "u", "U", "undo", "undo", "dcba", "abcd", "abcd", "s")
+    session = person.rank(colours(4), path)
+    assert session.finished
+    assert person.prompts == [f"Prompt {n} of 4" for n in (1, 1, 2, 3, 4, 3, 2, 1, 1, 2, 3, 4)]
+    assert person.screen.count("There is nothing to take back") == 2
+    assert ids(path) == ["colour 1", "colour 2", "colour 3"]
+    assert ids(path.with_name("rankings.skipped.jsonl")) == ["colour 4"]
+    straight = Person("dcba", "abcd", "abcd", "s").rank(colours(4), tmp_path / "straight.jsonl")
+    assert straight == session
+    assert path.read_bytes() == (tmp_path / "straight.jsonl").read_bytes()
+
+
+def test_what_others_added_meanwhile_and_earlier_sessions_stay_when_a_ranking_is_taken_back(path):
+    Person("abcd").rank(colours(3), path)
+    earlier = path.read_bytes()
+    theirs = earlier.replace(b'"ann"', b'"bob"')
+    lines = ["dcba", "u", "u", "q"]
+
+    def ask(question: str) -> str:
+        if lines == ["u", "u", "q"]:
+            path.write_bytes(path.read_bytes() + theirs)
+        return lines.pop(0)
+
+    rank_in_terminal(colours(3), path, labeler_id="ann", seed=0, ask=ask, show=lambda _: None)
+    assert path.read_bytes() == earlier + theirs
+
+
+def test_two_labelers_share_a_file_and_each_is_asked_all(path):
+    Person("abcd", "s").rank(colours(2), path, labeler="ann")
+    person = Person("dcba", "dcba")
+    session = person.rank(colours(2), path, labeler="bob")
+    assert person.prompts == ["Prompt 1 of 2", "Prompt 2 of 2"]
+    assert [ranking.labeler_id for ranking in session.rankings] == ["bob", "bob"]
+    assert ids(path) == ["colour 1", "colour 1", "colour 2"]
+    assert Person().rank(colours(2), path, labeler="ann").finished
+
+
+@pytest.mark.parametrize("stop", ["q", EOFError, KeyboardInterrupt])
+def test_whoever_stops_is_told_what_is_kept_and_how_to_go_on(path, stop):
+    person = Person("abcd", "s", *(["q"] if stop == "q" else []), then=stop)
+    with suppress(KeyboardInterrupt):
+        person.rank(colours(3), path)
+    assert person.shown[-1].strip() == (
+        f"1 of 3 prompts are ranked and kept in {path};\nthe same command goes on from there."
+    )
+
+
+def test_lines_can_be_edited_where_python_can(monkeypatch):
+    """`input` edits lines once `readline` is imported; its absence is no failure."""
+    for module in (ModuleType("readline"), None):
+        monkeypatch.setitem(sys.modules, "readline", module)
+        terminal._edit_lines(input)
+    monkeypatch.delitem(sys.modules, "readline")
+    terminal._edit_lines(lambda _: "")
+    assert "readline" not in sys.modules
+    pytest.importorskip("readline")
+    monkeypatch.delitem(sys.modules, "readline", raising=False)
+    terminal._edit_lines(input)
+    assert "readline" in sys.modules
+
+
+def test_a_folder_is_no_file_of_rankings(tmp_path):
+    with pytest.raises(UserError) as raised:
+        Person("abcd").rank(colours(1), tmp_path)
+    assert "it is a folder, not a file" in sentence(raised)
 
 
 def test_lines_are_wrapped_by_columns(path, monkeypatch):
@@ -331,17 +437,17 @@ def test_lines_are_wrapped_by_columns(path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        ("\x1b[31mred\x1b[0m", "�red�"),
-        ("\x1b[2J\x1b[1;1Hgone", "��gone"),
-        ("\x1b]0;title\x07x", "�]0;title�x"),  # what a sequence would hide is seen
-        ("\x1b]52;c;cm0=\x1b\\x", "�]52;c;cm0=�\\x"),
-        ("\x9b31mx\x9dy", "�x�y"),
-        ("\x1bcx", "�cx"),
-        ("good\x08\x08\x08\x08bad\x7f", "good����bad�"),
+        ("\x1b[31mred\x1b[0m", r"\u001b[31mred\u001b[0m"),
+        ("\x1b[2J\x1b[1;1Hgone", r"\u001b[2J\u001b[1;1Hgone"),
+        ("\x1b]0;title\x07x", r"\u001b]0;title\u0007x"),  # what a sequence would hide is seen
+        ("\x1b]52;c;cm0=\x1b\\x", r"\u001b]52;c;cm0=\u001b\x"),
+        ("\x9b31mx\x9dy", r"\u009b31mx\u009dy"),
+        ("\x1bcx", r"\u001bcx"),
+        ("good\x08\x08\x08\x08bad\x7f", r"good\u0008\u0008\u0008\u0008bad\u007f"),
         ("one\rtwo", "one\n    two"),
         ("one\x0btwo\x85three", "one\n    two\n    three"),
         ("a\tb", "a   b"),
-        ("\u202egnp.exe", "�gnp.exe"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
         ("[bold]x[/bold] :smile:", "[bold]x[/bold] :smile:"),
         ("naïve 日本 שלום 👍", "naïve 日本 שלום 👍"),
     ],
@@ -382,7 +488,7 @@ def test_without_a_terminal_it_says_what_to_do(path, monkeypatch, capsys, stdin)
     monkeypatch.setattr("sys.stdin", stdin)
     with pytest.raises(UserError) as raised:
         rank_in_terminal(colours(1), path, labeler_id="ann", seed=0)
-    assert "rank.rankings" in sentence(raised)
+    assert "run the command in one, or rank with another tool" in sentence(raised)
     assert capsys.readouterr().out == ""
 
 

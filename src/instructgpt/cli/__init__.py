@@ -67,6 +67,7 @@ EXAMPLES = {
     "report": "instructgpt report runs/ppo",
     "import": "instructgpt data import hh.jsonl --kind ranking --out rankings.jsonl",
     "export": "instructgpt data export rankings.jsonl --kind ranking --out trl.jsonl",
+    "rank": "instructgpt label rank runs/answers/candidates.jsonl --out rankings.jsonl",
     "simulate": "instructgpt label simulate runs/answers/candidates.jsonl \\\n"
     "      --out runs/labels",
     "compare": "instructgpt eval compare runs/ppo/model runs/sft/model \\\n"
@@ -98,6 +99,12 @@ _data.command(
     help="Write our records in another tool's format.",
 )
 app.command(_label)
+_label.command(
+    "instructgpt.cli.label:rank",
+    name="rank",
+    help_epilogue=_example("rank"),
+    help="Rank sampled answers yourself, in this terminal.",
+)
 _label.command(
     "instructgpt.cli.label:simulate",
     name="simulate",

@@ -2,35 +2,34 @@
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from rich.text import Text
-
 from instructgpt.data.formats import read_records
 from instructgpt.data.jsonl import MEND
 from instructgpt.data.records import Candidates, Ranking, prompt_id
-from instructgpt.data.text import plain_text
-from instructgpt.errors import UserError
-from instructgpt.run.disk import append_line, explained, make_folder, write_atomically
-from instructgpt.run.progress import console
+from instructgpt.errors import UserError, harmless
+from instructgpt.label.page import page
+from instructgpt.run.disk import append_line, explained, make_folder, refuse_unfit, write_atomically
 from instructgpt.run.seeds import permutation
 from instructgpt.run.streams import read_lines
 
 HELP = """
-Name every answer once, best first, with = for a tie:  B > A = C  or short  b a=c
-s skips a prompt that you cannot judge, q stops for now and keeps what you ranked, ? shows this."""
-WIDEST, INDENT = 100, 4
-_UNPRINTABLE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor movements
-    "|[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-)
+Name every answer once, best first, = for a tie:  B > A = C  or short  b a=c
+p shows the prompt again, s skips a prompt that you cannot judge,
+u takes back what you said last, q stops and keeps all, ? shows this."""
+WORDS = {
+    "s": "skip", "skip": "skip", "u": "undo", "undo": "undo", "q": "quit", "quit": "quit",
+    "p": "prompt", "prompt": "prompt", "?": "help", "h": "help", "help": "help",
+}  # fmt: skip
 Ask = Callable[[str], str]
 Show = Callable[[str], None]
+Key = tuple[str, ...]
+"""The prompt's id, and the texts of the answers."""
 C = TypeVar("C", bound=Candidates)
 
 
@@ -52,44 +51,60 @@ def rank_in_terminal(
 ) -> Session:
     """Ask a person to rank the answers to each prompt, and go on where the last session stopped.
 
-    Each ranking is on the disk in `path` before the next prompt is shown; skipped prompts stand in
-    `skipped.jsonl` beside it. What either file holds (by the prompt's id and the texts of the
-    answers) is not asked again, whoever ranked it. `seed` decides, with labeler and prompt, in
-    which order the answers are shown. `ask` shows a question and returns a line.
+    Each ranking is on the disk in `path` before the next prompt is shown; the prompts that were
+    skipped stand beside it, in `NAME.skipped.jsonl`. What either file holds of this labeler (by the
+    prompt's id and the texts of the answers) is not asked again. `seed` decides, with labeler and
+    prompt, in which order the answers are shown. `ask` shows a question and returns a line.
+
+    Whoever stops, by a word, Ctrl-D or Ctrl-C, is told what is kept and how to go on.
 
     Raises:
         UserError: there is no terminal to ask in, a prompt has too few or too many answers, or the
             files cannot be read or written.
+        KeyboardInterrupt: Ctrl-C; nothing that was said is lost.
     """
-    skips = path.with_name("skipped.jsonl")
-    ranked = {_key(ranking): ranking for ranking in _earlier(path, Ranking)}
-    settled = {*ranked, *map(_key, _earlier(skips, Candidates))}
+    book = _Book(path, labeler_id)
     asked = {_key(queued): queued for queued in candidates}
-    if waiting := [asked[key] for key in asked if key not in settled]:
+    if waiting := [asked[key] for key in asked if key not in book.settled]:
         _refuse_unrankable(waiting, ask)
+        _edit_lines(ask)
         show(HELP)
-    for number, (key, queued) in enumerate(asked.items(), 1):
-        if key in settled:
-            continue
-        stream = f"shown/{labeler_id}/{prompt_id(queued.prompt)}"
+    try:
+        finished = _ask_each(asked, book, seed, ask, show)
+    except KeyboardInterrupt:
+        show(f"\n{book.kept(asked)}")
+        raise
+    if not finished:
+        show(book.kept(asked))
+    return Session([book.ranked[key] for key in asked if key in book.ranked], finished)
+
+
+def _ask_each(asked: dict[Key, Candidates], book: "_Book", seed: int, ask: Ask, show: Show) -> bool:
+    """Ask for the first prompt that is not settled, until none or the person stops; which it is."""
+    numbers = {key: number for number, key in enumerate(asked, 1)}
+    while key := next((key for key in asked if key not in book.settled), None):
+        queued = asked[key]
+        stream = f"shown/{book.labeler_id}/{prompt_id(queued.prompt)}"
         order = permutation(len(queued.responses), seed, stream)
-        show(_page(f"Prompt {number} of {len(asked)}", queued, order))
-        said = _listen(len(order), ask, show)
+        screen = page(f"Prompt {numbers[key]} of {len(asked)}", queued, order)
+        show(screen)
+        said = _listen(len(order), screen, ask, show)
         if said == "quit":
-            break
-        if said == "skip":
-            _append(skips, queued)
+            return False
+        if said == "undo":
+            if not book.undo():
+                show("There is nothing to take back: you have said nothing in this session.")
+        elif said == "skip":
+            book.skip(queued)
         else:
             fields: dict[str, Any] = {
                 "ranks": tuple(said[order.index(i)] for i in range(len(order))),
-                "labeler_id": labeler_id,
+                "labeler_id": book.labeler_id,
                 "shown_order": tuple(order),
             }
             row = queued.model_dump(exclude_none=True) | fields
-            ranked[key] = Ranking.model_validate(row)
-            _append(path, ranked[key])
-        settled.add(key)
-    return Session([ranked[key] for key in asked if key in ranked], settled.issuperset(asked))
+            book.rank(Ranking.model_validate(row))
+    return True
 
 
 def parse_order(line: str, count: int) -> list[int]:
@@ -117,20 +132,25 @@ def parse_order(line: str, count: int) -> list[int]:
     return [ranks[letter] for letter in letters]
 
 
-def _listen(count: int, ask: Ask, show: Show) -> list[int] | Literal["skip", "quit"]:
-    """Ask until the line is a command or an order of all answers (their ranks, as lettered)."""
+def _listen(
+    count: int, screen: str, ask: Ask, show: Show
+) -> list[int] | Literal["skip", "undo", "quit"]:
+    """Ask until the line is a word that leaves the prompt, or an order of all answers (ranks, as
+    lettered).
+    """
     while True:
         try:
             said = ask("\nBest to worst (? for help): ").strip()
         except EOFError:
             show("")  # Ctrl-D leaves the cursor behind the question
             return "quit"
-        if said.lower() in {"s", "skip"}:
-            return "skip"
-        if said.lower() in {"q", "quit"}:
-            return "quit"
-        if said.lower() in {"?", "h", "help"}:
+        word = WORDS.get(said.lower())
+        if word in ("skip", "undo", "quit"):
+            return word
+        if word == "help":
             show(HELP)
+        elif word == "prompt":
+            show(screen)
         elif said:
             try:
                 return parse_order(said, count)
@@ -138,26 +158,62 @@ def _listen(count: int, ask: Ask, show: Show) -> list[int] | Literal["skip", "qu
                 show(str(error))
 
 
-def _page(title: str, queued: Candidates, order: Sequence[int]) -> str:
-    """A prompt and its answers; only our own words begin at the left edge."""
-    answers = zip(ascii_uppercase, (queued.responses[i].text for i in order), strict=False)
-    blocks = [f"\n{title}\n{'-' * len(title)}", _block("", plain_text(queued.prompt))]
-    return "\n\n".join(blocks + [_block(letter, text) for letter, text in answers])
+class _Book:
+    """A labeler's rankings and skipped prompts, on the disk as soon as they are said.
 
-
-def _block(letter: str, text: str) -> str:
-    """A text wrapped to the terminal, with nothing in it that a terminal would obey.
-
-    U+FFFD marks what was taken out: the person should see that the answer is not clean.
+    Attributes:
+        ranked: the rankings of this labeler.
+        settled: what need not be asked: what is ranked, and what was skipped.
     """
-    width = max(20, min(WIDEST, shutil.get_terminal_size().columns) - INDENT)
-    lines = [_UNPRINTABLE.sub("\ufffd", line) for line in text.splitlines() if text.strip()]
-    parts = [  # rich wraps by columns, of which a Chinese letter takes two
-        str(part) for line in lines for part in Text(line).wrap(console, width, tab_size=4)
-    ] or ["(empty)"]
-    margins = [letter, *[""] * (len(parts) - 1)]
-    rows = zip(margins, parts, strict=True)
-    return "\n".join(f"{margin:{INDENT}}{part}".rstrip() for margin, part in rows)
+
+    def __init__(self, path: Path, labeler_id: str) -> None:
+        self.path, self.labeler_id = path, labeler_id
+        self._skips = path.with_name(f"{path.stem}.skipped.jsonl")
+        refuse_unfit(path)
+        own = [r for r in _earlier(path, Ranking) if r.labeler_id in (labeler_id, None)]
+        skipped = _earlier(self._skips, Candidates)
+        self.ranked = {_key(ranking): ranking for ranking in own}
+        self.settled = set(self.ranked)
+        self.settled |= {_key(s) for s in skipped if getattr(s, "labeler_id", None) == labeler_id}
+        self._said: list[tuple[Path, str, Key]] = []
+
+    def rank(self, ranking: Ranking) -> None:
+        """Keep a ranking."""
+        self._add(self.path, ranking)
+        self.ranked[_key(ranking)] = ranking
+
+    def skip(self, queued: Candidates) -> None:
+        """Keep that this labeler cannot judge a prompt."""
+        row = queued.model_dump(exclude_none=True) | {"labeler_id": self.labeler_id}
+        self._add(self._skips, Candidates.model_validate(row))
+
+    def undo(self) -> bool:
+        """Take back what was said last in this session; whether there was something."""
+        if not self._said:
+            return False
+        path, line, key = self._said.pop()
+        lines = path.read_bytes().splitlines(keepends=True)  # others may have added theirs
+        at = len(lines) - 1 - lines[::-1].index(line.encode() + b"\n")
+        write_atomically(path, b"".join(lines[:at] + lines[at + 1 :]).decode())
+        self.settled.remove(key)
+        self.ranked.pop(key, None)
+        return True
+
+    def kept(self, asked: dict[Key, Candidates]) -> str:
+        """What is on the disk, and how to go on, in two short lines."""
+        if not (count := sum(key in self.ranked for key in asked)):
+            return "Nothing is ranked yet; the same command begins again."
+        kept = f"{count} of {len(asked)} prompts are ranked and kept in {self.path};"
+        return harmless(f"{kept}\nthe same command goes on from there.")
+
+    def _add(self, path: Path, record: Candidates) -> None:
+        row = record.model_dump(mode="json", exclude_defaults=True)
+        line = json.dumps(row, ensure_ascii=False)
+        with explained(path):
+            make_folder(path.parent)
+        append_line(path, line)
+        self._said.append((path, line, _key(record)))
+        self.settled.add(_key(record))
 
 
 def _refuse_unrankable(waiting: Sequence[Candidates], ask: Ask) -> None:
@@ -177,11 +233,19 @@ def require_terminal(ask: Ask) -> None:
     """
     if ask is input and not (sys.stdin and sys.stdin.isatty()):
         raise UserError(
-            "rank: people rank in a terminal; run the command in one, or give rank.rankings"
+            "people rank in a terminal; run the command in one, or rank with another tool, as "
+            "docs/your-own.md shows"
         )
 
 
-def _key(queued: Candidates) -> tuple[str, ...]:
+def _edit_lines(ask: Ask) -> None:
+    """Let arrows and history work in the lines that a person types, where Python has them."""
+    if ask is input:
+        with suppress(ImportError):  # Windows, whose terminal edits by itself
+            import readline  # noqa: F401 - `input` takes it when it is imported
+
+
+def _key(queued: Candidates) -> Key:
     return (queued.prompt_id, *(response.text for response in queued.responses))
 
 
@@ -191,10 +255,3 @@ def _earlier(path: Path, kind: type[C]) -> list[C]:
     if path.exists() and not path.read_bytes().endswith(b"\n"):
         write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return read_records(path, kind, format="native", remedy=MEND).records if rows else []
-
-
-def _append(path: Path, record: Candidates) -> None:
-    row = record.model_dump(mode="json", exclude_defaults=True)
-    with explained(path):
-        make_folder(path.parent)
-    append_line(path, json.dumps(row, ensure_ascii=False))

@@ -184,7 +184,6 @@ def _ask(config: RankConfig, candidates: Sequence[Candidates], folder: Path) -> 
     asked = [usable[i] for i in order[: config.prompts]]
     session = rank_in_terminal(asked, folder / "own.jsonl", labeler_id="you", seed=config.seed)
     if not session.finished:
-        say(f"rank: {len(session.rankings)} of {len(asked)} prompts ranked; run again to go on")
         raise KeyboardInterrupt
     if not session.rankings:
         raise UserError("rank: every prompt was skipped; rank some, or set rank.by to simulated")
