@@ -71,17 +71,18 @@ def test_a_pipeline_becomes_one_page(pipeline):
     page = Page(out)
     assert_self_contained(page)
     assert "http" not in page.source.replace("http-equiv", "")
-    assert "All 8 stages done in 8 min 30 s: in 71 % of 200 comparisons ppo" in page.text
+    facts = "22 November 2026, 10:00 UTC · commit 392ddb1 · 8 min 30 s · all 8 stages done"
+    assert facts in page.text
     assert "The SFT validation loss fell from" in page.text
     for number in (
-        "the reward model orders 71 % of held-out pairs as the labelers did",
-        "ppo is preferred to sft by the held-out reward model (95 % interval 65–77 %)",
-        "where greedy sft reaches 56 %",
+        # 71 % ± 6.3 against 56 % ± 7: 65 to 77 and 49 to 63 have nothing in common.
+        "The held-out reward model prefers ppo to sft in 71 % of comparisons [65–77 %]; greedy",
+        "reaches 56 %. The reward model orders 71 % of held-out pairs as the labelers did [68–74 %].",
         "4.1 % (expected calibration error)",
         "83 %, n = 144",
         "320 steps in 2 min 02 s",
         "flag --learning-rate",
-        "9f2c" * 16,
+        "9f2c9f2c9f2c",
         "3.00 GiB",
         "5 min 36 s",  # 80 iterations of collecting at 4.2 s
     ):
@@ -93,7 +94,10 @@ def test_a_pipeline_becomes_one_page(pipeline):
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (fake.make_sft, "Supervised fine-tuning in 1 min 15 s: the SFT validation loss fell"),
+        (
+            fake.make_sft,
+            "Supervised fine-tuning run|392ddb1 · 1 min 15 s The SFT validation loss fell",
+        ),
         (fake.make_reward, "Accuracy by number of answers|From 68 % (K = 4) to 74 % (K = 10)"),
         (fake.make_ppo, "Score bought with KL|(nats per answer)|Variance explained by the critic"),
         (
@@ -183,6 +187,19 @@ def test_a_prompt_may_be_a_conversation(tmp_path):
     assert "Go on." in page.text
 
 
+def test_an_empty_answer_is_marked(tmp_path):
+    texts = {"Say nothing.": " \n", "Say a word.": "Moon."}
+    samples = [{"step": 1, "prompt": p, "response": r, "score": 1} for p, r in texts.items()]
+    page = Page(write_report(fake.make_sft(tmp_path / "sft", steps=3, samples=samples)))
+    assert page.text.count("(empty answer)") == 1
+    assert "Say nothing. score 1.00 (empty answer)" in page.text
+
+
+def test_a_start_that_no_calendar_has_is_left_out(tmp_path):
+    path = fake.make_sft(tmp_path / "sft", steps=3, info={"started": 1e300, "git_commit": None})
+    assert "Supervised fine-tuning sft The SFT" in Page(write_report(path)).text
+
+
 @pytest.mark.parametrize("status", ["running", "failed"])
 def test_a_run_that_did_not_finish_says_so(tmp_path, status):
     page = Page(write_report(fake.make_sft(tmp_path / "sft", steps=3, info={"status": status})))
@@ -192,7 +209,7 @@ def test_a_run_that_did_not_finish_says_so(tmp_path, status):
 def test_a_pipeline_that_failed_names_the_stage(tmp_path):
     stages = [{"name": "sft", "status": "done"}, {"name": "reward", "status": "failed"}]
     (tmp_path / "pipeline.json").write_text(json.dumps({"name": "p", "stages": stages}))
-    assert "1 of 2 stages done in 0.0 s, reward failed." in Page(write_report(tmp_path)).text
+    assert "Pipeline p 1 of 2 stages done · reward failed" in Page(write_report(tmp_path)).text
 
 
 def test_metrics_that_are_nan_or_cut_short_do_not_stop_the_report(tmp_path):
@@ -211,7 +228,7 @@ def test_metrics_that_are_nan_or_cut_short_do_not_stop_the_report(tmp_path):
 def test_a_run_with_nothing_but_run_json_has_a_page(tmp_path):
     (tmp_path / "run.json").write_text('{"stage": "reward"}')
     page = Page(write_report(tmp_path))
-    assert "Reward model." in page.text
+    assert "Reward model" in page.text
     assert "no numbers recorded" in page.text
     assert "chart" not in {attributes.get("class") for _, attributes in page.tags}
 
@@ -253,8 +270,8 @@ def test_the_ends_of_the_scale_are_of_different_prompts():
 def test_only_values_someone_chose_are_bold(tmp_path):
     source = write_report(fake.make_sft(tmp_path / "sft", steps=3)).read_text()
     assert "4 values, 2 of them chosen" in source
-    assert '<tr class="strong"><td>learning_rate</td>' in source
-    assert "<tr><td>batch_size</td>" in source
+    assert '<tr class="strong"><th scope="row">learning_rate</th>' in source
+    assert '<tr><th scope="row">batch_size</th>' in source
 
 
 def test_runs_are_compared_on_one_page(tmp_path):

@@ -48,8 +48,8 @@ def test_two_rounds_and_two_arms_stay_one_section_for_each_step(sections):
         "Rankings",
         "Reward model",
         "Reinforcement learning with PPO",
-        "Inputs and configuration",
         "Time, memory and environment",
+        "Inputs and configuration",
     ]
 
 
@@ -77,6 +77,26 @@ def test_every_figure_says_in_words_what_it_shows(page):
     tables = [tag for tag, _ in page.tags if tag == "table"]
     regions = [a for _, a in page.tags if a.get("role") == "region" and a.get("aria-label")]
     assert len(tables) == len(regions)
+
+
+def test_every_header_says_what_it_heads(page):
+    heads = [attributes.get("scope") for tag, attributes in page.tags if tag == "th"]
+    rows = sum(tag == "tr" for tag, _ in page.tags)
+    tables = sum(tag == "table" for tag, _ in page.tags)
+    assert set(heads) == {"col", "row"}
+    assert heads.count("row") == rows - tables  # every row but those of the heads
+
+
+def test_the_arrow_goes_round_only_where_the_work_does(page, tmp_path, monkeypatch):
+    do_not_draw(monkeypatch)
+    assert "and round again" in page.text
+    once = fake.make_pipeline(tmp_path / "once")
+    plan = json.loads((once / "pipeline.json").read_text())
+    plan["stages"] = [{**row, "round": 1} for row in plan["stages"]]
+    (once / "pipeline.json").write_text(json.dumps(plan))
+    text = Page(write_report(once)).text
+    assert "Learn the preference" in text
+    assert "round again" not in text
 
 
 def test_arms_and_rounds_are_laid_over_each_other(sections):
@@ -163,7 +183,7 @@ def test_a_later_process_starts_from_nothing(tmp_path):
 
 def test_a_stage_that_runs_again_is_of_its_kind(tmp_path):
     page = Page(write_report(fake.make_ppo(tmp_path / "x", 12, info={"stage": "ppo-2"})))
-    assert "Reinforcement learning with PPO in 1 min 15 s" in page.text
+    assert "Reinforcement learning with PPO x 22 November 2026" in page.text
 
 
 def test_the_trainer_of_sft_pretrains_too(tmp_path):

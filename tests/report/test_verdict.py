@@ -94,9 +94,30 @@ def test_a_policy_may_be_compared_with_its_namesake():
 
 def test_the_result_is_a_clause_with_the_judge_and_the_control():
     assert verdict_of().sentence == (
-        "in 73\xa0% of 272 comparisons ppo-2 is preferred to sft by 6 held-out simulated labelers "
-        "(95 % interval 68–78\xa0%), where greedy decoding of sft reaches 55\xa0%"
+        "6 held-out simulated labelers prefer ppo-2 to sft in 73\xa0% of comparisons "
+        "[68–78\xa0%]; greedy decoding of sft reaches 55\xa0%"
     )
+
+
+def test_a_control_and_chance_within_the_interval_are_in_the_clause():
+    near = verdict_of(win_rate=interval(0.6), controls={"chance": interval(0.55, 0.06)})
+    assert near.sentence.endswith("; chance reaches 55\xa0%, and the intervals overlap")
+    even = verdict_of(win_rate=interval(0.52), controls={})
+    assert even.sentence.endswith("of comparisons [47–57\xa0%], which could be chance")
+
+
+def test_intervals_that_overlap_are_said_to():
+    # Half a width of 5.5: ppo-2 (0.73) meets ppo-plain (0.70) and ppo (0.68); base (0.24) is below.
+    said = "The interval of ppo-2 overlaps those of ppo-plain and ppo: which is higher stays open."
+    assert said in judged.win_rates(verdict_of()).caption
+    # Of the scores, 0.64 ± 0.02 touches 0.62 ± 0.02 and not 0.52 ± 0.02.
+    far = {"sft": interval(0.52, 0.02), "ppo": interval(0.62, 0.02), "ppo-2": interval(0.65, 0.02)}
+    (panel,) = judged.scores(verdict_of(scores=far))
+    assert (
+        "The interval of ppo-2 overlaps that of ppo: which is higher stays open." in panel.caption
+    )
+    (panel,) = judged.scores(verdict_of(scores={**far, "ppo": interval(0.6, 0.02)}))
+    assert "overlap" not in panel.caption
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from instructgpt.report.panels import Panel, overlay_panels, trade_off
 from instructgpt.report.sections import ORDER, FirstScreen, Section
 from instructgpt.report.story import color, simulated, title
 from instructgpt.report.tables import differences_table, results_table
+from instructgpt.report.words import overlapping
 
 
 def compare_report(directories: Sequence[Path], out: Path) -> Path:
@@ -41,8 +42,10 @@ def compare_report(directories: Sequence[Path], out: Path) -> Path:
         title=f"{len(works)} {'pipelines' if is_pipeline else 'runs'} compared",
         kicker="Pipelines" if is_pipeline else title(kinds[0]),
         simulated=next(filter(None, map(simulated, works)), ""),
-        summary=f"The same figures of {names}, laid over each other.",
+        facts=[],
+        summary=[f"The same figures of {names}, laid over each other."],
         cards=[],
+        goes_round=False,
         first=FirstScreen([], None, ""),
         sections=sections,
     )
@@ -90,7 +93,10 @@ def _intervals(runs: Sequence[Run], key: str, name: str, xlabel: str) -> list[Pa
     if not rows:
         return []
     svg = figures.intervals(rows, f"{xlabel}, 95 % interval")
-    return [Panel(name, svg, "Each by its own judge on its own prompts or pairs.")]
+    best = max(rows, key=lambda row: row.interval.estimate).label
+    caption = "Each by its own judge on its own prompts or pairs."
+    caption += overlapping(best, {row.label: row.interval for row in rows})
+    return [Panel(name, svg, caption)]
 
 
 def _distinct(works: list[Work]) -> list[Work]:

@@ -20,15 +20,25 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart, without its yellow
 # (too pale on white).
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+INK, MUTED, RULE, FAINT, GREY = "#24292f", "#57606a", "#d0d7de", "#eaeef2", "#8c959f"
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^")
-INK, MUTED, RULE = "#24292f", "#57606a", "#d0d7de"
+# What a color is called on the page, whose style sheet has one value for light and one for dark.
+NAMES = {color.lower(): f"var(--line-{i})" for i, color in enumerate(PALETTE)} | {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    RULE: "var(--rule)",
+    FAINT: "var(--faint)",
+    GREY: "var(--grey)",
+    "#ffffff": "var(--paper)",
+}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "instructgpt",
     "text.parse_math": False,
     "font.size": 10,
+    "text.color": INK,  # black would be left out, and stay black on a dark page
     "axes.edgecolor": RULE,
     "axes.labelcolor": MUTED,
     "axes.spines.top": False,
@@ -37,7 +47,7 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.formatter.limits": (-3, 5),
     "axes.formatter.useoffset": False,
-    "grid.color": "#eaeef2",
+    "grid.color": FAINT,
     "grid.linewidth": 0.8,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
@@ -107,6 +117,7 @@ def inline(drawn: str) -> str:
 
     def tidy(tag: re.Match[str]) -> str:
         text = re.sub(r"font-family: [^;\"]*;? ?", "", tag[0])
+        text = re.sub(r"#[0-9a-f]{6}(?=[;\"])", lambda m: NAMES.get(m[0], m[0]), text)
         text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
         text = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text)
         text = re.sub(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from instructgpt.report.drawing import INK, MUTED, PALETTE, look, short, svg
+from instructgpt.report.drawing import GREY, INK, MUTED, PALETTE, look, short, svg
 from instructgpt.report.load import Interval
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ class Row(NamedTuple):
     interval: Interval
     hollow: bool = False
     strong: bool = False
-
-
-class Bar(NamedTuple):
-    """One bar: its label, its length, and what stands at its end."""
-
-    label: str
-    length: float
-    text: str
 
 
 class Bin(NamedTuple):
@@ -146,7 +138,7 @@ def histogram(values: Sequence[float], xlabel: str, ylabel: str) -> str:
         widest = max(map(abs, values)) or 1.0
         counts, edges = np.histogram(values, bins=bins, range=(-widest, widest))
         middles = (edges[:-1] + edges[1:]) / 2
-        colors = [PALETTE[1]] * (bins // 2) + ["#8c959f"] + [PALETTE[0]] * (bins // 2)
+        colors = [PALETTE[1]] * (bins // 2) + [GREY] + [PALETTE[0]] * (bins // 2)
         axes.bar(middles, counts, width=0.86 * (edges[1] - edges[0]), color=colors)
         axes.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlabel(short(xlabel, 60))
@@ -154,33 +146,6 @@ def histogram(values: Sequence[float], xlabel: str, ylabel: str) -> str:
         axes.grid(visible=False, axis="x")
 
     return svg(draw)
-
-
-def bars(rows: Sequence[Bar], xlabel: str) -> str:
-    """Lengths, one row each, with what they say in words beside them."""
-
-    def draw(figure: "Figure", axes: "Axes") -> None:
-        del figure
-        longest = max(row.length for row in rows) or 1.0
-        for y, row in enumerate(rows):
-            axes.barh(y, row.length, height=0.62, color=PALETTE[0])
-            axes.annotate(
-                short(row.text),
-                (row.length, y),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                color=INK,
-                fontsize=9,
-            )
-        axes.set_xlim(0, 1.3 * longest)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_yticks(range(len(rows)), [short(row.label) for row in rows])
-        axes.tick_params(axis="y", labelcolor=INK)
-        axes.grid(visible=False, axis="y")
-        axes.set_xlabel(xlabel)
-
-    return svg(draw, height=max(1.4, 0.7 + 0.27 * len(rows)))
 
 
 def calibration(bins: Sequence[Bin]) -> str:

@@ -5,7 +5,7 @@ from instructgpt.report.figures import Row
 from instructgpt.report.load import Interval, Json, is_finite
 from instructgpt.report.panels import Panel
 from instructgpt.report.verdict import Verdict, is_simulated
-from instructgpt.report.words import number, percent, plural, span
+from instructgpt.report.words import number, overlapping, percent, plural, span
 
 MAX_ROWS = 24
 
@@ -22,6 +22,7 @@ def win_rates(verdict: Verdict) -> Panel:
     )
     if controls:
         caption += " Hollow: controls, what chance or the decoding alone would give."
+    caption += overlapping(a, {**verdict.rates, **verdict.controls})
     caption += f" {verdict.note}" if verdict.note else ""
     svg = figures.intervals(rows, f"preferred to {b} (%), 95 % interval", mark=b)
     return Panel(f"Win rate over {b}", svg, caption, _read(rows))
@@ -40,6 +41,8 @@ def scores(verdict: Verdict) -> list[Panel]:
     svg = figures.intervals(rows, f"{unit}, 95 % interval", (), share=False)
     noise = ", without the noise of single judgements" if is_simulated([verdict.judge]) else ""
     caption = f"By {verdict.judge}{noise}; hollow: the baseline."
+    if verdict.a in verdict.scores:
+        caption += overlapping(verdict.a, verdict.scores)
     alt = "; ".join(f"{name} {number(score.estimate)}" for name, score, *_ in rows)
     return [Panel("Judged quality of each policy", svg, caption, alt)]
 

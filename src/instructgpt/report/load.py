@@ -44,6 +44,10 @@ class Interval:
             int(n) if is_finite(n) else None,
         )
 
+    def overlaps(self, other: "Interval") -> bool:
+        """Do the two have a value in common?"""
+        return self.low <= other.high and other.low <= self.high
+
 
 @dataclass(frozen=True)
 class Series:
@@ -220,7 +224,7 @@ def load_run(path: Path) -> Run:
 
 def run_seconds(run: Run) -> float | None:
     """How long the run took by its own clock, from `started` to `finished`."""
-    started, finished = (_clock(run.info.get(key)) for key in ("started", "finished"))
+    started, finished = (clock(run.info.get(key)) for key in ("started", "finished"))
     if started is None or finished is None or finished < started:
         return None
     return finished - started
@@ -247,7 +251,8 @@ def _renamed(metric: str) -> str:
     return f"pretrain/{metric[4:]}" if metric.startswith("sft/") else metric
 
 
-def _clock(value: object) -> float | None:
+def clock(value: object) -> float | None:
+    """Seconds since 1970 of a time as `run.json` writes it; None where it is none."""
     if isinstance(value, str):
         try:
             return datetime.fromisoformat(value).timestamp()

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from instructgpt.report.load import load
 from instructgpt.report.loop import loop_cards
 from instructgpt.report.sections import first_screen, sections_of
-from instructgpt.report.story import simulated, summary, title
+from instructgpt.report.story import facts, simulated, summary, title
 from instructgpt.report.words import decimals, signed
 from instructgpt.run.disk import explained, make_folder, new_file
 
@@ -29,8 +29,10 @@ def write_report(path: Path, out: Path | None = None) -> Path:
         title=work.name,
         kicker="Pipeline" if work.is_pipeline else title(work.stages[0].kind),
         simulated=simulated(work),
+        facts=facts(work),
         summary=summary(work),
         cards=cards if any(card.active for card in cards) else [],
+        goes_round=any((stage.round or 1) > 1 for stage in work.stages),
         first=first_screen(work),
         sections=sections_of(work),
     )

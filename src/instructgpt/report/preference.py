@@ -16,7 +16,7 @@ from instructgpt.report.load import (
 )
 from instructgpt.report.panels import Panel
 from instructgpt.report.verdict import is_simulated
-from instructgpt.report.words import percent, plural, span
+from instructgpt.report.words import overlapping, percent, plural, span
 
 TRIVIAL_LIMIT = 0.6
 """Above it, one feature that needs no reading explains the rankings too well."""
@@ -115,6 +115,8 @@ def accuracy_panels(evaluation: Json, references: Sequence[Row] = ()) -> list[Pa
         if low != high:
             caption = f"From {caption} to {percent(high.interval.estimate)} ({high.label})"
         caption += f" of held-out pairs ordered as {word} did; the dashed line is chance."
+        if low != high and low.interval.overlaps(high.interval):
+            caption += " The intervals of the two overlap."
         if references:
             caption += f" Hollow: {word} among themselves, in practice the ceiling."
         svg = figures.intervals(rows, "pairs ordered as the labelers did (%)")
@@ -131,6 +133,7 @@ def accuracy_of_all(runs: Sequence[Run], references: Sequence[Row]) -> list[Pane
     rows = [*models, *references]
     svg = figures.intervals(rows, "pairs ordered as the labelers did (%)")
     caption = "Each on its own held-out pairs, which differ from model to model."
+    caption += overlapping(models[-1].label, {row.label: row.interval for row in models})
     caption += " Hollow: labelers among themselves." if references else ""
     return [Panel("Accuracy of each reward model", svg, caption, _read(rows))]
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from instructgpt.report import figures, judged, unseen
-from instructgpt.report.figures import Bar, Row
+from instructgpt.report import judged, unseen
+from instructgpt.report.figures import Row
 from instructgpt.report.lineage import Picture, lineage_table, originals, picture, sources
 from instructgpt.report.load import Run, Stage, Work
 from instructgpt.report.loop import feeding_ranks, reference_groups
@@ -21,18 +21,16 @@ from instructgpt.report.tables import (
     config_table,
     environment_table,
     inputs_table,
-    peak_memory,
     rankings_table,
     results_table,
     stages_table,
     timings_table,
 )
 from instructgpt.report.verdict import Verdict
-from instructgpt.report.words import duration, plural
+from instructgpt.report.words import sentence
 
 TOGETHER = {"init": "pretrain", "sample": "rank", "label": "rank"}
 """Kinds that share a section with another."""
-UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 ORDER = ("evaluate", "pretrain", "sft", "rank", "reward", "ppo")
 
 
@@ -117,7 +115,7 @@ def step_section(anchor: str, work: Work, stages: Sequence[Stage]) -> Section:
             _joined(section, known),
             panels=[*ranking_panels(runs), *(panel for part in known for panel in part.panels)],
             tables=[table] if table else [],
-            lead=_sentence(headline(runs[0])) if len(runs) == 1 else "",
+            lead=sentence(headline(runs[0])) if len(runs) == 1 else "",
         )
     if len(known) < 2:
         return section
@@ -168,7 +166,7 @@ def stage_section(anchor: str, work: Work, stage: Stage) -> Section:
             tables.append(unseen.full_table(verdict))
     return replace(
         section,
-        lead=_sentence(headline(run)),
+        lead=sentence(headline(run)),
         notes=run.notes,
         panels=[*panels, *key],
         more=more,
@@ -229,7 +227,6 @@ def _ends(work: Work) -> list[Section]:
     ends = Section(
         "environment",
         "Time, memory and environment",
-        panels=_times(work),
         tables=[table for table in found if table],
         folded=[clock] if clock else [],
     )
@@ -238,7 +235,8 @@ def _ends(work: Work) -> list[Section]:
     if not inputs and not configs:
         return [ends]
     lead = (
-        "Every value that a stage ran with, and where it came from. What is not a default is bold."
+        "Every value that a stage ran with, and where it came from. What is not a default is bold; "
+        "on paper only that."
     )
     section = Section(
         "configuration",
@@ -247,41 +245,4 @@ def _ends(work: Work) -> list[Section]:
         tables=[inputs] if inputs else [],
         folded=configs,
     )
-    return [section, ends]
-
-
-def _times(work: Work) -> list[Panel]:
-    timed = [(stage.name, s) for stage in work.stages if (s := stage.seconds)]
-    if len(timed) < 2:
-        return []
-    longest = max(seconds for _, seconds in timed)
-    size, unit = next((size, unit) for size, unit in UNITS if longest >= 2 * size or size == 1)
-    bars = [Bar(name, seconds / size, duration(seconds)) for name, seconds in timed]
-    slowest = max(timed, key=lambda item: item[1])[0]
-    total = sum(seconds for _, seconds in timed)
-    caption = f"{duration(total)} in {plural(len(timed), 'stage')}; the longest is {slowest}."
-    alt = "; ".join(f"{bar.label} {bar.text}" for bar in bars)
-    svg = figures.bars(bars, f"wall-clock time ({unit})")
-    return [Panel("Time per stage", svg, caption, alt), *_memory(work)]
-
-
-def _memory(work: Work) -> list[Panel]:
-    peaks = [
-        (stage.name, peak)
-        for stage in work.stages
-        if stage.run and (peak := peak_memory(stage.run)) is not None
-    ]
-    if len(peaks) < 2:
-        return []
-    bars = [Bar(name, peak / 2**30, f"{peak / 2**30:.2f} GiB") for name, peak in peaks]
-    caption = (
-        "The most that the process had held when the stage ended. Stages that share a process "
-        "inherit the peak of those before, so a bar shows an upper bound of what its stage needs."
-    )
-    alt = "; ".join(f"{bar.label} {bar.text}" for bar in bars)
-    svg = figures.bars(bars, "peak memory of the process (GiB)")
-    return [Panel("Peak memory", svg, caption, alt)]
-
-
-def _sentence(clauses: str) -> str:
-    return clauses[:1].upper() + clauses[1:] + "." if clauses else ""
+    return [ends, section]

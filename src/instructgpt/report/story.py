@@ -1,15 +1,24 @@
-"""What a run amounts to: its headline, and the page's summary in one sentence."""
+"""What a run amounts to: its headline, and the top of the page in facts and three sentences."""
 
 from collections.abc import Iterator
 
-from instructgpt.report.load import Interval, Run, Work, is_finite
+from instructgpt.report.load import Interval, Run, Work, clock, is_finite
 from instructgpt.report.preference import groups, labelers_of, rankings_said, who
 from instructgpt.report.verdict import Verdict, is_simulated
-from instructgpt.report.words import change, duration, number, percent, span
+from instructgpt.report.words import (
+    change,
+    duration,
+    listed,
+    moment,
+    number,
+    percent,
+    sentence,
+    span,
+)
 
-# The three steps of the paper, each with its colour on the page (Okabe-Ito blue, vermilion, green).
-COLORS = {"sft": "#0072B2", "reward": "#B34700", "ppo": "#007A5A", "evaluate": "#6B3FA0"}
-GREY = "#57606a"
+# The three steps of the paper, each with its colour on the page, which style.css defines.
+COLORS = {kind: f"var(--{kind})" for kind in ("sft", "reward", "ppo", "evaluate")}
+GREY = "var(--muted)"
 TITLES = {
     "init": "A model from scratch",
     "pretrain": "Pretraining",
@@ -40,26 +49,43 @@ def headline(run: Run) -> str:
     return "; ".join(_headlines(run))
 
 
-def summary(work: Work) -> str:
-    """One sentence for the top of the page."""
+def summary(work: Work) -> list[str]:
+    """The result in at most three sentences, what matters most first."""
     if not work.is_pipeline:
-        stage = work.stages[0]
-        state = {"done": "", "running": " so far", "failed": " (failed)"}.get(stage.status, "")
-        time = f" in {duration(stage.seconds)}" if stage.seconds is not None else ""
-        start = f"{title(stage.kind)}{state}{time}"
-        clauses = [headline(stage.run)] if stage.run else []
+        run = work.stages[0].run
+        told = list(_headlines(run)) if run else []
     else:
-        done = sum(stage.status == "done" for stage in work.stages)
-        total = sum(stage.seconds or 0 for stage in work.stages)
-        count = f"all {done}" if done == len(work.stages) else f"{done} of {len(work.stages)}"
-        start = f"{count[0].upper()}{count[1:]} stages done in {duration(total)}"
-        failed = [stage.name for stage in work.stages if stage.status == "failed"]
-        start += f", {' and '.join(failed)} failed" if failed else ""
         last = {stage.kind: stage.run for stage in work.stages if stage.run}
         told = [headline(last[kind]) for kind in RESULTS if kind in last]
-        clauses = [clause for clause in told if clause][:3]
-    clauses = [clause for clause in clauses if clause]
-    return start + (": " + "; ".join(clauses) if clauses else "") + "."
+    return [sentence(clause) for clause in told if clause][:3]
+
+
+def facts(work: Work) -> list[str]:
+    """When it was made, from which commit, how long it took, how far it came."""
+    runs = [stage.run for stage in work.stages if stage.run]
+    began = [time for run in runs if (time := clock(run.info.get("started"))) is not None]
+    commits = dict.fromkeys(str(c)[:7] for run in runs if (c := run.info.get("git_commit")))
+    seconds = sum(stage.seconds or 0 for stage in work.stages)
+    return [
+        fact
+        for fact in (
+            moment(min(began)) if began else "",
+            f"commit{'s' * (len(commits) > 1)} {listed(list(commits))}" if commits else "",
+            duration(seconds) if seconds else "",
+            *_progress(work),
+        )
+        if fact
+    ]
+
+
+def _progress(work: Work) -> list[str]:
+    if not work.is_pipeline:
+        status = work.stages[0].status
+        return [status] if status in ("running", "failed") else []
+    done = sum(stage.status == "done" for stage in work.stages)
+    count = f"all {done}" if done == len(work.stages) else f"{done} of {len(work.stages)}"
+    failed = [stage.name for stage in work.stages if stage.status == "failed"]
+    return [f"{count} stages done", *([f"{listed(failed)} failed"] if failed else [])]
 
 
 def simulated(work: Work) -> str:
@@ -95,7 +121,7 @@ def _headlines(run: Run) -> Iterator[str]:
     if accuracy := Interval.parse(run.evaluation.get("accuracy")):
         yield (
             f"the reward model orders {percent(accuracy.estimate)} of held-out pairs "
-            f"as {word} did (95 % interval {span(accuracy)})"
+            f"as {word} did [{span(accuracy)}]"
         )
     elif validation := run.series("reward/validation_accuracy"):
         share = percent(validation.ends()[1])

@@ -115,7 +115,7 @@ def environment_table(work: Work) -> Table | None:
             for fact, value in _flat(key, run.info.get(key)):
                 found.setdefault(fact, {}).setdefault(value, []).append(name)
     rows = [
-        (fact, clip(value), "all" if len(names) == len(runs) else ", ".join(names))
+        (fact, clip(value, 240), "all" if len(names) == len(runs) else ", ".join(names))
         for fact, values in found.items()
         for value, names in values.items()
     ]
@@ -125,12 +125,12 @@ def environment_table(work: Work) -> Table | None:
 
 
 def inputs_table(work: Work) -> Table | None:
-    """Every model and file that was read, with its digest and the stages that read it."""
+    """Every model and file that was read, the digest's beginning, and the stages that read it."""
     readers: dict[tuple[str, str], dict[str, None]] = {}
     for stage in work.stages:
         for read in stage.run.inputs if stage.run else []:
             readers.setdefault((read.path, read.digest), {})[stage.name] = None
-    rows = [(clip(path), clip(digest), ", ".join(who)) for (path, digest), who in readers.items()]
+    rows = [(clip(path), digest[:12], ", ".join(who)) for (path, digest), who in readers.items()]
     return Table("Inputs", ("file or model", "digest", "read by"), rows) if rows else None
 
 

@@ -68,13 +68,16 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The result in a clause: who is preferred how often, and what a control reaches."""
-        among = f" of {self.rate.n:,} comparisons" if self.rate.n is not None else " of comparisons"
+        judges = "" if self.judge.endswith("labelers") else "s"
         text = (
-            f"in {percent(self.rate.estimate)}{among} {self.a} is preferred to {self.b} "
-            f"by {self.judge} (95 % interval {span(self.rate)})"
+            f"{self.judge} prefer{judges} {self.a} to {self.b} in {percent(self.rate.estimate)} "
+            f"of comparisons [{span(self.rate)}]"
         )
+        if self.rate.low <= 0.5 <= self.rate.high:
+            text += ", which could be chance"
         for name, control in list(self.controls.items())[:1]:
-            text += f", where {name} reaches {percent(control.estimate)}"
+            overlap = ", and the intervals overlap" if control.overlaps(self.rate) else ""
+            text += f"; {name} reaches {percent(control.estimate)}{overlap}"
         return text
 
 

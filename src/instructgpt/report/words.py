@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from instructgpt.report.load import Interval
 
@@ -46,6 +48,31 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
+def overlapping(name: str, rows: Mapping[str, Interval]) -> str:
+    """Whose intervals that of `name` overlaps, as a sentence with a space before it, or nothing.
+
+    >>> rows = {"a": Interval(0.6, 0.5, 0.7, 9), "b": Interval(0.7, 0.6, 0.8, 9)}
+    >>> overlapping("b", rows)
+    ' The interval of b overlaps that of a: which is higher stays open.'
+    """
+    own = rows[name]
+    others = [other for other, row in rows.items() if other != name and row.overlaps(own)]
+    if not others:
+        return ""
+    those = f"that of {others[0]}" if len(others) == 1 else f"those of {listed(others)}"
+    return f" The interval of {name} overlaps {those}: which is higher stays open."
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def sentence(clause: str) -> str:
+    """A clause with a capital letter and a full stop; nothing stays nothing."""
+    return clause[:1].upper() + clause[1:] + "." if clause else ""
+
+
 def decimals(value: float) -> str:
     """A score: `0.50`, `−1.20`."""
     return f"{value:.2f}".replace("-", "−")
@@ -65,6 +92,19 @@ def duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def moment(seconds: float) -> str:
+    """A day and minute, from seconds since 1970; empty where no calendar has it.
+
+    >>> moment(1764238624), moment(1e300)
+    ('27 November 2025, 10:17 UTC', '')
+    """
+    try:
+        time = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return ""
+    return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 
 def plural(count: int, noun: str) -> str:
