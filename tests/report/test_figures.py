@@ -119,7 +119,7 @@ def test_a_histogram_counts_below_at_and_above_zero():
     assert above == pytest.approx(below, rel=0.02)
 
 
-def test_lines_differ_without_their_colour():
+def test_lines_differ_without_their_color():
     looks = [look(index)[1:] for index in range(5)]
     assert len(set(looks)) == 5
 

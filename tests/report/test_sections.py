@@ -143,12 +143,12 @@ def test_the_first_screen_has_the_result_its_price_and_the_signs_of_gaming(work)
 
 
 def test_the_loop_tells_of_the_last_of_each_kind(work):
-    imitate, learn, optimise = loop_cards(work)
-    assert (imitate.stages, learn.stages, optimise.stages) == ("", "reward-2", "ppo-2")
+    imitate, learn, optimize = loop_cards(work)
+    assert (imitate.stages, learn.stages, optimize.stages) == ("", "reward-2", "ppo-2")
     assert ("starts from", "SmolLM2-135M-Instruct") in imitate.facts
     assert ("labelers agree with each other", "74\xa0% [70–78\xa0%]") in learn.facts
     assert ("reward model orders rightly", "71\xa0% [69–73\xa0%]") in learn.facts
-    assert ("ppo-2 preferred to sft", "73\xa0% [68–78\xa0%]") in optimise.facts
+    assert ("ppo-2 preferred to sft", "73\xa0% [68–78\xa0%]") in optimize.facts
 
 
 def test_who_is_simulated_is_said_and_no_more(path, tmp_path):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which readers with any colour vision can tell apart, without its yellow
+# Okabe and Ito's palette, which readers with any color vision can tell apart, without its yellow
 # (too pale on white).
 INK, MUTED, RULE, FAINT, GREY = "#24292f", "#57606a", "#d0d7de", "#eaeef2", "#8c959f"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
@@ -67,7 +67,7 @@ def short(text: str, limit: int = 26) -> str:
 
 
 def look(index: int) -> tuple[str, str, str]:
-    """Colour, dash and marker of the n-th line, which differ also without the colour."""
+    """Color, dash and marker of the n-th line, which differ also without the color."""
     return PALETTE[index % len(PALETTE)], DASHES[index % len(DASHES)], MARKERS[index % len(MARKERS)]
 
 

@@ -42,7 +42,7 @@ class Bin(NamedTuple):
 
 
 def curves(lines: Sequence[Line], unit: str, reference: float | None = None) -> str:
-    """Metrics over optimiser steps: each as recorded (light) and smoothed (strong)."""
+    """Metrics over optimizer steps: each as recorded (light) and smoothed (strong)."""
 
     def draw(figure: "Figure", axes: "Axes") -> None:
         from matplotlib.ticker import MaxNLocator
@@ -51,7 +51,7 @@ def curves(lines: Sequence[Line], unit: str, reference: float | None = None) -> 
             axes.axhline(reference, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         for index, line in enumerate(lines):
             _curve(axes, line, index)
-        axes.set_xlabel("optimiser step")
+        axes.set_xlabel("optimizer step")
         axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         _legend(figure, lines)

@@ -55,7 +55,7 @@ def loop_cards(work: Work) -> list[Card]:
             reward is not None,
         ),
         Card(
-            "Optimise",
+            "Optimize",
             _names(ppo, "ppo"),
             "The policy answers, the reward model scores, PPO updates the policy.",
             ("answer", f"score − {_setting(ppo, 'kl_coef', 'β')}·KL", _algorithm(ppo)),

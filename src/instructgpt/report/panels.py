@@ -32,7 +32,7 @@ def curve_panels(run: Run) -> tuple[list[Panel], list[Panel]]:
             lines = [Line(label, series.steps, series.values) for label, series in found.items()]
             svg = figures.curves(lines, curve.unit, curve.reference)
             caption = f"{_movement(found)} {curve.reading}".strip()
-            alt = f"{curve.unit} over optimiser steps: {', '.join(found)}"
+            alt = f"{curve.unit} over optimizer steps: {', '.join(found)}"
             (key if curve.key else others).append(Panel(curve.title, svg, caption, alt))
     return (key, others) if key else (others, [])
 
@@ -93,7 +93,7 @@ def _overlay(runs: Sequence[Run], curve: Curve, metric: str) -> Panel | None:
     lines = [Line(run.name, s.steps, s.values) for run, s in found]
     svg = figures.curves(lines, curve.unit, curve.reference)
     note = scale_note([run for run, _ in found]) if curve.unit == "score" else ""
-    return Panel(title, svg, f"{ends}. {curve.reading}{note}", f"{curve.unit} over optimiser steps")
+    return Panel(title, svg, f"{ends}. {curve.reading}{note}", f"{curve.unit} over optimizer steps")
 
 
 def _movement(found: dict[str, Series]) -> str:

@@ -16,7 +16,7 @@ from instructgpt.report.words import (
     span,
 )
 
-# The three steps of the paper, each with its colour on the page, which style.css defines.
+# The three steps of the paper, each with its color on the page, which style.css defines.
 COLORS = {kind: f"var(--{kind})" for kind in ("sft", "reward", "ppo", "evaluate")}
 GREY = "var(--muted)"
 TITLES = {
@@ -40,7 +40,7 @@ def title(kind: str) -> str:
 
 
 def color(kind: str) -> str:
-    """The colour of a stage of this kind."""
+    """The color of a stage of this kind."""
     return COLORS.get(kind, GREY)
 
 
@@ -105,7 +105,7 @@ def simulated(work: Work) -> str:
 
 
 def steps(run: Run) -> int:
-    """The last optimiser step of which a metric was recorded."""
+    """The last optimizer step of which a metric was recorded."""
     found = [line["step"] for line in run.metrics if is_finite(line.get("step"))]
     return int(max(found, default=0))
 
