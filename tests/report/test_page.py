@@ -201,6 +201,13 @@ def test_a_start_that_no_calendar_has_is_left_out(tmp_path):
     assert "Supervised fine-tuning sft The SFT" in Page(write_report(path)).text
 
 
+def test_the_environment_leaves_reasons_to_run_json(tmp_path):
+    tuning = {"threads": 2, "because": {"threads": {"reason": "the cores it may use"}}}
+    text = Page(write_report(fake.make_sft(tmp_path / "x", steps=3, info={"tuning": tuning}))).text
+    assert "tuning: threads 2" in text
+    assert "because" not in text
+
+
 @pytest.mark.parametrize("status", ["running", "failed"])
 def test_a_run_that_did_not_finish_says_so(tmp_path, status):
     page = Page(write_report(fake.make_sft(tmp_path / "sft", steps=3, info={"status": status})))

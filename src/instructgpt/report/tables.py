@@ -107,7 +107,10 @@ def rankings_table(stages: Sequence[Stage]) -> Table | None:
 
 
 def environment_table(work: Work) -> Table | None:
-    """What `run.json` says of machine, versions and command; what all share stands once."""
+    """What `run.json` says of machine, versions and command, without the reasons it gives.
+
+    What all stages share stands once.
+    """
     found: dict[str, dict[str, list[str]]] = {}
     runs = [(stage.name, stage.run) for stage in work.stages if stage.run]
     for name, run in runs:
@@ -180,7 +183,8 @@ def _flat(key: str, value: object) -> list[tuple[str, str]]:
     if value is None or value == {} or value == []:
         return []
     if isinstance(value, dict):
-        return [(f"{key}: {name}", plain(item)) for name, item in value.items()]
+        flat = {name: item for name, item in value.items() if not isinstance(item, dict)}
+        return [(f"{key}: {name}", plain(item)) for name, item in flat.items()]
     return [(key.replace("_", " "), plain(value))]
 
 
