@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def test_the_same_command_finds_everything_done(two_rounds, own, capsys):
     quickstart(out, tiny=True, **own, rounds=2, arms="all", flags=TINY)
     said = capsys.readouterr().err
     assert said.count("already finished") == 13
+    assert re.fullmatch(r"done in \d+ (s|min); open .*/report\.html", said.splitlines()[-1])
     assert (out / "12-ppo-2" / "metrics.jsonl").read_bytes() == before
 
 
@@ -122,6 +124,9 @@ def test_the_table_at_the_end(two_rounds):
     assert rows["ppo-2 preferred to sft"].startswith(f"{rate:.3f} [")
     assert "greedy decoding of sft preferred to sft" in rows
     assert rows["peak memory"].endswith(" GB")
+    assert rows["judged by"] == "written rule"
+    width = max(map(len, rows))
+    assert max(2 + width + 2 + len(value) for value in rows.values()) <= 80
 
 
 def test_prompts_that_name_a_split_are_taken_as_they_are(tmp_path):
@@ -204,7 +209,7 @@ def living_models():
     return [found for found in gc.get_objects() if issubclass(type(found), PreTrainedModel)]
 
 
-def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch):
+def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch, capsys):
     """Every stage of the preset `quickstart`, on a random model that fits in a test."""
     monkeypatch.setattr(module, "check_room", lambda *_, **__: None)
     model = write_policy(
@@ -215,6 +220,9 @@ def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch):
     out = tmp_path / "run"
     held = models_held_when_a_stage_begins(monkeypatch)
     quickstart(out, model=model, **own, flags=small)
+    won = [line for line in capsys.readouterr().err.splitlines() if " preferred to " in line]
+    assert len(won) == 2 * 3, "base, ppo and greedy, when they are known and in the table"
+    assert max(map(len, won)) <= 80
     assert held == [[]] * 6, "a stage's networks are freed before the next one begins"
     assert set(read_preset("quickstart")) - {"common"} == set(SHARES)
     assert Run(out / "03-rank").evaluation["by"] == "simulated"

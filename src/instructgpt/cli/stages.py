@@ -108,8 +108,12 @@ def compare(
 
 
 def pipeline(
-    *tokens: Annotated[
-        str, Parameter(allow_leading_hyphen=True, help="YAML files, and --section.key value")
+    *settings: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="YAML files, and any key of a stage, such as --ppo.kl_coef 0.1",
+        ),
     ],
     out: Annotated[str | None, Parameter(help="directory of the whole pipeline [required]")] = None,
     preset: Annotated[
@@ -124,7 +128,7 @@ def pipeline(
 
     if not out:
         raise UserError("pipeline needs 'out': give --out DIR")
-    files, flags = _sectioned(list(tokens))
+    files, flags = _sectioned(list(settings))
     run_pipeline(
         out,
         presets=preset or (),
@@ -137,8 +141,14 @@ def pipeline(
 
 
 def quickstart(
-    *tokens: Annotated[str, Parameter(allow_leading_hyphen=True, help="--section.key value")],
-    out: Annotated[str | None, Parameter(help="directory of the whole run")] = None,
+    *settings: Annotated[
+        str,
+        Parameter(allow_leading_hyphen=True, help="any key of a stage, such as --ppo.kl_coef 0.1"),
+    ],
+    out: Annotated[
+        str | None,
+        Parameter(help="directory of the whole run [runs/quickstart; with --tiny runs/tiny]"),
+    ] = None,
     tiny: Annotated[
         bool, Parameter(negative="", help="a random model of 1 million parameters instead")
     ] = False,
@@ -162,7 +172,7 @@ def quickstart(
     """The whole InstructGPT loop on a real language model, in minutes, on a laptop CPU."""
     from instructgpt.pipeline.quickstart import quickstart as run
 
-    files, flags = _sectioned(list(tokens))
+    files, flags = _sectioned(list(settings))
     if files:
         raise UserError(f"quickstart takes no file ({files[0]}); use instructgpt pipeline for one")
     run(

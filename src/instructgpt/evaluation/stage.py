@@ -202,10 +202,8 @@ def _evaluation(
     }
     result, greedy = against.pop(a), GREEDY.format(b)
     control = against.pop(greedy)
-    say(
-        f"{a} preferred to {b}: {result.win_rate}; {greedy}: {control.win_rate.estimate:.3f}"
-        + "".join(f"; {label}: {c.win_rate.estimate:.3f}" for label, c in against.items())
-    )
+    for label, found in {a: result, **against, greedy: control}.items():
+        say(f"{label} preferred to {b}: {found.win_rate}")
     scores = {label: c.a.scores for label, c in against.items()}
     scores |= {b: result.b.scores, a: result.a.scores}
     evaluation: dict[str, Any] = {

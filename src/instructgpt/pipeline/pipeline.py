@@ -19,9 +19,11 @@ from instructgpt.pipeline.ahead import look_ahead, outlined, printed
 from instructgpt.pipeline.log import StageLog
 from instructgpt.pipeline.plan import KINDS, Stage, plan
 from instructgpt.pipeline.stale import refuse_stale
+from instructgpt.pipeline.summary import print_summary
 from instructgpt.report import require_matplotlib, write_report
 from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
 from instructgpt.run.lock import out_folder
+from instructgpt.run.pace import duration
 from instructgpt.run.progress import Whole, say
 from instructgpt.run.progress import show as show_text
 from instructgpt.run.tuning import give_back_memory, one_choice
@@ -94,7 +96,9 @@ def run_pipeline(
             gc.collect()  # models and optimizers that refer to each other
             give_back_memory()
     report = together.once(lambda: write_report(out))
-    say(f"done in {time.monotonic() - started:.0f} s; open {report}")
+    if together.is_first:
+        print_summary(out)
+    say(f"done in {duration(time.monotonic() - started)}; open {report}")
     return report
 
 

@@ -17,7 +17,6 @@ from instructgpt.errors import UserError
 from instructgpt.pipeline.config import HELD_OUT
 from instructgpt.pipeline.pipeline import Show, run_pipeline
 from instructgpt.pipeline.room import check_room
-from instructgpt.pipeline.summary import print_summary
 from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import derive
@@ -88,7 +87,7 @@ def quickstart(
         given |= {"sft.model": model, "evaluate.base": model}
     elif model:
         raise UserError("--tiny makes its own model; leave out --tiny or --model")
-    report = run_pipeline(
+    return run_pipeline(
         out,
         presets=["tiny" if tiny else "quickstart"],
         flags=given | dict(flags or {}),
@@ -98,9 +97,6 @@ def quickstart(
         show=show,
         outlook=outlook,
     )
-    if world().is_first and not show:
-        print_summary(out)
-    return report
 
 
 def _shipped_model(show: Show) -> str:

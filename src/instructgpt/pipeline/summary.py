@@ -44,7 +44,8 @@ def _win_rates(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if "win_rate" not in found:
         return
     a, b = found["a"], found["b"]
-    yield f"{a} preferred to {b}", f"{_share(found['win_rate'])}, by {found['judge']}"
+    yield "judged by", found["judge"]
+    yield f"{a} preferred to {b}", _share(found["win_rate"])
     for label, rate in {**found.get("others", {}), **found["controls"]}.items():
         yield f"{label} preferred to {b}", _share(rate)
     for label, loss in found.get("prose_loss", {}).items():
