@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-from instructgpt.report import write_report
-from tests.report import rounds
-
 pytestmark = pytest.mark.slow
 ROWS = """() => [...document.querySelectorAll(".grid")].map(grid => {
     const rows = {};
@@ -32,9 +29,8 @@ COLORS = """() => ["body", ".chart text", ".samples td", ".loop dd", "tbody th"]
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory) -> str:
-    path = rounds.make_quickstart(tmp_path_factory.mktemp("runs") / "quickstart")
-    return write_report(path).as_uri()
+def report(quickstart) -> str:
+    return (quickstart / "report.html").as_uri()
 
 
 @pytest.fixture(scope="module")

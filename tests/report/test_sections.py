@@ -14,8 +14,8 @@ from tests.report.test_page import Page, assert_self_contained
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory) -> Path:
-    return rounds.make_quickstart(tmp_path_factory.mktemp("runs") / "quickstart")
+def path(quickstart) -> Path:
+    return quickstart
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def work(path) -> Work:
 
 @pytest.fixture(scope="module")
 def page(path) -> Page:
-    return Page(write_report(path))
+    return Page(path / "report.html")
 
 
 @pytest.fixture(scope="module")
