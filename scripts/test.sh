@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything from a fresh clone to a tested package: makes .venv-test, installs, checks, tests.
-# Arguments go to pytest: `bash scripts/test.sh -m "not slow"`.
+# Arguments go to pytest: `-m "not slow"` leaves more out; `-m long` are the tests that take minutes and are left out here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
@@ -12,4 +12,4 @@ ruff check .
 ruff format --check .
 lint-imports
 basedpyright --level error
-python -m pytest -n 2 --dist worksteal "$@"
+python -m pytest -n 2 --dist worksteal -m "not long" "$@"

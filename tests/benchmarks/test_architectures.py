@@ -27,6 +27,8 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("family", EXPECTED)
 def test_a_family_is_supported_or_refused_in_a_sentence(family, tmp_path, capfd):
     line = architectures.walk(family, tmp_path)

@@ -26,6 +26,7 @@ def run(program, *flags):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "peers"),
     [*((program, "--tuned") for program in PROGRAMS), ("reward", "--as-it-comes")],
@@ -46,6 +47,7 @@ def test_a_comparison_runs(program, peers, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_guard_runs(tmp_path):
     results = tmp_path / "guard.json"
     flags = ["--shape", "tiny", "--rounds", "2", "--threads", "1", "--results", str(results)]
@@ -56,6 +58,7 @@ def test_the_guard_runs(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("stages", "sizes"), [("rollout reward", "2 4"), ("ppo", "4 8"), ("sft", "128 256")]
 )
@@ -104,6 +107,7 @@ def run_small(folder, module):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_side_that_fails_ends_the_program_with_its_error(tmp_path):
     result = run_small(tmp_path, "json")
     assert result.returncode == 1
@@ -113,6 +117,7 @@ def test_a_side_that_fails_ends_the_program_with_its_error(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("module", ["no_such_module", "no_such_package.module"])
 def test_a_side_whose_module_is_missing_is_left_out(module, tmp_path):
     line = json.loads(run_small(tmp_path, module).stdout)

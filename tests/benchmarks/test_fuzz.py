@@ -18,6 +18,8 @@ def prepared(tmp_path_factory):
         return folder, fuzz.prepare(folder)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_every_input_is_read_or_refused_in_one_line(prepared):
     folder, targets = prepared
     targets = {name: t for name, t in targets.items() if "report" not in name}  # they are slow

@@ -114,6 +114,7 @@ def run(program, *flags):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_program_runs(tmp_path):
     out = tmp_path / "results" / "scaling.json"
     ended = run(BENCHMARKS / "scaling.py", "--stages", "ppo", "--layouts", "2", "--out", str(out))
@@ -132,6 +133,7 @@ def test_the_program_runs(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_program_notices_that_nothing_is_sharded(tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text(

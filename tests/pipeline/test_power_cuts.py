@@ -28,7 +28,7 @@ from tests.files import write_rows
 from tests.power import Disk, Recorder, Tree, write_tree
 from tests.small_runs import MODELS, RESULTS, killed_after, one_backend, run_stage, write_inputs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 RECOVERED = {"ppo": 5, "pipeline": 3}
 """How many states of a stage the command is run again from (8 of the others); all are looked at."""

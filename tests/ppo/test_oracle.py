@@ -20,7 +20,7 @@ from instructgpt.reward.model import RewardModel
 from instructgpt.rollout.sampling import Sampling
 from tests.ppo.letters import END, letter_policy, make_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 LENGTH, ITERATIONS, EPISODES = 3, 120, 256
 PROMPTS = ("ab", "bab")
