@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from instructgpt.cli import EXAMPLES, app
+from instructgpt.cli import EXAMPLES, app, main
 from instructgpt.cli.words import prepared
 from tests.cli.test_commands import COMMANDS, IDS
 from tests.files import write_rows
@@ -196,3 +196,14 @@ def test_completion(shell):
     script = app.generate_completion(prog_name="instructgpt", shell=shell)
     for word in ("ppo", "reward_model", "response_length", "simulate"):
         assert word in script, word
+
+
+def test_ctrl_c_outside_training_is_said(monkeypatch, capsys, tmp_path):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("instructgpt.report.write_report", pressed)
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(tmp_path)])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "instructgpt: stopped\n"

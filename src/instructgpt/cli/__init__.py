@@ -19,6 +19,7 @@ app = App(
     version=lambda: version("instructgpt"),
     help_flags=["-h", "--help"],
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `main` says what a stopped command says
 )
 _data = App(name="data", help="Import and export prompts, demonstrations, rankings and ratings.")
 _label = App(name="label", help="Labels for what was sampled.")
