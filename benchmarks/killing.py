@@ -34,7 +34,7 @@ PLACES = {
     "rollout": (
         "instructgpt.rollout.engine:RolloutEngine.generate",
         "instructgpt.rollout.engine:_add_tokens",
-        "instructgpt.ppo.trainer:PPOTrainer._read",
+        "instructgpt.ppo.reading:EpisodeReader.read",
     ),
     "minibatch": (
         "instructgpt.sft.trainer:SFTTrainer.train_step",

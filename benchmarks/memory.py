@@ -43,7 +43,7 @@ PHASES = {
     "instructgpt.reward.trainer:RewardModelTrainer.train_step": "train_step",
     "instructgpt.ppo.model:PPOModel.__init__": "copies",
     "instructgpt.ppo.trainer:PPOTrainer.__init__": "prepare",
-    "instructgpt.ppo.trainer:PPOTrainer._read": "read",
+    "instructgpt.ppo.reading:EpisodeReader.read": "read",
     "instructgpt.ppo.trainer:PPOTrainer._policy_backward": "policy",
     "instructgpt.ppo.trainer:PPOTrainer._pretraining_backward": "pretraining",
     "instructgpt.ppo.trainer:PPOTrainer._value_backward": "value",

@@ -44,7 +44,13 @@ def commands(files, out):
     """Each command that reads prompts, with a run of a fraction of a second."""
     model, judge = files["model"], files["judge"]
     prompts, answers, rankings = files["prompts"], files["answers"], files["rankings"]
-    sampled = {"total_episodes": 2, "batch_size": 2, "num_mini_batches": 1, "ptx_coef": 0}
+    sampled = {
+        "total_episodes": 2,
+        "batch_size": 2,
+        "num_mini_batches": 1,
+        "ptx_coef": 0,
+        "warmup": 0,
+    }
     compared = {"data": prompts, "judge": judge, "out": out, **SHORT}
     stage = {"threads": 1, "out": out}
     return {

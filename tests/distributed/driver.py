@@ -36,9 +36,10 @@ Patch = pytest.MonkeyPatch
 PASSES = (
     (SFTTrainer, "_loss_sum"),
     (RewardModelTrainer, "compute_comparison_loss"),
-    (PPOTrainer, "_values"),
 )
-"""A forward pass of each trainer: what it returns is a tensor, or begins with one."""
+"""A forward pass of a trainer: what it returns is a tensor, or begins with one. PPO's is its
+reader's, of values.
+"""
 
 
 @contextmanager
@@ -56,9 +57,16 @@ def around_passes(act: Callable[[Any, Any, tuple[Any, ...]], Any]) -> Iterator[N
     def wrapped(real: Callable[..., Any]) -> Callable[..., Any]:
         return lambda trainer, *args: act(trainer, real(trainer, *args), args)
 
+    def watched(self: PPOTrainer, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, **kwargs)
+        read = self._reader.values
+        self._reader.values = lambda rows: act(self, read(rows), (rows,))
+
+    made = PPOTrainer.__init__
     with Patch.context() as patch:
         for trainer, name in PASSES:
             patch.setattr(trainer, name, wrapped(getattr(trainer, name)))
+        patch.setattr(PPOTrainer, "__init__", watched)
         yield
 
 

@@ -24,10 +24,11 @@ TOKENIZER_FILES = (
     *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken"),
     *("chat_template.json", "chat_template.jinja", "additional_chat_templates/*.jinja"),
+    "generation_config.json",  # where answers end
 )
 MODEL_FILES = (
     *TOKENIZER_FILES,
-    *("generation_config.json", "*.safetensors", "*.safetensors.index.json"),
+    *("*.safetensors", "*.safetensors.index.json"),
     *("adapter_config.json",),
 )
 """What of a model's folder decides what it computes; no README, no optimizer state, no hidden file.
