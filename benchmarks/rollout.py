@@ -10,7 +10,7 @@ of reading the weights once for each step of that schedule, besides the prompts.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 from unittest import mock
 
@@ -27,6 +27,10 @@ from workload import draw_lengths, draw_tokens, forced_lengths, load
 
 PROMPT, ANSWER = (24, 104), (8, 128)
 """Shortest and longest, in tokens."""
+
+
+Seconds = Callable[[MatmulFloor, int, Sequence[int]], float]
+"""What a floor takes for so many prompt tokens and the live rows of each step."""
 
 
 class Work(NamedTuple):
@@ -98,7 +102,9 @@ def continuous(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
         turn.end(tokens=count([found[str(index)] for index in range(arguments.prompts)], work))
 
 
-def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+def floor(
+    arguments: argparse.Namespace, turn: Turn, seconds: Seconds = MatmulFloor.seconds
+) -> NoReturn:
     """The matrix products alone."""
     policy = load(arguments)
     work = make_work(arguments, policy)
@@ -106,20 +112,12 @@ def floor(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
     rows, prompt_tokens = live_rows(work.lengths, arguments.slots), sum(map(len, work.prompts))
     while True:
         turn.begin()
-        seconds = products.seconds(prompt_tokens, rows)
-        turn.end(seconds=seconds, tokens=sum(work.lengths))
+        turn.end(seconds=seconds(products, prompt_tokens, rows), tokens=sum(work.lengths))
 
 
 def bandwidth(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
     """The weights read from memory for each step, and the prompts' matrix products."""
-    policy = load(arguments)
-    work = make_work(arguments, policy)
-    products = MatmulFloor(policy, arguments.dtype)
-    rows, prompt_tokens = live_rows(work.lengths, arguments.slots), sum(map(len, work.prompts))
-    while True:
-        turn.begin()
-        seconds = products.passes(prompt_tokens, 0) + products.decoding(len(rows))
-        turn.end(seconds=seconds, tokens=sum(work.lengths))
+    floor(arguments, turn, lambda it, prompts, rows: it.passes(prompts, 0) + it.decoding(len(rows)))
 
 
 def load_peer(arguments: argparse.Namespace) -> tuple[SFTModel, Work]:

@@ -14,7 +14,8 @@ from pydantic_core import PydanticUndefined
 from instructgpt.cli import COMMANDS, app, main
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
-from instructgpt.run.config import StageConfig, preset_names
+from instructgpt.run.config import StageConfig
+from instructgpt.run.presets import preset_names
 from instructgpt.sft.config import SFTConfig
 from tests.files import write_policy
 from tests.tiny import any_model

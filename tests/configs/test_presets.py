@@ -11,12 +11,9 @@ from instructgpt.run.config import (
     RUNTIME_KEYS,
     STAGES,
     Resolved,
-    configs_folder,
-    preset_names,
-    read_preset,
-    read_yaml,
     resolve,
 )
+from instructgpt.run.presets import configs_folder, preset_names, read_preset, read_yaml
 from instructgpt.sft.config import SFTConfig
 
 CLASSES = {"init": InitConfig, "sft": SFTConfig, "reward": RewardConfig, "ppo": PPOConfig}

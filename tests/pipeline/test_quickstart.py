@@ -14,8 +14,8 @@ from instructgpt.pipeline import quickstart as module
 from instructgpt.pipeline.plan import Stage
 from instructgpt.pipeline.quickstart import SHARES, quickstart
 from instructgpt.pipeline.summary import summary
-from instructgpt.run.config import read_preset
 from instructgpt.run.directory import Run
+from instructgpt.run.presets import read_preset
 from tests.files import sentence, write_policy, write_rows
 from tests.small_runs import one_backend
 from tests.tiny import byte_tokenizer, tiny_model

@@ -15,8 +15,8 @@ from instructgpt.models.config import InitConfig
 from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
-from instructgpt.run import config as config_module
-from instructgpt.run.config import Config, Paths, Resolved, nearest, resolve
+from instructgpt.run.config import Config, Paths, Resolved, resolve
+from instructgpt.run.presets import nearest
 from instructgpt.sft.config import SFTConfig
 
 STAGES = {
@@ -55,7 +55,7 @@ def write(tmp_path):
 def presets(tmp_path, monkeypatch):
     """A folder of presets of our own."""
     (tmp_path / "configs" / "presets").mkdir(parents=True)
-    monkeypatch.setattr(config_module, "configs_folder", lambda: tmp_path / "configs")
+    monkeypatch.setattr(presets_module, "configs_folder", lambda: tmp_path / "configs")
     return tmp_path / "configs" / "presets"
 
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from instructgpt.data.jsonl import read_jsonl
 from instructgpt.errors import UserError, harmless
-from instructgpt.run.config import read_yaml
 from instructgpt.run.files import read_json, read_shaped, shortened, status_of
+from instructgpt.run.presets import read_yaml
 from tests.files import sentence
 
 

@@ -14,7 +14,8 @@ from instructgpt.data.records import Demonstration, Prompt
 from instructgpt.errors import UserError, harmless
 from instructgpt.models.missing import require_found
 from instructgpt.pipeline.config import SampleConfig
-from instructgpt.run.config import nearest, resolve
+from instructgpt.run.config import resolve
+from instructgpt.run.presets import nearest
 from instructgpt.run.progress import say_skipped, show
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError, UnknownOptionError
 
 from instructgpt.errors import UserError
-from instructgpt.run.config import nearest
+from instructgpt.run.presets import nearest
 
 TEXTS = ("--prompt", "--response")
 """Flags whose value is a text, which may begin with a dash."""

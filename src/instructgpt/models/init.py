@@ -16,9 +16,10 @@ from instructgpt.models.facts import ModelFacts
 from instructgpt.models.fit import rows_needed
 from instructgpt.models.gpt3 import gpt3_config, gpt3_model, train_tokenizer
 from instructgpt.models.writing import save_model
-from instructgpt.run.config import Resolved, nearest
+from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.outline import Row, counted
+from instructgpt.run.presets import nearest
 from instructgpt.run.progress import say
 
 

@@ -35,7 +35,7 @@ from instructgpt.errors import UserError
 from instructgpt.models.missing import ADAPTER, CONFIG, adapter, is_model, no_model, require_found
 from instructgpt.models.tokens import differing_ids
 from instructgpt.run import files
-from instructgpt.run.config import nearest
+from instructgpt.run.presets import nearest
 from instructgpt.run.progress import say
 
 transformers_logging.disable_progress_bar()

@@ -21,9 +21,10 @@ from instructgpt.pipeline.plan import KINDS, Stage, plan
 from instructgpt.pipeline.stale import refuse_stale
 from instructgpt.pipeline.summary import print_summary
 from instructgpt.report import require_matplotlib, write_report
-from instructgpt.run.config import nearest, read_preset, read_yaml, resolve
+from instructgpt.run.config import resolve
 from instructgpt.run.lock import out_folder
 from instructgpt.run.pace import duration
+from instructgpt.run.presets import nearest, read_preset, read_yaml
 from instructgpt.run.progress import Whole, say
 from instructgpt.run.progress import show as show_text
 from instructgpt.run.tuning import give_back_memory, one_choice

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from instructgpt.errors import UserError
-from instructgpt.run.config import Config, Paths, nearest
+from instructgpt.run.config import Config, Paths
 from instructgpt.run.digest import MODEL_FILES, TOKENIZER_FILES, Digest, digest_of, hub_digest
 from instructgpt.run.given import Given, refuse_forgotten
 from instructgpt.run.plugin import module_file
+from instructgpt.run.presets import nearest
 
 Kind = Literal[
     "prompts",
