@@ -30,6 +30,9 @@ _KEYS = {
 }
 _GROUPS = {key: group for group, keys in _KEYS.items() for key in keys.split()}
 
+TAKEN = {"reward": "MODULE:FUNCTION"}
+"""What a flag takes that names neither a model nor a file."""
+
 
 def group_of(key: str, field: FieldInfo | None = None) -> Group:
     """The part of the help in which a flag stands."""
@@ -43,7 +46,7 @@ def group_of(key: str, field: FieldInfo | None = None) -> Group:
 def type_of(key: str, field: FieldInfo) -> str:
     """The name of what a flag takes: `INT`, `MODEL` …"""
     if reads := _reads(field):
-        return "MODEL" if reads.kind in MODELS else "FILE"
+        return "MODEL" if reads.kind in MODELS else TAKEN.get(reads.kind, "FILE")
     if key == "out":
         return "FOLDER"
     kind = field.annotation
