@@ -33,7 +33,7 @@ from instructgpt.models.facts import look_at
 from instructgpt.models.load import load_policy
 from instructgpt.models.tree import reads_trees
 from instructgpt.rollout.decoders import cache_argument
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 
 STEPS = ("load", "sft", "generate", "reward", "depth", "ppo")
 DONE, REFUSED, FAILED = "done", "refused", "failed"

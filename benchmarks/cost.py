@@ -20,10 +20,10 @@ import numpy as np
 from instructgpt.ppo import PPOConfig, PPOModel, PPOTrainer
 from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer
 from instructgpt.reward.data import Comparison
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.tuning import available_cores, faster_matmul
 from instructgpt.sft import Example, SFTConfig, SFTTrainer
-from instructgpt.sft.model import SFTModel
 from measure import emit, machine, synchronize
 from workload import SETTINGS, SHAPES, as_text, draw_lengths, draw_tokens, load
 

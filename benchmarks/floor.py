@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from instructgpt.models.load import trunk
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from measure import synchronize
 
 TRAINED = 3

@@ -27,11 +27,6 @@ import spoil
 from instructgpt.cli import main as instructgpt
 from instructgpt.data.formats import read_documents, read_records
 from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking, Rating
-from instructgpt.distributed.checkpoint import (
-    DamagedCheckpointError,
-    latest_checkpoint,
-    open_checkpoint,
-)
 from instructgpt.errors import UserError, harmless
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.evaluation.human import HumanEvaluator
@@ -40,14 +35,19 @@ from instructgpt.label.terminal import rank_in_terminal
 from instructgpt.models.facts import look_at
 from instructgpt.pipeline.evaluate import evaluate
 from instructgpt.pipeline.log import StageLog
+from instructgpt.pipeline.order import Stage
 from instructgpt.pipeline.pipeline import run_pipeline
-from instructgpt.pipeline.plan import Stage
 from instructgpt.report import write_report
 from instructgpt.run.config import Config, Resolved, resolve
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.progress import silenced
 from instructgpt.run.tuning import choose, one_choice
 from instructgpt.sft.config import SFTConfig
+from instructgpt.training.checkpoint import (
+    DamagedCheckpointError,
+    latest_checkpoint,
+    open_checkpoint,
+)
 
 SLOW_SECONDS = 20.0
 """A file of ours is small: whatever takes so long is a bomb that went off."""

@@ -26,10 +26,10 @@ from instructgpt.cli import main as instructgpt
 
 PLACES = {
     "checkpoint": (
-        "instructgpt.distributed.training:save_checkpoint",
-        "instructgpt.distributed.checkpoint:write_shards",
-        "instructgpt.distributed.checkpoint:_write",
-        "instructgpt.distributed.checkpoint:_settled",
+        "instructgpt.training.run:save_checkpoint",
+        "instructgpt.training.checkpoint:write_shards",
+        "instructgpt.training.checkpoint:_write",
+        "instructgpt.training.checkpoint:_settled",
     ),
     "rollout": (
         "instructgpt.rollout.engine:RolloutEngine.generate",
@@ -48,7 +48,7 @@ PLACES = {
     ),
     "ptx": (
         "instructgpt.ppo.trainer:PPOTrainer._pretraining_backward",
-        "instructgpt.data.pretrain:PretrainingText.take",
+        "instructgpt.training.pretraining:PretrainingText.take",
     ),
     "evaluation": (
         "instructgpt.sft.stage:_Validator.validate",
@@ -65,17 +65,17 @@ PLACES = {
         "instructgpt.pipeline.pipeline:write_report",
     ),
     "metrics": (
-        "instructgpt.distributed.training:TrainingRun.after_step",
+        "instructgpt.training.run:TrainingRun.after_step",
         "instructgpt.run.directory:RunDirectory.append",
         "instructgpt.run.directory:RunDirectory.sync",
     ),
     "final model": (
-        "instructgpt.sft.model:save_model",
+        "instructgpt.rollout.policy:save_model",
         "instructgpt.models.scorer:save_model",
         "transformers:PreTrainedModel.save_pretrained",
     ),
     "resume": (
-        "instructgpt.distributed.training:TrainingRun.restore",
+        "instructgpt.training.run:TrainingRun.restore",
         "instructgpt.run.directory:RunDirectory.cut_back",
     ),
     "": ("os:fsync", "pathlib:Path.rename", "pathlib:Path.replace", "shutil:rmtree"),

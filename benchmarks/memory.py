@@ -28,13 +28,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from instructgpt import cli
-from instructgpt.distributed.state import TrainState
 from instructgpt.rollout.cache import SlotCache
+from instructgpt.training.state import TrainState
 
 EVERY_SECONDS = 0.05
 PHASES = {
     "instructgpt.models.load:_load": "load",
-    "instructgpt.sft.model:SFTModel.sample": "sample",
+    "instructgpt.rollout.policy:SFTModel.sample": "sample",
     "instructgpt.sft.trainer:SFTTrainer.train_step": "train_step",
     "instructgpt.reward.stage:fit_head": "fit_head",
     "instructgpt.reward.stage:_set_shift": "shift",
@@ -49,8 +49,8 @@ PHASES = {
     "instructgpt.ppo.trainer:PPOTrainer._value_backward": "value",
     "instructgpt.ppo.trainer:PPOTrainer._optimize": "optimize",
     "instructgpt.evaluation.stage:language_model_loss": "prose",
-    "instructgpt.distributed.training:TrainingRun.save": "checkpoint",
-    "instructgpt.distributed.training:TrainingRun.save_model": "save_model",
+    "instructgpt.training.run:TrainingRun.save": "checkpoint",
+    "instructgpt.training.run:TrainingRun.save_model": "save_model",
 }
 """What is called a phase, by its function. A phase within another interrupts it."""
 MEGABYTE = 1e6
@@ -201,7 +201,7 @@ def watch(meter: Meter) -> None:
         for part in outer:
             owner = getattr(owner, part)
         setattr(owner, name, _measured(getattr(owner, name), meter, phase))
-    from instructgpt.pipeline.plan import Stage
+    from instructgpt.pipeline.order import Stage
 
     run = Stage.run
 

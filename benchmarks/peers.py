@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from instructgpt.models.forward import pad_rows
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from measure import Turn
 
 

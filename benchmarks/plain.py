@@ -19,8 +19,8 @@ from instructgpt.ppo.loss import policy_loss, value_loss
 from instructgpt.ppo.model import PPOModel
 from instructgpt.reward.data import Comparison
 from instructgpt.reward.model import RewardModel
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.sft.data import Example
-from instructgpt.sft.model import SFTModel
 from peers import generate_batches
 
 

@@ -17,8 +17,8 @@ from typing import NoReturn
 from floor import TRAINED, MatmulFloor, live_rows
 from instructgpt.ppo import PPOConfig, PPOModel, PPOTrainer
 from instructgpt.reward import RewardModel
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.seeds import derive
-from instructgpt.sft.model import SFTModel
 from measure import Turn, compare, parser
 from peers import IterationTurns, generate_forced, trl_options
 from workload import SETTINGS, as_text, draw_lengths, draw_tokens, forced_lengths, load

@@ -19,8 +19,8 @@ from transformers import ContinuousBatchingConfig
 
 from floor import MatmulFloor, live_rows
 from instructgpt.rollout import engine
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import Sampling
-from instructgpt.sft.model import SFTModel
 from measure import Turn, compare, parser
 from peers import generate_batches, sampling
 from workload import draw_lengths, draw_tokens, forced_lengths, load

@@ -39,14 +39,14 @@ from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
-from instructgpt.distributed.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
-from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import leave, world
 from instructgpt.ppo import PPOConfig, PPOModel, PPOTrainer
 from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer
 from instructgpt.reward.data import Comparison
 from instructgpt.run.tuning import available_cores, faster_matmul
 from instructgpt.sft import Example, SFTConfig, SFTModel, SFTTrainer
+from instructgpt.training.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from instructgpt.training.state import TrainState
 from measure import emit, machine, peak_bytes, synchronize
 from workload import SETTINGS, SHAPES, as_text, draw_tokens, load
 

@@ -16,8 +16,8 @@ from floor import TRAINED, MatmulFloor
 from instructgpt.data.jsonl import read_jsonl
 from instructgpt.models.load import load_tokenizer
 from instructgpt.models.smollm2 import smollm2
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.sft import Example, SFTConfig, SFTTrainer
-from instructgpt.sft.model import SFTModel
 from measure import Turn, compare, parser
 from peers import StepTurns, trl_options
 from workload import SETTINGS, draw_tokens, load

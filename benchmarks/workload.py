@@ -18,9 +18,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 from instructgpt.models.load import load_policy
 from instructgpt.models.smollm2 import smollm2
 from instructgpt.rollout import sample
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import uniforms
 from instructgpt.run.tuning import choose, keep_freed_memory
-from instructgpt.sft.model import SFTModel
 
 SHAPES = {
     # vocabulary, width, MLP, layers, heads, key/value heads

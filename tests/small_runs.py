@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from instructgpt import ppo, reward, sft
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.reward.model import RewardModel
 from instructgpt.run import tuning
 from instructgpt.run.config import StageConfig
 from instructgpt.run.directory import Run
+from instructgpt.training.run import TrainingRun
 from tests.files import write_rows
 from tests.ppo.letters import letter_policy
 

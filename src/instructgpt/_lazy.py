@@ -13,8 +13,8 @@ def lazy(
 
     Args:
         package: the package whose `__init__` this serves.
-        homes: name → module under the package; an empty home means that the name is itself a
-            subpackage.
+        homes: name → module under the package, or beside it with a dot in front; an empty home
+            means that the name is itself a subpackage.
     """
 
     def find(name: str) -> Any:
@@ -22,7 +22,7 @@ def lazy(
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
         if not homes[name]:
             return import_module(f"{package}.{name}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(f".{homes[name]}", package), name)
 
     def names() -> list[str]:
         return sorted(homes)

@@ -1,6 +1,8 @@
 """The one exception that means "the user can mend this", and what a terminal may be shown."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -47,3 +49,12 @@ def require_a(kind: type[T], value: object, what: str) -> T:
     if isinstance(value, kind):
         return value
     raise UserError(f"{what}: expected {kind.__name__}, found {type(value).__name__}")
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Say of which key, model or record it is that a complaint speaks."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}" if place else str(error)) from None

@@ -13,8 +13,8 @@ import guard
 import measure
 import plain
 import table
-from instructgpt.data.text import TextCodec
 from instructgpt.models.forward import pad_rows, response_logprobs
+from instructgpt.models.text import TextCodec
 from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer
 from instructgpt.reward.data import Comparison
 from instructgpt.rollout.sampling import Sampling

@@ -286,7 +286,7 @@ def test_there_are_three_recipes():
 @pytest.mark.parametrize("command", commands())
 def test_the_recipes_are_accepted(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("instructgpt.data.outlook.look_at", any_model)
+    monkeypatch.setattr("instructgpt.models.outlook.look_at", any_model)
     write_rows(Path("prompts.jsonl"), [{"prompt": "Name a colour."}] * 8)
     Path("text.txt").write_text("The sea is wide and calm. " * 40)
     (settings,) = blocks("yaml")

@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from instructgpt.cli import app
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.directory import Run
-from instructgpt.sft.model import SFTModel
 from tests.files import write_rows
 from tests.small_runs import differing, one_backend, run_stage
 

@@ -8,7 +8,7 @@ import pytest
 
 import instructgpt
 from instructgpt.cli import COMMANDS, app
-from instructgpt.pipeline.plan import KINDS
+from instructgpt.pipeline.order import KINDS
 
 SOURCE = Path(instructgpt.__file__).parent
 NAMES = [*([name] for name in COMMANDS), ["data", "import"], ["data", "export"]]

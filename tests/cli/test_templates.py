@@ -7,7 +7,7 @@ import json
 import pytest
 
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.files import write_rows
 from tests.templates import talker
 from tests.tiny import tiny_model

@@ -224,7 +224,7 @@ def commands() -> list[str]:
 def test_commands_are_accepted(command: str, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_data(tmp_path)
-    monkeypatch.setattr("instructgpt.data.outlook.look_at", any_model)
+    monkeypatch.setattr("instructgpt.models.outlook.look_at", any_model)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "rewards.py").symlink_to(ROOT / "examples" / "rewards.py")
     program, name, *rest = shlex.split(command)

@@ -14,7 +14,7 @@ from instructgpt.data.embedded import (
     prose_path,
 )
 from instructgpt.data.records import Demonstration, Prompt
-from instructgpt.label.text import count_items, names
+from instructgpt.label.simulated.text import count_items, names
 
 USE_CASES = {
     "generation": 130,

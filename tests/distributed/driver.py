@@ -21,15 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import pytest
 import torch
 
-from instructgpt.distributed import training
 from instructgpt.distributed import world as world_module
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.distributed.world import World, leave, world
 from instructgpt.models import forward
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.rollout import engine
 from instructgpt.sft.trainer import SFTTrainer
+from instructgpt.training import run as training
+from instructgpt.training.run import TrainingRun
 from tests.small_runs import killed_after, one_backend, run_stage
 
 Patch = pytest.MonkeyPatch

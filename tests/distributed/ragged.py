@@ -13,7 +13,7 @@ from torch import Tensor
 
 from instructgpt.distributed.world import world
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.files import write_rows
 from tests.ppo.letters import letter_policy
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from instructgpt.distributed.optimizer import BrokenWeightsError, NotFiniteError
 from instructgpt.ppo import trainer as ppo_trainer
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.run.directory import Run
+from instructgpt.training.optimizer import BrokenWeightsError, NotFiniteError
 from tests.distributed.driver import around_passes
 from tests.ppo.letters import PROMPTS, letter_ppo, make_config
 from tests.small_runs import (

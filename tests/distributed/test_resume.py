@@ -8,9 +8,9 @@ import copy
 
 import pytest
 
-from instructgpt.distributed.state import TrainState
 from instructgpt.models.load import copy_weights
 from instructgpt.run.directory import Run
+from instructgpt.training.state import TrainState
 from tests.small_runs import (
     STAGES,
     differing,

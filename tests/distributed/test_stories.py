@@ -10,10 +10,10 @@ import time
 import pytest
 
 from instructgpt.cli import main
-from instructgpt.distributed.checkpoint import latest_checkpoint
 from instructgpt.pipeline.config import SampleConfig
 from instructgpt.pipeline.sample import sample
 from instructgpt.run.directory import Run
+from instructgpt.training.checkpoint import latest_checkpoint
 from tests.files import write_rows
 from tests.small_runs import differing, one_backend, run_stage, write_inputs
 

@@ -17,7 +17,7 @@ from instructgpt.data.records import Message
 from instructgpt.errors import UserError
 from instructgpt.models.gpt3 import train_tokenizer
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.tiny import byte_tokenizer
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))

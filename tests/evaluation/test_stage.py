@@ -10,8 +10,8 @@ from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.evaluation.language import language_model_loss
 from instructgpt.evaluation.stage import compare_policies
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.directory import Run
-from instructgpt.sft.model import SFTModel
 from tests.files import sentence, write_rows
 from tests.ppo.letters import letter_policy
 from tests.tiny import bos_tokenizer, tiny_model

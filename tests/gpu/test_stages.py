@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 
 from instructgpt.distributed import sharding
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.models.device import compute_device
+from instructgpt.training.run import TrainingRun
 from tests.small_runs import STAGES, killed_after, run_stage, write_inputs
 
 SLOW = {"learning_rate": 1e-3, "dtype": "float32"}

@@ -3,7 +3,7 @@
 import pytest
 
 from instructgpt.data.records import Candidates
-from instructgpt.label.audit import checks_outside_the_rubric, trivial_predictors
+from instructgpt.label.simulated.audit import checks_outside_the_rubric, trivial_predictors
 
 PROMPTS = ["Why do people like trees?", "Why do people like the sea?", "Name a good tool."]
 PLAIN = [

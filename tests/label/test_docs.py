@@ -7,8 +7,8 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from instructgpt.label.config import LabelConfig
-from instructgpt.label.rubric import WEIGHTS
-from instructgpt.label.task import Checks
+from instructgpt.label.simulated.rubric import WEIGHTS
+from instructgpt.label.simulated.task import Checks
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulated-labelers.md").read_text("utf-8")
 ROWS = {

@@ -10,15 +10,15 @@ from instructgpt.data.formats import read_records, write_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
 from instructgpt.evaluation.compare import compare
-from instructgpt.label.rubric import quality
-from instructgpt.label.simulate import (
+from instructgpt.label.simulated.labelers import (
     SimulatedJudge,
     held_out_labelers,
     simulate,
     training_labelers,
 )
+from instructgpt.label.simulated.rubric import quality
 from instructgpt.label.stage import agreement_of, tied_share
-from instructgpt.sft.model import Completion
+from instructgpt.rollout.policy import Completion
 from tests.files import sentence
 from tests.label.invented import PROMPTS, candidates
 

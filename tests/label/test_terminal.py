@@ -14,7 +14,7 @@ from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
 from instructgpt.label import terminal
 from instructgpt.label.page import CUT
-from instructgpt.label.simulate import simulate, training_labelers
+from instructgpt.label.simulated.labelers import simulate, training_labelers
 from instructgpt.label.terminal import Session, parse_order, rank_in_terminal
 from tests.files import sentence
 from tests.label.invented import candidates

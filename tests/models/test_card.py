@@ -8,7 +8,7 @@ import yaml
 from instructgpt.data.records import Message
 from instructgpt.models.card import front_matter, short
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.files import write_policy
 from tests.small_runs import run_stage, write_inputs
 from tests.templates import CHATML

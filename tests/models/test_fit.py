@@ -25,8 +25,8 @@ from instructgpt.models.scorer import Scorer
 from instructgpt.models.tree import reads_trees, tree_scores
 from instructgpt.models.writing import save_model
 from instructgpt.rollout.engine import RolloutEngine
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import Sampling
-from instructgpt.sft.model import SFTModel
 from tests.files import sentence, write_policy
 from tests.tiny import ARCHITECTURES, byte_tokenizer, tiny_config, tiny_model
 

@@ -19,7 +19,7 @@ from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.probe import require_readable
 from instructgpt.models.scorer import Scorer
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.files import sentence, write_policy
 from tests.tiny import ARCHITECTURES, byte_tokenizer, tiny_model
 

@@ -15,7 +15,7 @@ from instructgpt.models.facts import look_at
 from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.spelling import with_older_names
 from instructgpt.models.writing import save_model
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.files import sentence, write_policy
 from tests.tiny import EOS, PAD, byte_tokenizer, tiny_config, tiny_model
 

@@ -10,7 +10,7 @@ from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.model import PPOModel
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.files import sentence
 from tests.tiny import byte_tokenizer, tiny_model
 

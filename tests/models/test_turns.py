@@ -19,7 +19,7 @@ from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.data import encode_rankings
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.ppo.letters import make_config
 from tests.templates import ENDS, LONG, SHORT, TEMPLATES, talker
 from tests.tiny import bos_tokenizer, byte_tokenizer, tiny_model

@@ -52,7 +52,7 @@ def given(tmp_path_factory):
 @pytest.fixture
 def refused(given, tmp_path, monkeypatch):
     """Runs a stage that must be refused before it holds a weight, and returns the sentence."""
-    for name in ("instructgpt.sft.model.load_policy", "instructgpt.models.scorer.load_scorer"):
+    for name in ("instructgpt.rollout.policy.load_policy", "instructgpt.models.scorer.load_scorer"):
         monkeypatch.setattr(name, lambda *_, **__: pytest.fail("weights were loaded"))
 
     def run(stage, **values):

@@ -5,10 +5,10 @@ import json
 import pytest
 import yaml
 
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
 from instructgpt.pipeline.pipeline import run_pipeline
 from instructgpt.run.directory import Run, RunDirectory
+from instructgpt.training.run import TrainingRun
 from tests.files import sentence, write_rows
 from tests.small_runs import killed_after, results
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from instructgpt.errors import UserError
 from instructgpt.pipeline import quickstart as module
-from instructgpt.pipeline.plan import Stage
+from instructgpt.pipeline.order import Stage
 from instructgpt.pipeline.quickstart import SHARES, quickstart
 from instructgpt.pipeline.summary import summary
 from instructgpt.run.directory import Run

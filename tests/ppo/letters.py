@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.model import PPOModel
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.tiny import EOS, PAD, tiny_model
 
 END = 0

@@ -5,13 +5,13 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from instructgpt.distributed.optimizer import NotFiniteError
 from instructgpt.models.forward import response_logprobs
 from instructgpt.ppo import reading
 from instructgpt.ppo import trainer as trainer_module
 from instructgpt.ppo.checks import check_first_ratio
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.rollout.sampling import Sampling
+from instructgpt.training.optimizer import NotFiniteError
 from tests.ppo.letters import PROMPTS, letter_ppo, make_config
 
 RATIO = (

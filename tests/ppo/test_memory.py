@@ -6,10 +6,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from instructgpt.distributed.optimizer import AddedGradient
 from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
+from instructgpt.training.optimizer import AddedGradient
 from tests.ppo.letters import PROMPTS, letter_policy, make_config
 
 WINDOWS = [[1, 2, 3, 4], [5, 6, 7, 1]]

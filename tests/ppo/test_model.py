@@ -8,7 +8,7 @@ from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
-from instructgpt.sft.model import SFTModel
+from instructgpt.rollout.policy import SFTModel
 from tests.ppo import plain
 from tests.ppo.letters import END, PROMPTS, letter_policy, letter_ppo, make_config
 from tests.tiny import byte_tokenizer, tiny_model

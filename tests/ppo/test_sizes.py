@@ -14,8 +14,8 @@ from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.streams import read_lines
-from instructgpt.sft.model import SFTModel
 from tests.files import sentence
 from tests.ppo.letters import PROMPTS, letter_policy, letter_tokenizer, make_config
 from tests.small_runs import one_backend, run_stage, write_inputs

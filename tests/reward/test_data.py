@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instructgpt.data.records import Message, Ranking
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models.text import TextCodec
 from instructgpt.reward.data import Comparison, encode_rankings, ranked_scores, split_by_prompt
 from tests.files import sentence
 from tests.tiny import byte_tokenizer

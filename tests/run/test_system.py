@@ -51,7 +51,7 @@ def test_the_system_module_loads_on_windows(on_windows):
 
 def test_memory_is_unknown_on_windows(on_windows, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert loaded("distributed/memory.py").peak_memory_bytes() == 0
+    assert loaded("training/memory.py").peak_memory_bytes() == 0
 
 
 def test_writing_a_run_on_windows_is_one_sentence(on_windows, monkeypatch, tmp_path):

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instructgpt.data.pretrain import PretrainingText
 from instructgpt.data.records import Demonstration
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models.text import TextCodec
 from instructgpt.run.config import Resolved
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example, SFTBatches, encode, encode_all, whole_sequence
+from instructgpt.training.pretraining import PretrainingText
 from tests.files import sentence
 from tests.tiny import byte_tokenizer
 

@@ -22,7 +22,7 @@ from instructgpt.run.files import check_text
 from instructgpt.run.progress import say, show
 
 if TYPE_CHECKING:
-    from instructgpt.sft.model import SFTModel
+    from instructgpt.rollout.policy import SFTModel
 
 HELP = "/quit or Ctrl-D ends, /clear forgets the conversation, /help shows this"
 
@@ -41,11 +41,11 @@ def chat(
     """Talk with a policy: one line a turn; /help says what else can be typed."""
     check_sampling(response_length, temperature, top_p, top_k, seed, device)
     require_found(model)  # before what takes seconds to import
-    from instructgpt.data.prompts import Room
     from instructgpt.models.fit import size_of
     from instructgpt.models.load import pick_device
+    from instructgpt.models.prompts import Room
+    from instructgpt.rollout.policy import SFTModel
     from instructgpt.run.tuning import choose
-    from instructgpt.sft.model import SFTModel
 
     choose(0, None, "", device=device)
     policy = SFTModel(model, template=template, device=pick_device(device))

@@ -102,11 +102,11 @@ def generate(
     """Answer prompts with a policy."""
     check_sampling(response_length, temperature, top_p, top_k, seed, device)
     require_found(model)  # before what takes seconds to import
-    from instructgpt.data.outlook import Outlook
-    from instructgpt.data.prompts import Room, fitting
     from instructgpt.models.load import pick_device
+    from instructgpt.models.outlook import Outlook
+    from instructgpt.models.prompts import Room, fitting
+    from instructgpt.rollout.policy import SFTModel
     from instructgpt.run.tuning import choose
-    from instructgpt.sft.model import SFTModel
 
     prompt = [*_prompts(texts), *(prompt or [])]
     if not prompt and not data:
@@ -154,8 +154,8 @@ def score(
     """Score answers with a reward model; the labelers' demonstrations score 0 on average."""
     check_sampling(None, 1.0, 1.0, 0, 0, device)
     require_found(model)  # before what takes seconds to import
-    from instructgpt.data.outlook import Outlook
     from instructgpt.models.load import pick_device
+    from instructgpt.models.outlook import Outlook
     from instructgpt.reward.model import RewardModel
     from instructgpt.run.tuning import choose
 

@@ -1,1 +1,1 @@
-"""Records of human feedback: schemas, files, text to tokens, and the walk through the data."""
+"""Records of human feedback and their files; light: imports neither torch nor transformers."""

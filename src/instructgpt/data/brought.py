@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from instructgpt.data.formats import read_objects
 from instructgpt.data.records import Message, Prompt, PromptText, Record
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
 
 R = TypeVar("R", bound=Record)
@@ -29,8 +28,7 @@ def as_prompt(value: Any) -> PromptText:
     if isinstance(value, Record) and hasattr(value, "prompt"):
         return as_prompt(value.prompt)  # type: ignore[attr-defined]
     raise UserError(
-        "a prompt is a text, or a list of messages with role and content, found "
-        f"{_described(value)}"
+        f"a prompt is a text, or a list of messages with role and content, found {described(value)}"
     )
 
 
@@ -75,7 +73,7 @@ def require_pairs(
         raise UserError(f"there must be as many answers as prompts, found {told}")
     for number, response in enumerate(responses, 1):
         if not isinstance(response, str):
-            raise UserError(f"answer {number} must be a text, found {_described(response)}")
+            raise UserError(f"answer {number} must be a text, found {described(response)}")
 
 
 def as_records(batch: Any, kind: type[R]) -> list[R]:
@@ -86,48 +84,6 @@ def as_records(batch: Any, kind: type[R]) -> list[R]:
     """
     name = kind.__name__.lower()
     return read_objects(rows_of(batch, f"{name}s"), kind, name=name).records
-
-
-def as_windows(batch: Any, text: TextCodec, length: int) -> list[list[int]]:
-    """Pretraining text as token windows.
-
-    Args:
-        batch: windows of token ids; texts, or dictionaries with a `text`, each one example as far
-            as it fits; a tensor, or a dictionary with `input_ids` (B, T) and perhaps
-            `attention_mask`; or None.
-        text: the policy's tokenizer.
-        length: tokens of an example made from a text.
-
-    Raises:
-        UserError: it is none of these, or an example has fewer than two tokens.
-    """
-    if batch is None:
-        return []
-    if isinstance(batch, Mapping) and "input_ids" in batch:
-        ids = _plain(batch["input_ids"])
-        real = _plain(batch.get("attention_mask", [[1] * len(row) for row in ids]))
-        batch = [
-            [token for token, kept in zip(row, flags, strict=True) if kept]
-            for row, flags in zip(ids, real, strict=True)
-        ]
-    windows = []
-    for number, item in enumerate(rows_of(_plain(batch), "pretraining batch"), 1):
-        item = item.get("text") if isinstance(item, Mapping) else item
-        window = text.document(item)[:length] if isinstance(item, str) else _plain(item)
-        if not isinstance(window, list | tuple) or not all(type(t) is int for t in window):
-            raise UserError(
-                f"pretraining example {number} must be a text or token ids, found "
-                f"{_described(item)}"
-            )
-        if len(window) < 2:
-            raise UserError(f"pretraining example {number} has fewer than two tokens; take it out")
-        windows.append(list(window))
-    return windows
-
-
-def _plain(value: Any) -> Any:
-    """A tensor or an array as lists."""
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def rows_of(batch: Any, what: str) -> list[Any]:
@@ -155,7 +111,7 @@ def rows_of(batch: Any, what: str) -> list[Any]:
             raise UserError(f"{what}: the columns differ in length ({told}); make them equal")
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if isinstance(batch, str) or not isinstance(batch, Sequence):
-        raise UserError(f"{what}: expected a list, found {_described(batch)}")
+        raise UserError(f"{what}: expected a list, found {described(batch)}")
     return list(batch)
 
 
@@ -186,6 +142,7 @@ def _message(turn: Any) -> Message:
         ) from None
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """What was brought, in a few words for a message."""
     text = repr(value)
     return f"{type(value).__name__} ({text if len(text) <= 60 else text[:59] + '…'})"

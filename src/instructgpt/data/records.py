@@ -46,6 +46,14 @@ def prompt_id(prompt: PromptText) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def plain_text(prompt: PromptText) -> str:
+    """A conversation as plain text, `role: content` turns, when there is no chat template."""
+    if isinstance(prompt, str):
+        return prompt
+    turns = [f"{turn.role.capitalize()}: {turn.content}" for turn in prompt]
+    return "\n\n".join([*turns, "Assistant:"])
+
+
 def _not_empty(prompt: PromptText) -> PromptText:
     if not prompt or (isinstance(prompt, str) and not prompt.strip()):
         raise ValueError("the prompt is empty")

@@ -1,1 +1,1 @@
-"""Everything that knows about ranks: processes, training state, checkpoints, the driver."""
+"""Everything that knows about ranks: processes, their watch, sharding; and nothing else."""

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from instructgpt.data.brought import as_prompts
-from instructgpt.data.records import PromptText
-from instructgpt.data.text import plain_text
+from instructgpt.data.records import PromptText, plain_text
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval, clustered_share
 
 if TYPE_CHECKING:
-    from instructgpt.sft.model import Completion, SFTModel
+    from instructgpt.rollout.policy import Completion, SFTModel
 
 
 class Answer(Protocol):

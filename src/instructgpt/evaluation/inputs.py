@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from instructgpt.data import prompts as asked
-from instructgpt.data.outlook import Looked, Outlook, described, named
-from instructgpt.data.prompts import Room, prompts_to_answer, room_behind
 from instructgpt.data.records import Prompt
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, placed
 from instructgpt.evaluation.config import CompareConfig
+from instructgpt.models import prompts as asked
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
+from instructgpt.models.outlook import Looked, Outlook, described
+from instructgpt.models.prompts import Room, prompts_to_answer, room_behind
 from instructgpt.run.outline import Row, counted
 
 
@@ -93,7 +93,7 @@ def _room(config: CompareConfig, key: str, facts: ModelFacts) -> Room:
 
 def _prose(config: CompareConfig, policies: dict[str, ModelFacts], outlook: Outlook) -> list[str]:
     documents = outlook.documents("prose", config.prose, config.on_error)
-    with named("prose"):
+    with placed("prose"):
         for facts in policies.values():
             text = facts.text(config.template)
             if documents and not any(map(text.document, documents)):

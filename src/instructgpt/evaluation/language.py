@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from instructgpt.data.pretrain import encode_documents
 from instructgpt.errors import UserError
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.forward import (
@@ -15,9 +14,10 @@ from instructgpt.models.forward import (
     response_logprobs,
 )
 from instructgpt.models.load import context_length
+from instructgpt.models.text import encode_documents
 
 if TYPE_CHECKING:
-    from instructgpt.sft.model import SFTModel
+    from instructgpt.rollout.policy import SFTModel
 
 
 @torch.no_grad()

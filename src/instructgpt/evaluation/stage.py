@@ -20,13 +20,13 @@ from instructgpt.evaluation.inputs import Inputs, look
 from instructgpt.evaluation.language import language_model_loss
 from instructgpt.evaluation.stats import Interval, clustered_mean
 from instructgpt.models.load import pick_device
-from instructgpt.reward.model import RewardModel
+from instructgpt.models.scorer import Scorer
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.files import read_shaped
 from instructgpt.run.progress import StageProgress, say
-from instructgpt.sft.model import SFTModel
 
 Audit = Callable[[Sequence[PromptText], Sequence[str]], dict[str, float]]
 """Figures of a policy's answers (prompts, texts) that no judge sees."""
@@ -80,8 +80,8 @@ def compare_policies(
         return Run(directory.path)
 
 
-def _judge(config: CompareConfig, inputs: Inputs) -> RewardModel:
-    judge = RewardModel(
+def _judge(config: CompareConfig, inputs: Inputs) -> Scorer:
+    judge = Scorer(
         config.judge,
         inputs.judge and inputs.judge.tokenizer,
         template=config.template,

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 from instructgpt._lazy import lazy
 
 if TYPE_CHECKING:
-    from instructgpt.label.audit import checks_outside_the_rubric as checks_outside_the_rubric
-    from instructgpt.label.rubric import Quality as Quality
-    from instructgpt.label.rubric import quality as quality
-    from instructgpt.label.simulate import Labeler as Labeler
-    from instructgpt.label.simulate import SimulatedJudge as SimulatedJudge
-    from instructgpt.label.simulate import held_out_labelers as held_out_labelers
-    from instructgpt.label.simulate import training_labelers as training_labelers
+    from instructgpt.label.simulated.audit import (
+        checks_outside_the_rubric as checks_outside_the_rubric,
+    )
+    from instructgpt.label.simulated.labelers import Labeler as Labeler
+    from instructgpt.label.simulated.labelers import SimulatedJudge as SimulatedJudge
+    from instructgpt.label.simulated.labelers import held_out_labelers as held_out_labelers
+    from instructgpt.label.simulated.labelers import training_labelers as training_labelers
+    from instructgpt.label.simulated.rubric import Quality as Quality
+    from instructgpt.label.simulated.rubric import quality as quality
 
 __all__ = [
     "Labeler",
@@ -26,12 +28,12 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "Labeler": "simulate",
-        "Quality": "rubric",
-        "SimulatedJudge": "simulate",
-        "checks_outside_the_rubric": "audit",
-        "held_out_labelers": "simulate",
-        "quality": "rubric",
-        "training_labelers": "simulate",
+        "Labeler": "simulated.labelers",
+        "Quality": "simulated.rubric",
+        "SimulatedJudge": "simulated.labelers",
+        "checks_outside_the_rubric": "simulated.audit",
+        "held_out_labelers": "simulated.labelers",
+        "quality": "simulated.rubric",
+        "training_labelers": "simulated.labelers",
     },
 )

@@ -6,8 +6,7 @@ from string import ascii_uppercase
 
 from rich.text import Text
 
-from instructgpt.data.records import Candidates
-from instructgpt.data.text import plain_text
+from instructgpt.data.records import Candidates, plain_text
 from instructgpt.errors import harmless
 from instructgpt.run.progress import console
 

@@ -7,16 +7,16 @@ from itertools import combinations
 from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
-from instructgpt.data.outlook import Looked, Outlook, named
 from instructgpt.data.records import Candidates, Ranking
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, placed
 from instructgpt.evaluation.human import HumanEvaluator
 from instructgpt.evaluation.stats import Interval
-from instructgpt.label.audit import checks_outside_the_rubric, trivial_predictors
 from instructgpt.label.config import LabelConfig, SimulatedLabelers
-from instructgpt.label.rubric import quality
-from instructgpt.label.simulate import held_out_labelers, simulate, training_labelers
-from instructgpt.label.task import Task
+from instructgpt.label.simulated.audit import checks_outside_the_rubric, trivial_predictors
+from instructgpt.label.simulated.labelers import held_out_labelers, simulate, training_labelers
+from instructgpt.label.simulated.rubric import quality
+from instructgpt.label.simulated.task import Task
+from instructgpt.models.outlook import Looked, Outlook
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.disk import write_atomically
@@ -84,7 +84,7 @@ def require_rankable(candidates: Sequence[Candidates]) -> None:
         UserError: a prompt has a single answer, or checks that nobody knows.
     """
     for queued in candidates:
-        with named(f"data: {queued.place}" if queued.place else "data"):
+        with placed(f"data: {queued.place}" if queued.place else "data"):
             if len(queued.responses) < 2:
                 raise UserError(
                     f"prompt {queued.prompt_id} has one answer; sample two or more per prompt"

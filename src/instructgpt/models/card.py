@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from transformers import PreTrainedModel
 
-from instructgpt.data.text import TextCodec
+from instructgpt.models.text import TextCodec
 from instructgpt.models.turns import how_to_read, prompt_code
 from instructgpt.run.config import Config
 

@@ -12,8 +12,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from instructgpt.data.text import TextCodec, placed
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, placed
 from instructgpt.models.fit import context_length, embedding_rows, require_vocabulary
 from instructgpt.models.opening import (
     is_scorer_config,
@@ -22,6 +21,7 @@ from instructgpt.models.opening import (
     model_folder,
 )
 from instructgpt.models.parts import require_same_trunk, scalar_head
+from instructgpt.models.text import TextCodec
 from instructgpt.models.turns import folder_ends, trained_template
 from instructgpt.models.weights import (
     architecture,

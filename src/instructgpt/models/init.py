@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from transformers import GPTNeoForCausalLM
 
-from instructgpt.data.outlook import Looked, Outlook, described
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
 from instructgpt.models.card import about, card
 from instructgpt.models.config import SHAPES, InitConfig
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.fit import rows_needed
 from instructgpt.models.gpt3 import gpt3_config, gpt3_model, train_tokenizer
+from instructgpt.models.outlook import Looked, Outlook, described
+from instructgpt.models.text import TextCodec
 from instructgpt.models.writing import save_model
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory

@@ -11,10 +11,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
 from instructgpt.models.card import ORIGIN, Origin, card
 from instructgpt.models.llama_gguf import read_model, read_tokenizer
+from instructgpt.models.text import TextCodec
 from instructgpt.models.writing import save_model
 from instructgpt.run.disk import make_folder, scratch
 from instructgpt.run.progress import say

@@ -11,9 +11,10 @@ from typing import Any
 
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from instructgpt.data.text import TextCodec, placed
+from instructgpt.errors import placed
 from instructgpt.models.fit import embedding_rows
 from instructgpt.models.opening import read_json
+from instructgpt.models.text import TextCodec
 from instructgpt.run.progress import say
 
 TEMPLATE_KEY = "prompt_template"

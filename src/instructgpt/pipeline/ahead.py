@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instructgpt.data.outlook import Looked, Outlook
 from instructgpt.errors import UserError
-from instructgpt.pipeline.plan import KINDS, Stage
+from instructgpt.models.outlook import Looked, Outlook
+from instructgpt.pipeline.order import KINDS, Stage
 from instructgpt.run.config import Resolved
 from instructgpt.run.files import status_of
 from instructgpt.run.outline import block, of_stage

@@ -76,7 +76,7 @@ class RankConfig(SimulatedLabelers):
     by: Literal["people", "me", "simulated", "rule"] = Field(
         "people",
         description="people: wait for `rankings`; me: ask in this terminal; simulated: the "
-        "simulated labelers; rule: the written rule of instructgpt.pipeline.rule",
+        "simulated labelers; rule: the written rule of instructgpt.label.simulated.rule",
     )
     prompts: Annotated[int, Mendable("end")] = Field(
         12, ge=1, description="by me: how many prompts to ask about"

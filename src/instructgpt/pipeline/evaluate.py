@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from instructgpt.data.outlook import Outlook
 from instructgpt.data.records import Prompt
 from instructgpt.evaluation import inputs
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.evaluation.stage import JudgeFor, compare_policies
-from instructgpt.label.audit import checks_outside_the_rubric
-from instructgpt.label.simulate import SimulatedJudge
-from instructgpt.pipeline.rule import Rule
+from instructgpt.label.simulated.audit import checks_outside_the_rubric
+from instructgpt.label.simulated.labelers import SimulatedJudge
+from instructgpt.label.simulated.rule import Rule
+from instructgpt.models.outlook import Outlook
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 

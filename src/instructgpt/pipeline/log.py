@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from instructgpt.pipeline.plan import Stage
+from instructgpt.pipeline.order import Stage
 from instructgpt.run.disk import explained, make_folder, write_atomically
 from instructgpt.run.files import read_shaped
 from instructgpt.run.progress import say

@@ -12,12 +12,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-from instructgpt.data.outlook import Outlook
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
+from instructgpt.models.outlook import Outlook
 from instructgpt.pipeline.ahead import look_ahead, outlined, printed
 from instructgpt.pipeline.log import StageLog
-from instructgpt.pipeline.plan import KINDS, Stage, plan
+from instructgpt.pipeline.order import KINDS, Stage, stages_of
 from instructgpt.pipeline.stale import refuse_stale
 from instructgpt.pipeline.summary import print_summary
 from instructgpt.report import require_matplotlib, write_report
@@ -65,7 +65,7 @@ def run_pipeline(
     out, flags = out_folder(out), dict(flags or {})
     if rounds < 1:
         raise UserError(f"rounds: {rounds} given; a pipeline goes round once or more")
-    stages = plan(_sections(presets, files, flags), rounds=rounds, plain_arm=plain_arm)
+    stages = stages_of(_sections(presets, files, flags), rounds=rounds, plain_arm=plain_arm)
     folders = {
         stage.name: out / f"{number:02d}-{stage.name}" for number, stage in enumerate(stages, 1)
     }

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
-from instructgpt.data.outlook import Outlook
 from instructgpt.data.reading import load_records
 from instructgpt.data.records import Prompt
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
+from instructgpt.models.outlook import Outlook
 from instructgpt.pipeline.config import HELD_OUT
 from instructgpt.pipeline.pipeline import Show, run_pipeline
 from instructgpt.pipeline.room import check_room

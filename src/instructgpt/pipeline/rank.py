@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
-from instructgpt.data.outlook import Looked, Outlook
 from instructgpt.data.records import Candidates, Prompt, Ranking
 from instructgpt.errors import UserError
-from instructgpt.label.audit import trivial_predictors
+from instructgpt.label.simulated.audit import trivial_predictors
+from instructgpt.label.simulated.rule import rank
+from instructgpt.label.simulated.task import Task
 from instructgpt.label.stage import (
     answers_described,
     description,
@@ -18,10 +19,9 @@ from instructgpt.label.stage import (
     rank_by_group,
     require_rankable,
 )
-from instructgpt.label.task import Task
 from instructgpt.label.terminal import rank_in_terminal, require_terminal
+from instructgpt.models.outlook import Looked, Outlook
 from instructgpt.pipeline.config import HELD_OUT, RankConfig
-from instructgpt.pipeline.rule import rank
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.disk import write_atomically

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from instructgpt.errors import UserError
-from instructgpt.pipeline.plan import Stage, plan
+from instructgpt.pipeline.order import Stage, stages_of
 from instructgpt.run.files import status_of
 
 GIGABYTE = 1e9
@@ -46,7 +46,7 @@ def check_room(out: Path, *, rounds: int = 1, plain_arm: bool = False) -> None:
     Raises:
         UserError: too little memory or disk for the stages that are left.
     """
-    stages = plan(NEEDS, rounds=rounds, plain_arm=plain_arm)
+    stages = stages_of(NEEDS, rounds=rounds, plain_arm=plain_arm)
     left = [stage for stage in stages if not _is_done(out, stage)]
     if not left:
         return

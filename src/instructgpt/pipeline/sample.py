@@ -7,17 +7,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from instructgpt.data import prompts as asked
 from instructgpt.data.formats import write_records
-from instructgpt.data.outlook import Looked, Outlook, described
-from instructgpt.data.prompts import Room, prompts_to_answer
 from instructgpt.data.records import Candidates, Prompt, Response
-from instructgpt.data.text import TextCodec
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
+from instructgpt.models import prompts as asked
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
+from instructgpt.models.outlook import Looked, Outlook, described
+from instructgpt.models.prompts import Room, prompts_to_answer
+from instructgpt.models.text import TextCodec
 from instructgpt.pipeline.config import SampleConfig
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
@@ -27,7 +28,6 @@ from instructgpt.run.outline import Row, counted
 from instructgpt.run.progress import StageProgress, say
 from instructgpt.run.seeds import derive
 from instructgpt.run.streams import read_lines
-from instructgpt.sft.model import SFTModel
 
 PROMPTS_AT_A_TIME = 32
 CARRIED = ("use_case", "split", "checks")

@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from instructgpt.data import prompts as asked
-from instructgpt.data.outlook import Looked, Outlook, described, named
-from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.prompts import Room, prompts_to_answer, room_behind
 from instructgpt.data.records import Prompt
-from instructgpt.data.text import TextCodec, same_vocabulary
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, placed
+from instructgpt.models import prompts as asked
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
+from instructgpt.models.outlook import Looked, Outlook, described
+from instructgpt.models.prompts import Room, prompts_to_answer, room_behind
+from instructgpt.models.text import TextCodec, same_vocabulary
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.plugin import named_reward
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.plausible import say_unreached_peak
 from instructgpt.run.trackers import check_tracker
+from instructgpt.training.pretraining import PretrainingText
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
     policy = outlook.model("model", config.model, "policy")
     reward = None
     if config.reward:
-        with named("reward"):
+        with placed("reward"):
             named_reward(config.reward)
     else:
         reward = outlook.model("reward_model", config.reward_model, "scorer")
@@ -127,5 +127,5 @@ def _pretraining(
         return None
     documents = outlook.documents("pretrain_data", config.pretrain_data, config.on_error)
     length = min(config.ptx_length, policy.context or config.ptx_length)
-    with named("pretrain_data"):
+    with placed("pretrain_data"):
         return PretrainingText(documents, text, length, seed=config.seed, stream="ppo/pretraining")

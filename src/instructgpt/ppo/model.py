@@ -4,15 +4,15 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from instructgpt.data.text import same_reading, same_vocabulary
 from instructgpt.errors import UserError, require_a
 from instructgpt.models.fit import embedding_rows, require_fit, size_of, widen_embedding
 from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.scorer import Scorer
+from instructgpt.models.text import same_reading, same_vocabulary
 from instructgpt.ppo.plugin import PluggedReward
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import derive
-from instructgpt.sft.model import SFTModel
 
 
 class PPOModel:

@@ -8,11 +8,8 @@ from typing import Any
 
 import torch
 
-from instructgpt.data.cursor import ShuffledCursor
-from instructgpt.data.records import Prompt, PromptText
-from instructgpt.data.text import plain_text
+from instructgpt.data.records import Prompt, PromptText, plain_text
 from instructgpt.distributed.sharding import is_spread
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.models.frozen import KeptOnDisk, hold_as_read
 from instructgpt.models.load import pick_device
 from instructgpt.models.scorer import Scorer
@@ -23,12 +20,14 @@ from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.plugin import named_reward
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.model import RewardModel
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.seeds import derive
 from instructgpt.run.tuning import give_back_memory
-from instructgpt.sft.model import SFTModel
+from instructgpt.training.cursor import ShuffledCursor
+from instructgpt.training.run import TrainingRun
 
 SAMPLES_SHOWN = 8
 

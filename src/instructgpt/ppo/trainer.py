@@ -10,17 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from instructgpt.data.brought import as_prompts, as_windows
+from instructgpt.data.brought import as_prompts
 from instructgpt.data.records import PromptText
-from instructgpt.distributed.optimizer import (
-    AddedGradient,
-    Losses,
-    gradient_norm,
-    make_adam,
-    take_step,
-)
 from instructgpt.distributed.sharding import shard, whole
-from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError, require_a
 from instructgpt.models.budget import pass_tokens
@@ -51,6 +43,15 @@ from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import made
 from instructgpt.run.schedule import scheduled
 from instructgpt.run.seeds import derive, permutation
+from instructgpt.training.optimizer import (
+    AddedGradient,
+    Losses,
+    gradient_norm,
+    make_adam,
+    take_step,
+)
+from instructgpt.training.pretraining import as_windows
+from instructgpt.training.state import TrainState
 
 Phase = Callable[[str], AbstractContextManager[object]]
 

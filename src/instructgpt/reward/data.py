@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from instructgpt.data.records import Ranking
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models.text import TextCodec
 from instructgpt.run.seeds import derive
 
 Answer = tuple[str, bool, str]

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from instructgpt.data.outlook import Looked, Outlook, described, named
 from instructgpt.data.records import Demonstration, Prompt, Ranking
-from instructgpt.data.text import TextCodec, placed
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, placed
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
+from instructgpt.models.outlook import Looked, Outlook, described
+from instructgpt.models.text import TextCodec
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
 from instructgpt.run.outline import Row, counted
@@ -142,7 +142,7 @@ def _encode(
 ) -> list[Comparison]:
     if not rankings:
         return []
-    with named(key):
+    with placed(key):
         comparisons, skipped = encode_rankings(
             rankings,
             text,
@@ -178,7 +178,7 @@ def _demonstrations(
     )
     if not records:
         return []
-    with named("demonstrations"):
+    with placed("demonstrations"):
         examples, skipped = encode_all(
             records,
             text,

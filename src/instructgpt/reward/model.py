@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from instructgpt.data.text import TextCodec
 from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.load import scorer_from_policy
 from instructgpt.models.scorer import Scorer
+from instructgpt.models.text import TextCodec
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.seeds import derive
-from instructgpt.sft.model import SFTModel
 
 
 class RewardModel(Scorer):

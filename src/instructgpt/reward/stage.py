@@ -5,9 +5,7 @@ from typing import Any
 
 import torch
 
-from instructgpt.data.cursor import ShuffledCursor
 from instructgpt.distributed.sharding import full
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.distributed.world import world
 from instructgpt.evaluation.stats import Interval
 from instructgpt.models.facts import ModelFacts
@@ -20,11 +18,13 @@ from instructgpt.reward.model import RewardModel
 from instructgpt.reward.reading import Reader
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.reward.validation import evaluate, judge
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.progress import say
-from instructgpt.sft.model import SFTModel
+from instructgpt.training.cursor import ShuffledCursor
+from instructgpt.training.run import TrainingRun
 
 
 def train(

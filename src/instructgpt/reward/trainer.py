@@ -11,9 +11,7 @@ from torch import Tensor
 
 from instructgpt.data.brought import as_records
 from instructgpt.data.records import Ranking
-from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.sharding import shard
-from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError, require_a
 from instructgpt.models.budget import pass_tokens
@@ -26,6 +24,8 @@ from instructgpt.reward.reading import Reader
 from instructgpt.run.config import made
 from instructgpt.run.progress import say_skipped
 from instructgpt.run.schedule import scheduled
+from instructgpt.training.optimizer import Losses, make_adam, take_step
+from instructgpt.training.state import TrainState
 
 Batch = Sequence[Any] | Mapping[str, Any]
 """A list of comparisons, rankings or dictionaries, or a dictionary of columns."""

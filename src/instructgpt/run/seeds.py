@@ -8,7 +8,6 @@ training state.
 import hashlib
 
 import numpy as np
-import torch
 
 
 def derive(seed: int, stream: str, *counters: int) -> int:
@@ -31,4 +30,6 @@ def permutation(count: int, seed: int, stream: str, *counters: int) -> list[int]
 
 def seed_torch(seed: int, stream: str, *counters: int) -> None:
     """Start torch's global generator (dropout, new heads) at one use of one stream."""
+    import torch  # most streams are drawn without it
+
     torch.manual_seed(derive(seed, stream, *counters))

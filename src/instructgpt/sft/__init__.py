@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from instructgpt._lazy import lazy
 
 if TYPE_CHECKING:
+    from instructgpt.rollout.policy import Completion as Completion
+    from instructgpt.rollout.policy import SFTModel as SFTModel
     from instructgpt.sft.config import SFTConfig as SFTConfig
     from instructgpt.sft.data import Example as Example
     from instructgpt.sft.data import SFTBatches as SFTBatches
-    from instructgpt.sft.model import Completion as Completion
-    from instructgpt.sft.model import SFTModel as SFTModel
     from instructgpt.sft.stage import train as train
     from instructgpt.sft.trainer import SFTTrainer as SFTTrainer
 
@@ -26,11 +26,11 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "Completion": "model",
+        "Completion": ".rollout.policy",
         "Example": "data",
         "SFTBatches": "data",
         "SFTConfig": "config",
-        "SFTModel": "model",
+        "SFTModel": ".rollout.policy",
         "SFTTrainer": "trainer",
         "train": "stage",
     },

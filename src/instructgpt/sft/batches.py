@@ -5,8 +5,8 @@ from typing import Any
 
 from instructgpt.data.brought import as_records, rows_of
 from instructgpt.data.records import Demonstration
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models.text import TextCodec
 from instructgpt.run.progress import say_skipped
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example, encode_all, whole_sequence

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from instructgpt.data.cursor import ShuffledCursor
-from instructgpt.data.pretrain import PretrainingText
 from instructgpt.data.records import Demonstration
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models.text import TextCodec
 from instructgpt.run.seeds import permutation
 from instructgpt.sft.config import SFTConfig
+from instructgpt.training.cursor import ShuffledCursor
+from instructgpt.training.pretraining import PretrainingText
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from instructgpt.data.outlook import Looked, Outlook, described, named
-from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.prompts import Room, fitting, room_behind
 from instructgpt.data.records import Demonstration
-from instructgpt.data.text import TextCodec
+from instructgpt.errors import placed
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
+from instructgpt.models.outlook import Looked, Outlook, described
+from instructgpt.models.prompts import Room, fitting, room_behind
+from instructgpt.models.text import TextCodec
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.plausible import say_large_batch, say_unreached_peak
 from instructgpt.run.progress import say, say_skipped
 from instructgpt.run.trackers import check_tracker
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example, SFTBatches, encode_all
+from instructgpt.training.pretraining import PretrainingText
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _demonstrations(
     )
     if not records:
         return [], []
-    with named(key):
+    with placed(key):
         examples, skipped = encode_all(
             records,
             text,
@@ -145,7 +146,7 @@ def _windows(
     if not documents:
         return None
     length = min(config.pretrain_length, longest)
-    with named(key):
+    with placed(key):
         return PretrainingText(documents, text, length, seed=config.seed, stream=stream)
 
 

@@ -4,12 +4,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from instructgpt.data.text import plain_text
+from instructgpt.data.records import plain_text
 from instructgpt.distributed.sharding import load_weights, whole
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.distributed.world import world
 from instructgpt.models.load import pick_device
 from instructgpt.models.scorer import Scorer
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
@@ -20,8 +20,8 @@ from instructgpt.run.seeds import derive
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import SFTBatches, whole_sequence
 from instructgpt.sft.inputs import Inputs, look
-from instructgpt.sft.model import SFTModel
 from instructgpt.sft.trainer import SFTTrainer
+from instructgpt.training.run import TrainingRun
 
 SAMPLES_SHOWN = 8
 

@@ -9,22 +9,22 @@ from typing import Any, NamedTuple
 
 import torch
 
-from instructgpt.distributed.optimizer import Losses, make_adam, take_step
 from instructgpt.distributed.sharding import shard
-from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError, require_a
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.dropout import own_rate, residual_dropout
 from instructgpt.models.forward import autocast, pad_rows, response_logprobs
 from instructgpt.models.load import use_attention
+from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.config import made
 from instructgpt.run.schedule import scheduled
 from instructgpt.run.seeds import seed_torch
 from instructgpt.sft.batches import as_examples
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example
-from instructgpt.sft.model import SFTModel
+from instructgpt.training.optimizer import Losses, make_adam, take_step
+from instructgpt.training.state import TrainState
 
 Batch = Sequence[Any] | Mapping[str, Any]
 """A list of examples, demonstrations or dictionaries, or a dictionary of columns."""

@@ -9,8 +9,8 @@ from math import prod
 from typing import NamedTuple
 
 from instructgpt.data.records import Candidates, Prompt
-from instructgpt.label.task import Task
-from instructgpt.label.text import (
+from instructgpt.label.simulated.task import Task
+from instructgpt.label.simulated.text import (
     DANGLING_WORDS,
     DEBRIS,
     FUNCTION_WORDS,

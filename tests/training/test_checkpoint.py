@@ -7,14 +7,14 @@ import shutil
 import pytest
 import torch
 
-from instructgpt.distributed.checkpoint import (
+from instructgpt.errors import UserError
+from instructgpt.training.checkpoint import (
     DamagedCheckpointError,
     forget_after,
     latest_checkpoint,
     open_checkpoint,
     save_checkpoint,
 )
-from instructgpt.errors import UserError
 from tests.files import sentence
 
 FILES = ("manifest.json", "state.json", "tensors-00001-of-00001.safetensors")
@@ -193,7 +193,7 @@ def test_whole_is_said_of_what_was_verified(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("instructgpt.distributed.checkpoint.save_file", full)
+    monkeypatch.setattr("instructgpt.training.checkpoint.save_file", full)
     with pytest.raises(UserError, match="the checkpoint of step 1 is whole") as raised:
         save(tmp_path, 5)
     sentence(raised)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from instructgpt.data.outlook import Outlook
 from instructgpt.data.records import Demonstration, Prompt
-from instructgpt.data.text import TextCodec, placed, same_reading
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, placed
 from instructgpt.models.facts import ModelFacts
+from instructgpt.models.outlook import Outlook
+from instructgpt.models.text import TextCodec, same_reading
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import say_skipped
 

@@ -6,14 +6,13 @@ first begins: what an earlier one will write is promised, and the model that it 
 in for it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from instructgpt.data.reading import load_documents, load_records
 from instructgpt.data.records import Record
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, placed
 from instructgpt.models.facts import Kind, ModelFacts, look_at
 from instructgpt.run.outline import Row
 
@@ -71,7 +70,7 @@ class Outlook:
         Raises:
             UserError: there is no such model.
         """
-        with named(key):
+        with placed(key):
             facts = self._models.get(Path(path).absolute())
             if facts is None:
                 if (path, kind) not in self._seen:
@@ -93,7 +92,7 @@ class Outlook:
             UserError: a file or a line cannot be used.
         """
         found: list[R] = []
-        with named(key):
+        with placed(key):
             for path in paths:
                 if self.is_promised(path):
                     found += [
@@ -113,17 +112,8 @@ class Outlook:
         Raises:
             UserError: a file cannot be used.
         """
-        with named(key):
+        with placed(key):
             return load_documents(paths, on_error)
-
-
-@contextmanager
-def named(key: str) -> Iterator[None]:
-    """Say which key it was that named what cannot be used."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{key}: {error}") from None
 
 
 def described(facts: ModelFacts) -> str:

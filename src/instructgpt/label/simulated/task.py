@@ -8,10 +8,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from instructgpt.data.records import Candidates, Prompt
-from instructgpt.data.text import plain_text
+from instructgpt.data.records import Candidates, Prompt, plain_text
 from instructgpt.errors import UserError
-from instructgpt.label.text import REQUEST_WORDS, content, stem, words
+from instructgpt.label.simulated.text import REQUEST_WORDS, content, stem, words
 
 NUMBERS = {"in a": 1, "one": 1, "two": 2, "three": 3}
 SENTENCES = re.compile(

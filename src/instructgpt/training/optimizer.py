@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from instructgpt.distributed.sharding import full, is_spread
-from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import World
 from instructgpt.run.config import StageConfig
 from instructgpt.run.progress import say
+from instructgpt.training.state import TrainState
 
 
 class NotFiniteError(RuntimeError):

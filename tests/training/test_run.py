@@ -9,11 +9,11 @@ import threading
 
 import pytest
 
-from instructgpt.distributed import training
-from instructgpt.distributed.training import TrainingRun
 from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
+from instructgpt.training import run as training
+from instructgpt.training.run import TrainingRun
 from tests.files import sentence
 from tests.small_runs import STAGES, differing, killed_after, one_backend, run_stage, write_inputs
 
@@ -76,7 +76,7 @@ def test_a_signal_finishes_the_step_saves_and_stops(
     number, sft, straight, tmp_path, monkeypatch, capsys
 ):
     handler = signal.getsignal(number)
-    monkeypatch.setattr("instructgpt.distributed.training.leave_terminal", lambda: None)
+    monkeypatch.setattr("instructgpt.training.run.leave_terminal", lambda: None)
     during_each_step(monkeypatch, lambda step: step == 2 and os.kill(os.getpid(), number))
     with pytest.raises(KeyboardInterrupt):
         sft()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instructgpt.data.cursor import ShuffledCursor
+from instructgpt.training.cursor import ShuffledCursor
 
 
 def cursor(count, *, seed=0, stream="test", position=0):

@@ -5,9 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations, pairwise
 
-from instructgpt.data.records import Candidates, PromptText, Response
-from instructgpt.data.text import plain_text
-from instructgpt.label.text import WARM_WORDS, copied_share, runs, sentences, words
+from instructgpt.data.records import Candidates, PromptText, Response, plain_text
+from instructgpt.label.simulated.text import WARM_WORDS, copied_share, runs, sentences, words
 
 HUMAN_CLAIM = re.compile(
     r"\bi(?:'m| am) (?:a |an )?(?:human|person|man|woman|mother|father|girl|boy)\b|"

@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from instructgpt.data.outlook import Looked
 from instructgpt.distributed.world import world
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.models.config import InitConfig
 from instructgpt.models.init import init
 from instructgpt.models.init import look as look_init
+from instructgpt.models.outlook import Looked
 from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.pipeline.evaluate import evaluate
 from instructgpt.pipeline.evaluate import look as look_evaluate
@@ -100,7 +100,9 @@ class Stage:
         return runner(config, stage=self.name) if self.kind in NAMED else runner(config)
 
 
-def plan(sections: Collection[str], *, rounds: int = 1, plain_arm: bool = False) -> list[Stage]:
+def stages_of(
+    sections: Collection[str], *, rounds: int = 1, plain_arm: bool = False
+) -> list[Stage]:
     """The stages for the sections that are configured, in order.
 
     Args:

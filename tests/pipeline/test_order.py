@@ -1,6 +1,6 @@
 """Which stages a plan has, and what each takes from those before it."""
 
-from instructgpt.pipeline.plan import plan
+from instructgpt.pipeline.order import stages_of
 
 ALL = {"init", "pretrain", "sft", "sample", "rank", "reward", "ppo", "evaluate"}
 
@@ -10,7 +10,7 @@ def inputs(stages):
 
 
 def test_one_round():
-    stages = plan(ALL)
+    stages = stages_of(ALL)
     assert [stage.name for stage in stages] == [
         "init", "pretrain", "sft", "sample", "rank", "reward", "ppo", "evaluate",
     ]  # fmt: skip
@@ -27,7 +27,7 @@ def test_one_round():
 
 
 def test_a_second_round_samples_from_the_policy_and_trains_on_all_labels():
-    stages = plan(ALL, rounds=2)
+    stages = stages_of(ALL, rounds=2)
     assert [(stage.name, stage.round) for stage in stages][7:] == [
         ("sample-2", 2), ("rank-2", 2), ("reward-2", 2), ("ppo-2", 2), ("evaluate", 2),
     ]  # fmt: skip
@@ -49,7 +49,7 @@ def test_a_second_round_samples_from_the_policy_and_trains_on_all_labels():
 
 
 def test_the_arm_without_pretraining_mix():
-    stages = {stage.name: stage for stage in plan(ALL, plain_arm=True)}
+    stages = {stage.name: stage for stage in stages_of(ALL, plain_arm=True)}
     assert stages["ppo-plain"].kind == "ppo"
     assert stages["ppo-plain"].fixed == {"ptx_coef": 0.0}
     assert stages["ppo-plain"].inputs == stages["ppo"].inputs
@@ -58,10 +58,10 @@ def test_the_arm_without_pretraining_mix():
 
 
 def test_without_a_section_there_is_no_stage_and_nothing_is_taken_from_it():
-    stages = plan({"sft", "reward", "evaluate"})
+    stages = stages_of({"sft", "reward", "evaluate"})
     assert inputs(stages) == {
         "sft": {},
         "reward": {"model": (("sft", "model"),)},
         "evaluate": {"b": (("sft", "model"),)},
     }
-    assert inputs(plan({"init", "sft"}))["sft"] == {"model": (("init", "model"),)}
+    assert inputs(stages_of({"init", "sft"}))["sft"] == {"model": (("init", "model"),)}

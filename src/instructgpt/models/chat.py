@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 from transformers import PreTrainedTokenizerBase
 
-from instructgpt.data.control import Spelling, special_tokens
 from instructgpt.data.records import Message
 from instructgpt.errors import UserError
+from instructgpt.models.control import Spelling, special_tokens
 from instructgpt.run.progress import say
 
 DATE = datetime.date(2024, 7, 26)

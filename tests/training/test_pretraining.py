@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instructgpt.data.pretrain import PretrainingText
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models.text import TextCodec
+from instructgpt.training.pretraining import PretrainingText
 from tests.tiny import bos_tokenizer, byte_tokenizer
 
 CODEC = TextCodec(byte_tokenizer())

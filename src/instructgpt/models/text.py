@@ -1,15 +1,16 @@
 """From a prompt record to tokens and back. Prompt and answer are tokenized apart, once."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
-from instructgpt.data.chat import ChatTemplate, Framing, framed_ids, plain_ids, spellings
-from instructgpt.data.control import Spelling, special_tokens
-from instructgpt.data.records import Message, PromptText
+from instructgpt.data.records import Message, PromptText, plain_text
 from instructgpt.errors import UserError
+from instructgpt.models.chat import ChatTemplate, Framing, framed_ids, plain_ids, spellings
+from instructgpt.models.control import Spelling, special_tokens
+from instructgpt.run.outline import counted
+from instructgpt.run.progress import say
 
 
 class TextCodec:
@@ -156,23 +157,6 @@ class TextCodec:
         return plain_ids(self.tokenizer, text) if ids is None else ids
 
 
-@contextmanager
-def placed(place: str) -> Iterator[None]:
-    """Say of which model or record it is that a complaint speaks."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{place}: {error}" if place else str(error)) from None
-
-
-def plain_text(prompt: PromptText) -> str:
-    """A conversation as plain text, `role: content` turns, when there is no chat template."""
-    if isinstance(prompt, str):
-        return prompt
-    turns = [f"{turn.role.capitalize()}: {turn.content}" for turn in prompt]
-    return "\n\n".join([*turns, "Assistant:"])
-
-
 def same_vocabulary(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
     """Whether tokens may pass from one model to the other as they are."""
     return one.get_vocab() == other.get_vocab() and one.eos_token_id == other.eos_token_id
@@ -186,3 +170,11 @@ def same_reading(one: TextCodec, other: TextCodec) -> bool:
         and one.framing.end == other.framing.end
         and (one.chat is None or other.chat is None or one.chat.opening == other.chat.opening)
     )
+
+
+def encode_documents(documents: Sequence[str], text: TextCodec) -> list[list[int]]:
+    """The tokens of each document that has text; says how many have none."""
+    encoded = [ids for document in documents if (ids := text.document(document))]
+    if empty := len(documents) - len(encoded):
+        say(f"{counted(empty, 'document')} without text left out")
+    return encoded

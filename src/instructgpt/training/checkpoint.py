@@ -23,7 +23,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from instructgpt.distributed.state import Shape
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.run import files
@@ -37,6 +36,7 @@ from instructgpt.run.disk import (
     sweep,
     sync_folder,
 )
+from instructgpt.training.state import Shape
 
 FORMAT = 2
 REMEDY = "give another checkpoint"

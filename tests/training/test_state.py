@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from instructgpt.distributed.optimizer import Losses, make_adam, take_step
-from instructgpt.distributed.state import Shape, TrainState
 from instructgpt.distributed.world import World
 from instructgpt.sft.config import SFTConfig
+from instructgpt.training.optimizer import Losses, make_adam, take_step
+from instructgpt.training.state import Shape, TrainState
 
 CONFIG = SFTConfig(model="-", data="-", out="-")
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 
-from instructgpt.data.records import Message
-from instructgpt.data.text import TextCodec, plain_text, same_vocabulary
+from instructgpt.data.records import Message, plain_text
 from instructgpt.errors import UserError
+from instructgpt.models.text import TextCodec, same_vocabulary
 from tests.files import sentence
 from tests.tiny import EOS, PAD, bos_tokenizer, byte_tokenizer
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from instructgpt.data.records import Candidates, Prompt, PromptText, Ranking, prompt_id
-from instructgpt.data.text import plain_text
+from instructgpt.data.records import Candidates, Prompt, PromptText, Ranking, plain_text, prompt_id
 from instructgpt.errors import UserError
 from instructgpt.label.config import NOISE, TASTE
-from instructgpt.label.rubric import WEIGHTS, Quality, overall, quality
-from instructgpt.label.task import Task
+from instructgpt.label.simulated.rubric import WEIGHTS, Quality, overall, quality
+from instructgpt.label.simulated.task import Task
 from instructgpt.run.seeds import derive, permutation
 
 POINTS = 7

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instructgpt.data.records import Candidates, Message, Response
-from instructgpt.pipeline.rule import Rule, rank, rule_score
+from instructgpt.label.simulated.rule import Rule, rank, rule_score
 
 SEA = "Why do people like the sea?"  # its content words: people, like, sea
 BEST = "People like the sea because it is wide and calm."

@@ -7,10 +7,10 @@ from datetime import datetime
 import pytest
 from transformers.utils import chat_template_utils
 
-from instructgpt.data import chat
 from instructgpt.data.records import Demonstration, Message, Ranking
-from instructgpt.data.text import TextCodec
 from instructgpt.errors import UserError
+from instructgpt.models import chat
+from instructgpt.models.text import TextCodec
 from instructgpt.reward.data import encode_rankings
 from instructgpt.sft.data import encode_all
 from tests.files import sentence

@@ -22,8 +22,7 @@ from itertools import pairwise
 from typing import Any
 
 from instructgpt.data.embedded import prose_documents
-from instructgpt.data.records import Candidates, PromptText, Ranking
-from instructgpt.data.text import plain_text
+from instructgpt.data.records import Candidates, PromptText, Ranking, plain_text
 
 STEP = 0.25
 COMMON = frozenset(

@@ -16,22 +16,8 @@ from typing import Any, NamedTuple, Protocol, Self
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from instructgpt.distributed.checkpoint import (
-    Checkpoint,
-    DamagedCheckpointError,
-    forget_after,
-    forget_finished,
-    latest_checkpoint,
-    newest_whole,
-    open_checkpoint,
-    save_checkpoint,
-    saved_states,
-)
 from instructgpt.distributed.directory import open_directory
-from instructgpt.distributed.memory import is_out_of_memory, peak_memory_bytes
-from instructgpt.distributed.optimizer import NotFiniteError, check_finite
 from instructgpt.distributed.sharding import full_weights
-from instructgpt.distributed.state import TrainState
 from instructgpt.distributed.world import Stopped, world
 from instructgpt.errors import UserError
 from instructgpt.models.card import About, about
@@ -44,6 +30,20 @@ from instructgpt.run.stopping import leave_terminal
 from instructgpt.run.system import HANGUP, STOPPING
 from instructgpt.run.trackers import open_tracker
 from instructgpt.run.tuning import choose
+from instructgpt.training.checkpoint import (
+    Checkpoint,
+    DamagedCheckpointError,
+    forget_after,
+    forget_finished,
+    latest_checkpoint,
+    newest_whole,
+    open_checkpoint,
+    save_checkpoint,
+    saved_states,
+)
+from instructgpt.training.memory import is_out_of_memory, peak_memory_bytes
+from instructgpt.training.optimizer import NotFiniteError, check_finite
+from instructgpt.training.state import TrainState
 
 
 class TrainingRun:

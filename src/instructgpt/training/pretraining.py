@@ -1,23 +1,16 @@
 """The pretraining mix: documents joined, cut into windows, visited in shuffled epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from instructgpt.data.cursor import ShuffledCursor
-from instructgpt.data.text import TextCodec
+from instructgpt.data.brought import described, rows_of
 from instructgpt.errors import UserError
+from instructgpt.models.text import TextCodec, encode_documents
 from instructgpt.run.outline import counted
-from instructgpt.run.progress import say
-
-
-def encode_documents(documents: Sequence[str], text: TextCodec) -> list[list[int]]:
-    """The tokens of each document that has text; says how many have none."""
-    encoded = [ids for document in documents if (ids := text.document(document))]
-    if empty := len(documents) - len(encoded):
-        say(f"{counted(empty, 'document')} without text left out")
-    return encoded
+from instructgpt.training.cursor import ShuffledCursor
 
 
 class PretrainingText:
@@ -92,3 +85,44 @@ class PretrainingText:
     def take(self, number: int) -> list[list[int]]:
         """The next `number` windows."""
         return [self.window(index) for index in self._cursor.take(number)]
+
+
+def as_windows(batch: Any, text: TextCodec, length: int) -> list[list[int]]:
+    """Pretraining text as token windows.
+
+    Args:
+        batch: windows of token ids; texts, or dictionaries with a `text`, each one example as far
+            as it fits; a tensor, or a dictionary with `input_ids` (B, T) and perhaps
+            `attention_mask`; or None.
+        text: the policy's tokenizer.
+        length: tokens of an example made from a text.
+
+    Raises:
+        UserError: it is none of these, or an example has fewer than two tokens.
+    """
+    if batch is None:
+        return []
+    if isinstance(batch, Mapping) and "input_ids" in batch:
+        ids = _plain(batch["input_ids"])
+        real = _plain(batch.get("attention_mask", [[1] * len(row) for row in ids]))
+        batch = [
+            [token for token, kept in zip(row, flags, strict=True) if kept]
+            for row, flags in zip(ids, real, strict=True)
+        ]
+    windows = []
+    for number, item in enumerate(rows_of(_plain(batch), "pretraining batch"), 1):
+        item = item.get("text") if isinstance(item, Mapping) else item
+        window = text.document(item)[:length] if isinstance(item, str) else _plain(item)
+        if not isinstance(window, list | tuple) or not all(type(t) is int for t in window):
+            raise UserError(
+                f"pretraining example {number} must be a text or token ids, found {described(item)}"
+            )
+        if len(window) < 2:
+            raise UserError(f"pretraining example {number} has fewer than two tokens; take it out")
+        windows.append(list(window))
+    return windows
+
+
+def _plain(value: Any) -> Any:
+    """A tensor or an array as lists."""
+    return value.tolist() if hasattr(value, "tolist") else value
