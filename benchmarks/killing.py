@@ -34,20 +34,20 @@ PLACES = {
     "rollout": (
         "instructgpt.rollout.engine:RolloutEngine.generate",
         "instructgpt.rollout.engine:_add_tokens",
-        "instructgpt.ppo.reading:EpisodeReader.read",
+        "instructgpt.ppo.collect:Collector.read",
     ),
     "minibatch": (
         "instructgpt.sft.trainer:SFTTrainer.train_step",
         "instructgpt.reward.trainer:RewardModelTrainer.train_step",
-        "instructgpt.ppo.trainer:PPOTrainer._policy_backward",
-        "instructgpt.ppo.trainer:PPOTrainer._value_backward",
-        "instructgpt.ppo.trainer:PPOTrainer._optimize",
+        "instructgpt.ppo.step:MinibatchStep.policy_backward",
+        "instructgpt.ppo.step:MinibatchStep.value_backward",
+        "instructgpt.ppo.step:MinibatchStep.optimize",
         "instructgpt.ppo.trainer:PPOTrainer._end_iteration",
         "torch:Tensor.backward",
         "torch.optim:AdamW.step",
     ),
     "ptx": (
-        "instructgpt.ppo.trainer:PPOTrainer._pretraining_backward",
+        "instructgpt.ppo.step:MinibatchStep.pretraining_backward",
         "instructgpt.training.pretraining:PretrainingText.take",
     ),
     "evaluation": (

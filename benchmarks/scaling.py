@@ -197,7 +197,7 @@ def ppo(policy: SFTModel, layout: Layout, settings: dict[str, Any]) -> Work:
 
     def experience_by_layer() -> None:
         by_layer = config.model_copy(update={"gather_weights": False})
-        with mock.patch.object(trainer, "config", by_layer):
+        with mock.patch.object(trainer._collector, "config", by_layer):
             trainer.make_experience(prompts, range(SEQUENCES))
 
     actor, critic, *frozen = (

@@ -1,8 +1,8 @@
 """InstructGPT in 100 lines, from a policy to PPO-ptx, with nothing between you and the tensors.
 
-The pure functions are the ones the trainers use; the models are ordinary Hugging Face modules. Run
-it as it stands: it makes a tiny model and learns to answer "ab" prompts with many b's, a reward
-that a labeler's rankings imply.
+The losses and PPO's iteration are the ones the trainers use; the models are ordinary Hugging Face
+modules. Run it as it stands: it makes a tiny model and learns to answer "ab" prompts with many b's,
+a reward that a labeler's rankings imply.
 """
 
 import copy
@@ -17,8 +17,9 @@ from instructgpt.models.forward import (
     response_logprobs,
     response_values,
 )
-from instructgpt.ppo.gae import gae, token_rewards, whiten
-from instructgpt.ppo.kl import k1
+from instructgpt.ppo.config import PPOConfig
+from instructgpt.ppo.experience import Episodes, Reading
+from instructgpt.ppo.iteration import make_experience, update
 from instructgpt.ppo.loss import policy_loss, value_loss
 from instructgpt.reward.loss import ranking_loss
 from instructgpt.rollout.engine import RolloutEngine
@@ -40,17 +41,14 @@ def optimizer(model, learning_rate):
     return AdamW(model.parameters(), learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
 
 
-def step(optimizer, loss, model):
-    loss.backward()
+def step(optimizer, model):
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()
 
 
-def sample(prompts, first_seed):
-    seeds = range(first_seed, first_seed + len(prompts))
-    samples = RolloutEngine(policy).generate(prompts, seeds, Sampling(R, stop_tokens=(EOS,)))
-    return [s.tokens for s in samples]
+def answer(prompts, seeds):
+    return RolloutEngine(policy).generate(prompts, seeds, Sampling(R, stop_tokens=(EOS,)))
 
 
 # Step 1, section 3.5 "Supervised fine-tuning": maximize log p(response | prompt) over
@@ -60,7 +58,8 @@ prompts, responses = zip(*demonstrations, strict=True)
 sft = optimizer(policy, 3e-3)
 for _ in range(30):
     rows = pad_rows(prompts, responses)
-    step(sft, -response_logprobs(policy, rows).sum() / rows.is_response_BR.sum(), policy)
+    (-response_logprobs(policy, rows).sum() / rows.is_response_BR.sum()).backward()
+    step(sft, policy)
 
 # Step 2, "Reward modeling", eq. 1: all K choose 2 pairs of a prompt's K ranked answers are one
 # batch element.
@@ -68,59 +67,78 @@ reward_model = GPT2ForSequenceClassification(shape).eval()
 reward_model.transformer.load_state_dict(policy.transformer.state_dict())
 rm = optimizer(reward_model, 3e-3)
 for iteration in range(60):
-    ranked_prompts = [prompts[i % 3] for i in range(8)]
-    answers = sample([p for p in ranked_prompts for _ in range(K)], iteration * 8 * K)
-    liked_BK = torch.tensor([answer.count(B) for answer in answers]).view(8, K)
+    asked = [prompts[i % 3] for i in range(8) for _ in range(K)]
+    ranked = answer(asked, range(8 * K * iteration, 8 * K * (iteration + 1)))
+    answers = [sample.tokens for sample in ranked]
+    liked_BK = torch.tensor([tokens.count(B) for tokens in answers]).view(8, K)
     ranks_BK = 1 + (liked_BK[:, None, :] > liked_BK[:, :, None]).sum(2)  # 1 is best, equal is a tie
-    scores_N = last_token_scores(
-        reward_model, pad_rows([p for p in ranked_prompts for _ in range(K)], answers)
-    )
+    scores_N = last_token_scores(reward_model, pad_rows(asked, answers))
     loss, count = ranking_loss(scores_N.view(8, K), ranks_BK, torch.ones(8, K, dtype=torch.bool))
-    step(rm, loss / count.clamp(min=1), reward_model)
+    (loss / count.clamp(min=1)).backward()
+    step(rm, reward_model)
 
 # Step 3, "Reinforcement learning", eq. 2: PPO on r - β log(π / π_SFT), plus γ times the pretraining
-# objective.
-reference, critic = (
-    copy.deepcopy(policy),
-    copy.deepcopy(reward_model),
-)  # V starts from the reward model
+# objective. `make_experience` and `update` are PPO; these are the networks they ask for.
+reference, critic = copy.deepcopy(policy), copy.deepcopy(reward_model)  # V starts from r
 policy_adam, critic_adam = optimizer(policy, 1e-3), optimizer(critic, 1e-3)
 pretraining = [[A, B, C, A, B, C, A, B], [C, A, B, C, A, B, C, A]]
+
+
+class Networks:
+    """Sample an answer to each prompt, and read it."""
+
+    config = PPOConfig(model="policy", data="prompts", out="", lam=LAM, ptx_coef=GAMMA_PTX)
+
+    def sample(self, prompts, seeds):
+        return Episodes(prompts, prompts, answer(prompts, seeds))
+
+    def read(self, episodes):
+        rows = pad_rows(episodes.prompt_ids, [sample.tokens for sample in episodes.samples])
+        logprobs_BR = (response_logprobs(network, rows) for network in (policy, reference))
+        values_BR = response_values(critic, rows)
+        return Reading(
+            last_token_scores(reward_model, rows), *logprobs_BR, values_BR, rows.is_response_BR
+        )
+
+
+class Step:
+    """An optimizer step on a minibatch of episodes."""
+
+    def __init__(self, batch):
+        self.batch, self.rows = batch, pad_rows(batch.prompts, batch.responses)
+
+    def policy_backward(self):
+        batch, logprobs_BR = self.batch, response_logprobs(policy, self.rows)
+        old_BR, is_response_BR = batch.logprobs_BR, batch.is_response_BR
+        loss, count = policy_loss(logprobs_BR, old_BR, batch.advantages_BR, is_response_BR, CLIP)
+        (loss / count).backward()
+        return {"loss/policy": (loss / count).item()}
+
+    def pretraining_backward(self, windows):
+        rows = pad_rows([window[:1] for window in windows], [window[1:] for window in windows])
+        loss = -response_logprobs(policy, rows).sum() / rows.is_response_BR.sum()
+        (GAMMA_PTX * loss).backward()
+        return {"loss/pretraining": loss.item()}
+
+    def value_backward(self):
+        batch, values_BR = self.batch, response_values(critic, self.rows)
+        old_BR, is_response_BR = batch.values_BR, batch.is_response_BR
+        loss, count = value_loss(values_BR, old_BR, batch.returns_BR, is_response_BR, CLIP)
+        (loss / count).backward()
+        return {"loss/value": (loss / count).item()}
+
+    def optimize(self):
+        step(policy_adam, policy)
+        step(critic_adam, critic)
+        return {"steps": 1}
+
+
 for iteration in range(60):
-    batch = [prompts[i % 3] for i in range(64)]
-    answers = sample(batch, 10_000 + iteration * 64)
-    rows = pad_rows(batch, answers)
-    is_response_BR = rows.is_response_BR
-    with torch.no_grad():
-        old_logprobs_BR = response_logprobs(policy, rows)
-        kl_BR = k1(old_logprobs_BR, response_logprobs(reference, rows))
-        scores_B = last_token_scores(reward_model, rows)
-        old_values_BR = response_values(critic, rows)
-        rewards_BR = token_rewards(
-            scores_B, kl_BR, is_response_BR, BETA
-        )  # the score sits on the last token
-        advantages_BR, returns_BR = gae(rewards_BR, old_values_BR, is_response_BR, 1.0, LAM)
-        advantages_BR = whiten(advantages_BR, is_response_BR)
+    batch, seeds = [prompts[i % 3] for i in range(64)], range(64 * iteration, 64 * (iteration + 1))
+    experience = make_experience(Networks(), batch, seeds, kl_coef=BETA)
     for minibatch in torch.randperm(64).view(4, 16).tolist():
-        part = pad_rows([batch[i] for i in minibatch], [answers[i] for i in minibatch])
-        width = part.response_BR.shape[1]
-        old, advantages, values, returns = (
-            x[minibatch, :width]
-            for x in (old_logprobs_BR, advantages_BR, old_values_BR, returns_BR)
-        )
-        surrogate, count = policy_loss(
-            response_logprobs(policy, part), old, advantages, part.is_response_BR, CLIP
-        )
-        ptx_rows = pad_rows([text[:1] for text in pretraining], [text[1:] for text in pretraining])
-        ptx = -response_logprobs(policy, ptx_rows).sum() / ptx_rows.is_response_BR.sum()
-        step(policy_adam, surrogate / count + GAMMA_PTX * ptx, policy)
-        error, count = value_loss(
-            response_values(critic, part), values, returns, part.is_response_BR, CLIP
-        )
-        step(critic_adam, error / count, critic)
+        update(Step(experience.select(minibatch)), pretraining)
     if iteration % 10 == 9:
-        liked = sum(answer.count(B) for answer in answers) / len(answers)
-        print(
-            f"iteration {iteration + 1}: {liked:.2f} b's per answer, KL {kl_BR.sum(1).mean():.2f} "
-            f"nats"
-        )
+        liked = sum(response.count(B) for response in experience.responses) / len(batch)
+        kl = experience.kl_BR.sum(1).mean()
+        print(f"iteration {iteration + 1}: {liked:.2f} b's per answer, KL {kl:.2f} nats")

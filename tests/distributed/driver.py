@@ -24,6 +24,7 @@ import torch
 from instructgpt.distributed import world as world_module
 from instructgpt.distributed.world import World, leave, world
 from instructgpt.models import forward
+from instructgpt.ppo.step import MinibatchStep
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.rollout import engine
@@ -38,7 +39,7 @@ PASSES = (
     (RewardModelTrainer, "compute_comparison_loss"),
 )
 """A forward pass of a trainer: what it returns is a tensor, or begins with one. PPO's is its
-reader's, of values.
+collector's, of values.
 """
 
 
@@ -59,8 +60,8 @@ def around_passes(act: Callable[[Any, Any, tuple[Any, ...]], Any]) -> Iterator[N
 
     def watched(self: PPOTrainer, *args: Any, **kwargs: Any) -> None:
         made(self, *args, **kwargs)
-        read = self._reader.values
-        self._reader.values = lambda rows: act(self, read(rows), (rows,))
+        read = self._collector.values
+        self._collector.values = lambda rows: act(self, read(rows), (rows,))
 
     made = PPOTrainer.__init__
     with Patch.context() as patch:
@@ -91,12 +92,14 @@ def averages_of_averages() -> Iterator[None]:
             factor = sum(counts) / (max(mine, 1) * self.size)
             yield batch._replace(weight=batch.weight * factor)
 
-    def counting(where: type, name: str, count: Callable[[Any], list[int]], patch: Patch) -> None:
+    def counting(
+        where: type, name: str, count: Callable[[Any], list[int]] | None, patch: Patch
+    ) -> None:
         method = getattr(where, name)
 
-        def call(trainer: Any, batch: Any, *args: Any) -> Any:
-            counts[:] = count(batch)
-            return method(trainer, batch, *args)
+        def call(trainer: Any, *args: Any) -> Any:
+            counts[:] = count(args[0]) if count else trainer.batch.response_length_B.tolist()
+            return method(trainer, *args)
 
         patch.setattr(where, name, call)
 
@@ -105,9 +108,9 @@ def averages_of_averages() -> Iterator[None]:
         counting(SFTTrainer, "train_step", lambda b: [len(e.response) for e in b], patch)
         counting(SFTTrainer, "validation_loss", lambda b: [len(e.response) for e in b], patch)
         counting(RewardModelTrainer, "train_step", lambda b: [len(c.ranks) for c in b], patch)
-        for name in ("_policy_backward", "_value_backward"):
-            counting(PPOTrainer, name, lambda b: b.response_length_B.tolist(), patch)
-        counting(PPOTrainer, "_pretraining_backward", lambda b: [len(w) - 1 for w in b], patch)
+        for name in ("policy_backward", "value_backward"):
+            counting(MinibatchStep, name, None, patch)
+        counting(MinibatchStep, "pretraining_backward", lambda b: [len(w) - 1 for w in b], patch)
         yield
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from instructgpt.ppo import trainer as ppo_trainer
+from instructgpt.ppo import step
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.run.directory import Run
 from instructgpt.training.optimizer import BrokenWeightsError, NotFiniteError
@@ -227,7 +227,7 @@ def test_a_run_that_leaves_out_all_of_a_round_stops(stage, first, count, setting
 
 
 def test_a_pretraining_loss_that_is_not_finite_is_named_as_such(monkeypatch):
-    real = ppo_trainer.response_logprobs
+    real = step.response_logprobs
 
     def logprobs(model, rows, **options):
         found = real(model, rows, **options)
@@ -236,7 +236,7 @@ def test_a_pretraining_loss_that_is_not_finite_is_named_as_such(monkeypatch):
         is_hit = (rows.tokens_BT == 5).any(1)
         return found * torch.where(is_hit[:, None], torch.nan, 1.0)
 
-    monkeypatch.setattr(ppo_trainer, "response_logprobs", logprobs)
+    monkeypatch.setattr(step, "response_logprobs", logprobs)
     config = make_config(ptx_coef=1.0, pretrain_data="prose", micro_batch_tokens=5)
     trainer = PPOTrainer(letter_ppo(), config)
     trainer.collect(PROMPTS)

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from instructgpt.models.forward import response_logprobs
-from instructgpt.ppo import reading
-from instructgpt.ppo import trainer as trainer_module
+from instructgpt.ppo import collect, step
 from instructgpt.ppo.checks import check_first_ratio
 from instructgpt.ppo.trainer import PPOTrainer
 from instructgpt.rollout.sampling import Sampling
@@ -63,7 +62,7 @@ def test_a_sampler_of_another_temperature_is_noticed(monkeypatch):
     def unscaled(response_length, temperature, **settings):
         return Sampling(response_length, 1.0, **settings)
 
-    monkeypatch.setattr(trainer_module, "Sampling", unscaled)
+    monkeypatch.setattr(collect, "Sampling", unscaled)
     with pytest.raises(RuntimeError, match=KL):
         PPOTrainer(letter_ppo(), make_config(temperature=0.7)).collect(PROMPTS)
 
@@ -74,7 +73,7 @@ def test_old_log_probs_and_reference_that_share_a_wrong_temperature_are_noticed(
             model, rows, temperature=temperature if torch.is_grad_enabled() else 1.0
         )
 
-    for module in (reading, trainer_module):
+    for module in (collect, step):
         monkeypatch.setattr(module, "response_logprobs", forgetful)
     trainer = PPOTrainer(letter_ppo(), make_config(temperature=0.7, old_logprobs="trainer"))
     trainer.collect(PROMPTS)

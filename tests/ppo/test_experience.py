@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from instructgpt.ppo import trainer as trainer_module
+from instructgpt.ppo import iteration, step
 from instructgpt.ppo.gae import gae
 from instructgpt.ppo.loss import policy_loss
 from instructgpt.ppo.trainer import PPOTrainer
@@ -72,7 +72,7 @@ def test_an_answer_ends_with_its_end_token_or_at_the_cut():
 
 def test_the_score_sits_on_the_last_response_token(monkeypatch):
     rewards = []
-    monkeypatch.setattr(trainer_module, "gae", lambda *args: rewards.append(args[0]) or gae(*args))
+    monkeypatch.setattr(iteration, "gae", lambda *args: rewards.append(args[0]) or gae(*args))
     _, experience = collected(kl_coef=0.0)
     (rewards_BR,) = rewards
     for row, response in enumerate(experience.responses):
@@ -142,7 +142,7 @@ def test_the_first_minibatch_has_ratio_one(arch, monkeypatch):
 
     trainer = PPOTrainer(letter_ppo(arch), make_config(learning_rate=1e-2))
     trainer.collect(PROMPTS)
-    monkeypatch.setattr(trainer_module, "policy_loss", recorded)
+    monkeypatch.setattr(step, "policy_loss", recorded)
     metrics = trainer.update()
     first = torch.cat(log_ratios)
     assert len(log_ratios) > 1, "the minibatch is meant to fall into several micro-batches"

@@ -14,9 +14,11 @@ from instructgpt.models.forward import (
     response_logprobs,
     response_values,
 )
-from instructgpt.ppo import reading
+from instructgpt.ppo import collect
+from instructgpt.ppo import step as step_module
 from instructgpt.ppo import trainer as trainer_module
 from instructgpt.ppo.loss import policy_loss, value_loss
+from instructgpt.ppo.step import MinibatchStep
 from instructgpt.ppo.trainer import PPOTrainer
 from tests.ppo.letters import PROMPTS, letter_ppo, make_config
 from tests.tiny import ARCHITECTURES
@@ -26,7 +28,7 @@ WINDOWS = [[1 + (i + t) % 7 for t in range(2 + i % 5)] for i in range(80)]
 """Pretraining text, ragged: two to six tokens."""
 
 
-def movement(trainer_class=PPOTrainer, **changes) -> dict[str, torch.Tensor]:
+def movement(**changes) -> dict[str, torch.Tensor]:
     """Where the weights of each network go in 20 optimizer steps on a batch of ragged episodes."""
     ppo = letter_ppo()
     settings = {
@@ -38,7 +40,7 @@ def movement(trainer_class=PPOTrainer, **changes) -> dict[str, torch.Tensor]:
         "ptx_coef": 2.0,
         "pretrain_data": "text",
     }
-    trainer = trainer_class(ppo, make_config(**settings | changes))
+    trainer = PPOTrainer(ppo, make_config(**settings | changes))
     start = {name: flat(module) for name, module in trainer.state.modules.items()}
     trainer.train_step(PROMPTS * 5, WINDOWS)
     assert trainer.step == STEPS
@@ -66,20 +68,27 @@ def test_the_micro_batch_changes_nothing(reference, tokens):
 
 
 def test_the_padding_side_changes_nothing(reference, monkeypatch):
-    for module in (reading, trainer_module):
-        monkeypatch.setattr(module, "pad_rows", partial(pad_rows, side="left"))
+    padded = []
+
+    def left(module, *args, **settings):
+        padded.append(module)
+        return pad_rows(*args, **settings, side="left")
+
+    for module in (collect, step_module):
+        monkeypatch.setattr(module, "pad_rows", partial(left, module.__name__))
     apart = distance(reference, movement(micro_batch_tokens=100_000))
     assert max(apart.values()) < 1e-3, apart
+    assert set(padded) == {collect.__name__, step_module.__name__}
 
 
-class AverageOfAverages(PPOTrainer):
+class AverageOfAverages(MinibatchStep):
     """The well-known mistake: the mean of the micro-batches' means."""
 
     factor = torch.tensor(0.0)
 
-    def _micro_batches(self, batch):
-        groups = list(super()._micro_batches(batch))
-        AverageOfAverages.factor = batch.response_length_B.sum() / len(groups)
+    def _micro_batches(self):
+        groups = list(super()._micro_batches())
+        AverageOfAverages.factor = self.batch.response_length_B.sum() / len(groups)
         yield from groups
 
 
@@ -94,10 +103,11 @@ def test_an_average_of_averages_fails_the_same_comparison(
         total, count = loss(*args)
         return total / count * AverageOfAverages.factor, count
 
-    monkeypatch.setattr(trainer_module, name, averaged)
-    apart = distance(reference, movement(AverageOfAverages, micro_batch_tokens=24))
+    monkeypatch.setattr(step_module, name, averaged)
+    monkeypatch.setattr(trainer_module, "MinibatchStep", AverageOfAverages)
+    apart = distance(reference, movement(micro_batch_tokens=24))
     assert apart[network] > 1e-2
-    whole = distance(reference, movement(AverageOfAverages, micro_batch_tokens=100_000))
+    whole = distance(reference, movement(micro_batch_tokens=100_000))
     assert max(whole.values()) < 1e-3, "with one micro-batch the two are the same"
 
 

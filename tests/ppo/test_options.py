@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from instructgpt.errors import UserError
-from instructgpt.ppo import trainer as trainer_module
+from instructgpt.ppo import iteration
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.gae import token_rewards
+from instructgpt.ppo.step import MinibatchStep
 from instructgpt.ppo.trainer import PPOTrainer
 from tests.ppo import plain
 from tests.ppo.letters import PROMPTS, letter_ppo, make_config
@@ -18,7 +19,7 @@ from tests.ppo.letters import PROMPTS, letter_ppo, make_config
 def test_kl_target_moves_beta_as_worked_out_by_hand(monkeypatch):
     used = []
     monkeypatch.setattr(
-        trainer_module, "token_rewards", lambda *args: used.append(args[-1]) or token_rewards(*args)
+        iteration, "token_rewards", lambda *args: used.append(args[-1]) or token_rewards(*args)
     )
 
     def iterations(count, **options):
@@ -61,10 +62,12 @@ def test_two_epochs_pass_twice_over_all_episodes_and_once_over_the_pretraining_t
     options = {"num_ppo_epochs": 2, "num_mini_batches": 4, "ptx_coef": 1.0, "pretrain_data": "text"}
     trainer = PPOTrainer(letter_ppo(), make_config(**options))
     picked, read = [], []
-    minibatch, pretraining = trainer._minibatch, trainer._pretraining_backward
+    minibatch, pretraining = trainer._minibatch, MinibatchStep.pretraining_backward
     monkeypatch.setattr(trainer, "_minibatch", lambda n: picked.append(minibatch(n)) or picked[-1])
     monkeypatch.setattr(
-        trainer, "_pretraining_backward", lambda x, *rest: read.extend(x) or pretraining(x, *rest)
+        MinibatchStep,
+        "pretraining_backward",
+        lambda step, text: read.extend(text) or pretraining(step, text),
     )
     windows = [[1 + i % 7, 1 + i // 7, 3] for i in range(16)]
     trainer.train_step(PROMPTS, windows)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from instructgpt.models.forward import response_values
-from instructgpt.ppo import reading
+from instructgpt.ppo import collect, iteration, step
 from instructgpt.ppo import trainer as trainer_module
 from instructgpt.ppo.gae import gae, token_rewards
 from instructgpt.ppo.model import PPOModel
@@ -207,7 +207,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_ppo_does_not(name, monkeypatch):
     for function, broken in BROKEN[name].items():
-        module = reading if function == "response_values" else trainer_module
+        module = collect if function == "response_values" else iteration
         monkeypatch.setattr(module, function, broken)
     assert World(**WHOLE).train() > 0.1
 
@@ -217,13 +217,13 @@ def hotter(response_length, temperature, **settings):
 
 
 def test_log_probs_of_another_temperature_are_noticed(monkeypatch):
-    monkeypatch.setattr(trainer_module, "Sampling", hotter)
+    monkeypatch.setattr(collect, "Sampling", hotter)
     with pytest.raises(RuntimeError, match=r"first iteration has a KL of .* nats per token"):
         World(**WHOLE).train()
 
 
 def test_log_probs_of_another_temperature_break_ppo(monkeypatch):
-    monkeypatch.setattr(trainer_module, "Sampling", hotter)
-    for check in ("check_first_kl", "check_first_ratio"):
-        monkeypatch.setattr(trainer_module, check, lambda *_: None)
+    monkeypatch.setattr(collect, "Sampling", hotter)
+    for module, check in ((trainer_module, "check_first_kl"), (step, "check_first_ratio")):
+        monkeypatch.setattr(module, check, lambda *_: None)
     assert World(**WHOLE).train() > 0.1

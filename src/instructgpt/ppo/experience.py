@@ -1,4 +1,4 @@
-"""One batch of episodes with everything the updates need, as tensors.
+"""Episodes, what is said of them, and the batch with everything the updates need, as tensors.
 
 Axes: B episodes, R response. Prompts and responses are right-padded; their lengths say what is
     real.
@@ -6,11 +6,55 @@ Axes: B episodes, R response. Prompts and responses are right-padded; their leng
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from instructgpt.rollout.sample import Sample
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Answers to prompts, as they were sampled.
+
+    Attributes:
+        prompts: what was asked, as text or messages.
+        prompt_ids: its tokens.
+        samples: the answers.
+    """
+
+    prompts: Sequence[Any]
+    prompt_ids: Sequence[Sequence[int]]
+    samples: Sequence[Sample]
+
+    def select(self, indices: Sequence[int]) -> "Episodes":
+        """Some of the episodes."""
+        parts = (self.prompts, self.prompt_ids, self.samples)
+        return Episodes(*([part[i] for i in indices] for part in parts))
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of prompt and answer."""
+        pairs = zip(self.prompt_ids, self.samples, strict=True)
+        return [len(ids) + len(sample.tokens) for ids, sample in pairs]
+
+    @property
+    def is_response_BR(self) -> Tensor:  # noqa: N802 - names its axes like every tensor
+        """True where a response token stands; on the CPU."""
+        lengths_B = torch.tensor([len(sample.tokens) for sample in self.samples])
+        return _is_there(lengths_B, int(lengths_B.max()))
+
+
+class Reading(NamedTuple):
+    """What the networks say of episodes: a score of each, three numbers of each response token."""
+
+    scores_B: Tensor
+    logprobs_BR: Tensor
+    ref_logprobs_BR: Tensor
+    values_BR: Tensor
+    is_response_BR: Tensor
 
 
 @dataclass(frozen=True)
@@ -48,21 +92,46 @@ class Experience:
     advantages_BR: Tensor
     returns_BR: Tensor
 
+    @classmethod
+    def of(
+        cls,
+        episodes: Episodes,
+        read: Reading,
+        kl_BR: Tensor,
+        advantages_BR: Tensor,
+        returns_BR: Tensor,
+    ) -> "Experience":
+        """Padded, on the device of what was read."""
+        samples, device = episodes.samples, read.scores_B.device
+        sampled = (
+            pad(episodes.prompt_ids, torch.long),
+            torch.tensor(list(map(len, episodes.prompt_ids))),
+            pad([sample.tokens for sample in samples], torch.long),
+            torch.tensor([len(sample.tokens) for sample in samples]),
+            torch.tensor([sample.finished for sample in samples]),
+            pad([sample.logprobs for sample in samples], torch.float32),
+        )
+        *answers, sampled_logprobs_BR = (tensor.to(device) for tensor in sampled)
+        return cls(
+            *answers,
+            read.logprobs_BR, sampled_logprobs_BR, read.ref_logprobs_BR, read.values_BR,
+            read.scores_B, kl_BR, advantages_BR, returns_BR,
+        )  # fmt: skip
+
     def __len__(self) -> int:
         return len(self.prompt_BP)
 
     @property
     def is_response_BR(self) -> Tensor:  # noqa: N802 - names its axes like every tensor
         """True where a response token stands."""
-        columns_R = torch.arange(self.response_BR.shape[1], device=self.response_BR.device)
-        return columns_R < self.response_length_B[:, None]
+        return _is_there(self.response_length_B, self.response_BR.shape[1])
 
-    @property
+    @cached_property
     def prompts(self) -> list[list[int]]:
         """The prompts' tokens."""
         return _unpadded(self.prompt_BP, self.prompt_length_B)
 
-    @property
+    @cached_property
     def responses(self) -> list[list[int]]:
         """The responses' tokens."""
         return _unpadded(self.response_BR, self.response_length_B)
@@ -72,8 +141,14 @@ class Experience:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def select(self, indices: Sequence[int]) -> "Experience":
-        """Some of the episodes."""
-        return Experience(**{name: tensor[indices] for name, tensor in self.to_tensors().items()})
+        """Some of the episodes, as wide as the longest response among them."""
+        width = max(len(self.responses[i]) for i in indices)
+        return Experience(
+            **{
+                name: tensor[indices][:, :width] if name.endswith("_BR") else tensor[indices]
+                for name, tensor in self.to_tensors().items()
+            }
+        )
 
     def metrics(self, kl_coef: float) -> dict[str, float]:
         """The batch's `objective/*` (KL in nats per response)."""
@@ -88,25 +163,15 @@ class Experience:
         }
 
 
-def pad_samples(
-    samples: Sequence[Sample], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Responses (B, R), lengths (B,), log-probs (B, R), whether finished (B,)."""
-    logprobs_BR = pad([s.logprobs for s in samples], torch.float32)
-    batch = (
-        pad([s.tokens for s in samples], torch.long),
-        torch.tensor([len(s.tokens) for s in samples]),
-        logprobs_BR,
-        torch.tensor([s.finished for s in samples]),
-    )
-    return tuple(tensor.to(device) for tensor in batch)  # type: ignore[return-value]
-
-
 def pad(rows: Sequence[Sequence[float] | Tensor], dtype: torch.dtype) -> Tensor:
     """Right-pad with zeros."""
     return torch.nn.utils.rnn.pad_sequence(
         [torch.as_tensor(row, dtype=dtype) for row in rows], batch_first=True
     )
+
+
+def _is_there(lengths_B: Tensor, width: int) -> Tensor:
+    return torch.arange(width, device=lengths_B.device) < lengths_B[:, None]
 
 
 def _unpadded(ids_BX: Tensor, lengths_B: Tensor) -> list[list[int]]:

@@ -18,7 +18,7 @@ from instructgpt.ppo.experience import Experience
 from instructgpt.ppo.inputs import Inputs, look
 from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.plugin import named_reward
-from instructgpt.ppo.trainer import PPOTrainer
+from instructgpt.ppo.trainer import PPOTrainer, Update
 from instructgpt.reward.model import RewardModel
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.callbacks import Callback
@@ -56,15 +56,17 @@ def train(
         inputs = look(config)
         run.start()
         ppo = _open(config, inputs)
-        trainer = PPOTrainer(ppo, config, phase=partial(_phase, run))
-        _train_loop(run, trainer, inputs, _put_away(ppo, config, run))
+        kept: list[KeptOnDisk] = []
+        trainer = PPOTrainer(ppo, config, phase=partial(_phase, run, kept))
+        kept += _put_away(ppo, config, run)
+        _train_loop(run, trainer, inputs, kept)
         run.check_finite(trainer.state)
         _save(run, trainer)
         return run.finish()
 
 
 def _train_loop(
-    run: TrainingRun, trainer: PPOTrainer, inputs: Inputs, frozen: KeptOnDisk | None
+    run: TrainingRun, trainer: PPOTrainer, inputs: Inputs, frozen: Sequence[KeptOnDisk]
 ) -> None:
     config, counters = trainer.config, trainer.state.counters
     prompts, held_out, pretraining = inputs.prompts, inputs.held_out, inputs.pretraining
@@ -78,26 +80,36 @@ def _train_loop(
     in_an_iteration = config.updates_per_iteration
     run.expect(inputs.steps, trainer.state.updates, in_an_iteration, cycle=in_an_iteration)
 
-    while trainer.iteration < config.total_iterations and not run.stopped_early:
-        line = trainer.step + 1  # in metrics.jsonl; of an update that is left out, the next one
-        experience = trainer.experience
-        if experience is None:
-            batch = [prompts[i].prompt for i in cursor.take(config.batch_size)]
-            experience = trainer.collect(batch)
-            _write_samples(run, trainer, line, experience, batch, "training")
-            _rest(frozen)
-        with run.phase("train"):
-            metrics = trainer.update(pretraining.take(config.ptx_per_update) if pretraining else [])
+    for update in () if run.stopped_early else _updates(trainer, cursor, inputs):
+        metrics, experience = update.metrics, update.experience
+        if update.prompts:
+            _write_samples(run, trainer, update.line, experience, update.prompts, "training")
         episodes = tokens = 0
-        if trainer.experience is None:  # the iteration has ended
+        if update.is_last:
             episodes, tokens = len(experience), int(experience.response_length_B.sum())
             if held_out and trainer.iteration % config.eval_every == 0:
                 with run.phase("validation"):
-                    metrics |= _validate(run, trainer, line, held_out)
+                    metrics |= _validate(run, trainer, update.line, held_out)
                 _rest(frozen)
         counters["prompts"] = cursor.position
         counters["pretraining"] = pretraining.position if pretraining else 0
         run.after_step(trainer.step, trainer.state, metrics, tokens=tokens, episodes=episodes)
+        if run.stopped_early:
+            return
+
+
+def _updates(trainer: PPOTrainer, cursor: ShuffledCursor, inputs: Inputs) -> Iterator[Update]:
+    """Those of all iterations that are left."""
+    config, text = trainer.config, inputs.pretraining
+
+    def windows() -> Iterator[list[list[int]]]:
+        while True:
+            yield text.take(config.ptx_per_update) if text else []
+
+    while trainer.iteration < config.total_iterations:
+        is_new = trainer.experience is None
+        batch = cursor.take(config.batch_size) if is_new else []
+        yield from trainer.iterate([inputs.prompts[i].prompt for i in batch], windows())
 
 
 def _validate(
@@ -152,23 +164,23 @@ def _open(config: PPOConfig, inputs: Inputs) -> PPOModel:
     return PPOModel(policy, reward, critic=critic, seed=config.seed)
 
 
-def _put_away(ppo: PPOModel, config: PPOConfig, run: TrainingRun) -> KeptOnDisk | None:
+def _put_away(ppo: PPOModel, config: PPOConfig, run: TrainingRun) -> list[KeptOnDisk]:
     """Reference and reward model take as little memory as they can: an update reads neither."""
     if is_spread(ppo.policy.model):
-        return None
+        return []
     networks = (ppo.reference, ppo.reward_model)
     frozen = [network.model for network in networks if hasattr(network, "model")]
     for model in frozen:
         hold_as_read(model, config.dtype)
     if ppo.policy.device.type != "cpu":
-        return None
+        return []
     kept = KeptOnDisk(frozen, run.directory.path)
     gc.collect()  # what loading has left refers to itself, and to the weights as they were
-    return kept
+    return [kept]
 
 
 @contextmanager
-def _phase(run: TrainingRun, name: str) -> Iterator[None]:
+def _phase(run: TrainingRun, frozen: Sequence[KeptOnDisk], name: str) -> Iterator[None]:
     """A timed phase. Before the frozen weights are read, what sampling and updates used goes back:
     they need the room, and the updates that follow fill it anew, without gaps.
     """
@@ -176,11 +188,13 @@ def _phase(run: TrainingRun, name: str) -> Iterator[None]:
         if name == "experience":
             give_back_memory()
         yield
+    if name == "experience":
+        _rest(frozen)
 
 
-def _rest(frozen: KeptOnDisk | None) -> None:
-    if frozen:
-        frozen.rest()
+def _rest(frozen: Sequence[KeptOnDisk]) -> None:
+    for networks in frozen:
+        networks.rest()
 
 
 def _save(run: TrainingRun, trainer: PPOTrainer) -> None:
