@@ -16,6 +16,7 @@ from instructgpt.models.forward import (
     pad_rows,
     response_logprobs,
     response_values,
+    text_rows,
 )
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Episodes, Reading
@@ -115,7 +116,7 @@ class Step:
         return {"loss/policy": (loss / count).item()}
 
     def pretraining_backward(self, windows):
-        rows = pad_rows([window[:1] for window in windows], [window[1:] for window in windows])
+        rows = text_rows(windows)
         loss = -response_logprobs(policy, rows).sum() / rows.is_response_BR.sum()
         (GAMMA_PTX * loss).backward()
         return {"loss/pretraining": loss.item()}

@@ -27,6 +27,7 @@ from instructgpt.models.forward import (
     pad_rows,
     response_logprobs,
     response_values,
+    text_rows,
 )
 from instructgpt.models.load import scorer_from_policy, use_attention
 from instructgpt.sft.loss import completion_loss
@@ -96,6 +97,11 @@ def test_the_layout_by_hand():
     assert left.positions_BT.tolist() == [[0, 0, 1, 2], [0, 1, 2, 3]]
     assert left.source_BR.tolist() == [[2, 0, 0], [0, 1, 2]]
     assert left.response_BR.tolist() == right.response_BR.tolist()
+
+    text = text_rows([[5, 6, 7], [8, 9]])  # all but the first are responses
+    assert text.tokens_BT.tolist() == [[5, 6, 7], [8, 9, 0]]
+    assert text.response_BR.tolist() == [[6, 7], [9, 0]]
+    assert text.is_response_BR.tolist() == [[True, True], [True, False]]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -10,8 +10,8 @@ from instructgpt.models.budget import pass_tokens
 from instructgpt.models.forward import (
     autocast,
     budget_groups,
-    pad_rows,
     response_logprobs,
+    text_rows,
 )
 from instructgpt.models.load import context_length
 from instructgpt.models.text import encode_documents
@@ -52,11 +52,7 @@ def language_model_loss(
     total = 0.0
     budget = pass_tokens(micro_batch_tokens, policy.model)
     for group in budget_groups([len(window) for window in windows], budget):
-        rows = pad_rows(
-            [windows[i][:1] for i in group],
-            [windows[i][1:] for i in group],
-            device=policy.device,
-        )
+        rows = text_rows([windows[i] for i in group], device=policy.device)
         with autocast(dtype, policy.device):
             total -= response_logprobs(policy.model, rows).sum().item()
     return total / sum(len(window) - 1 for window in windows)

@@ -96,7 +96,7 @@ def pad_rows(
     positions_BT = columns_T - start_B1
     is_token_BT = (positions_BT >= 0) & (positions_BT < length_B1)
     columns_R = torch.arange(int(answer_B1.max()))
-    is_response_BR = columns_R < answer_B1
+    is_response_BR = is_response(answer_B1[:, 0], len(columns_R))
     both = chain.from_iterable(chain.from_iterable(zip(prompts, responses, strict=True)))
     batch = (
         _filled(is_token_BT, both),
@@ -107,6 +107,16 @@ def pad_rows(
         is_response_BR,
     )
     return Rows(*(tensor.to(device, non_blocking=True) for tensor in batch))
+
+
+def text_rows(windows: Sequence[Tokens], *, device: torch.device | str = "cpu") -> Rows:
+    """Lay out windows of plain text: every token but the first is a response token."""
+    return pad_rows([w[:1] for w in windows], [w[1:] for w in windows], device=device)
+
+
+def is_response(length_B: Tensor, width: int) -> Tensor:
+    """True where a response token stands, (B, R): the first `length_B` of `width` columns."""
+    return torch.arange(width, device=length_B.device) < length_B[:, None]
 
 
 def _filled(is_there_BX: Tensor, tokens: Iterable[int]) -> Tensor:
