@@ -73,7 +73,7 @@ def test_items_enough_for_all_are_shared_by_all():
 def test_alone_nothing_is_shared():
     one = World()
     assert one.is_first
-    assert one.spread([3, 1, 2], lambda mine: [10 * item for item in mine]) == [30, 10, 20]
+    assert one.map_shares([3, 1, 2], lambda mine: [10 * item for item in mine]) == [30, 10, 20]
     assert one.once(lambda: "done") == "done"
     assert one.gather("own") == ["own"]
     assert one.maxima([1.0, -2.0]) == [1.0, -2.0]

@@ -5,7 +5,7 @@ the time of a pass, in the forward's dtype; the shards themselves stay float32.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from types import MethodType
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from instructgpt.distributed.world import BACKENDS, World
+from instructgpt.distributed.world import BACKENDS, Gathered, World
 from instructgpt.errors import UserError
 from instructgpt.models.device import COMPUTES_ON, compute_device
 from instructgpt.models.dropout import decoder_layers
@@ -108,7 +108,7 @@ def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def is_spread(model: nn.Module) -> bool:
+def is_sharded(model: nn.Module) -> bool:
     """Whether a network is sharded, or waits in the machine's memory."""
     return bool(_units(model))
 
@@ -121,31 +121,22 @@ def _units(model: nn.Module) -> list[Any]:
 # -------------------------------------------------------------------- reading
 
 
-@contextmanager
-def whole(models: Sequence[PreTrainedModel], config: StageConfig, world: World) -> Iterator[bool]:
-    """Each process may read the models for itself, as often as it likes, without gradient.
+def gathered(models: Sequence[PreTrainedModel], config: StageConfig, world: World) -> Gathered:
+    """Networks to be read by each process for itself (see `World.map_shares`).
 
     Weights are gathered once; where they do not fit (`gather_weights: false`), layer by layer in
     each pass, and a process that is done makes empty passes until all are.
-
-    Yields:
-        Whether every pass is made together: a process that fails in one cannot be waited for.
     """
-    if not any(map(is_spread, models)):
-        yield False
-    elif config.gather_weights:
-        with ExitStack() as stack:
-            for model in models:
-                stack.enter_context(_gathered(model))
-            yield False
-    else:
-        with _in_step(models, world):
-            yield True
+    if not any(map(is_sharded, models)):
+        return Gathered()
+    if config.gather_weights:
+        return Gathered(_gathered_once(models))
+    return Gathered(_in_step(models, world), in_step=True)
 
 
 @contextmanager
-def _gathered(model: nn.Module) -> Iterator[None]:
-    units = _units(model)
+def _gathered_once(models: Sequence[PreTrainedModel]) -> Iterator[None]:
+    units = [unit for model in models for unit in _units(model)]
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
     try:
@@ -211,7 +202,7 @@ def _empty_pass(model: PreTrainedModel) -> Tensor:
 # -------------------------------------------------------------------- weights
 
 
-def full(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """The whole of a tensor that may be sharded; a norm over shards becomes the norm."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
 
@@ -221,13 +212,13 @@ def full_weights(model: PreTrainedModel, world: World) -> dict[str, Tensor] | No
 
     Gathered one by one: no process but the first holds more than one of them.
     """
-    if not is_spread(model):
+    if not is_sharded(model):
         return None
     weights: dict[str, Tensor] = {}
     gathered: dict[int, Tensor] = {}  # by parameter: tied names keep one tensor
     for name, parameter in model.state_dict(keep_vars=True).items():
         if id(parameter) not in gathered:
-            tensor = full(parameter.detach())
+            tensor = full_tensor(parameter.detach())
             gathered[id(parameter)] = tensor.cpu() if world.is_first else tensor.new_empty(0)
         weights[name] = gathered[id(parameter)]
     return weights

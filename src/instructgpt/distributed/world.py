@@ -55,6 +55,19 @@ class MicroBatch(NamedTuple):
     weight: float
 
 
+class Gathered(NamedTuple):
+    """Networks that each process may read for itself, as often as it likes, without gradient.
+
+    Attributes:
+        context: in which that is so.
+        in_step: whether every pass is made together: a process that fails in one cannot be waited
+            for.
+    """
+
+    context: AbstractContextManager[None] = nullcontext()
+    in_step: bool = False
+
+
 @dataclass(eq=False)
 class World:
     """All processes of this run; the methods are called by all of them, in the same order."""
@@ -147,19 +160,19 @@ class World:
             else:
                 yield MicroBatch(number, [groups[-1][-1]], 0.0)  # the shortest item
 
-    def spread(
+    def map_shares(
         self,
         items: Sequence[T],
         work: Callable[[list[T]], Sequence[R]],
-        whole: AbstractContextManager[object] = nullcontext(),  # noqa: B008 - it has no state
+        networks: Gathered = Gathered(),  # noqa: B008 - it has no state
     ) -> list[R]:
         """What `work` makes of each item, in the items' order, each process doing a share.
 
         Args:
             items: the same in every process.
             work: takes some items and returns as many results, which can be pickled.
-            whole: a context around the work (`sharding.whole`), without which a process cannot
-                read a sharded model for itself.
+            networks: those that the work reads (`sharding.gathered`), without which a process
+                cannot read a sharded one for itself.
 
         Raises:
             Exception: what the work raised in any process, in all of them.
@@ -167,11 +180,11 @@ class World:
         if self.size == 1:
             return list(work(list(items)))
         mine, results, error = list(items[self.rank :: self.size]), [], None
-        with whole as in_step:
+        with networks.context:
             try:
                 results = list(work(mine)) if mine else []
             except (Exception, KeyboardInterrupt) as raised:
-                if in_step and not isinstance(raised, Stopped):
+                if networks.in_step and not isinstance(raised, Stopped):
                     raise  # perhaps in the middle of a pass, in which the others stay
                 error = raised
         everything: list[Any] = [None] * len(items)
@@ -206,7 +219,7 @@ class World:
             raise Stopped
 
     def stop_alone_if_asked(self) -> None:
-        """Within `spread`, where each process works for itself.
+        """Within `map_shares`, where each process works for itself.
 
         Raises:
             Stopped: this process was asked to stop and waited long enough.
@@ -333,14 +346,14 @@ def is_joined() -> bool:
 def leave() -> None:
     """Take leave of the other processes at the end, if there are any."""
     if is_joined():
-        together = world()
+        ranks = world()
         dist.barrier()
-        if together.watch:
-            together.watch.end()
+        if ranks.watch:
+            ranks.watch.end()
         dist.destroy_process_group()
 
 
 def fail(reason: str) -> bool:
     """Let the other processes know why this one ends; false if another says the same."""
-    together = world() if is_joined() else World()
-    return together.watch.tell(reason) if together.watch else True
+    ranks = world() if is_joined() else World()
+    return ranks.watch.tell(reason) if ranks.watch else True

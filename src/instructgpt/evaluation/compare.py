@@ -156,7 +156,7 @@ def answer(
         own = [prompts[place // samples] for place in places]
         return policy.generate(own, seed=seed, places=places, **sampling)
 
-    return world().spread(range(len(prompts) * samples), share)
+    return world().map_shares(range(len(prompts) * samples), share)
 
 
 def compare(

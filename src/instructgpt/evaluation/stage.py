@@ -133,11 +133,11 @@ def _answered(
     config: CompareConfig, inputs: Inputs, path: str, temperature: float, kept: Path
 ) -> Answers:
     """A policy's answers, from the file in which they are kept, or made and kept there."""
-    together = world()
-    if not together.once(kept.exists):
+    ranks = world()
+    if not ranks.once(kept.exists):
         answers = _answers(config, inputs, path, temperature)
-        together.once(lambda: write_atomically(kept, json.dumps(asdict(answers))))
-    content = together.once(lambda: _read_kept(kept, len(inputs.prompts)))
+        ranks.once(lambda: write_atomically(kept, json.dumps(asdict(answers))))
+    content = ranks.once(lambda: _read_kept(kept, len(inputs.prompts)))
     return Answers([Answered(**row) for row in content["answers"]], content["prose_loss"])
 
 

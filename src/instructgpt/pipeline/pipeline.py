@@ -70,9 +70,9 @@ def run_pipeline(
         stage.name: out / f"{number:02d}-{stage.name}" for number, stage in enumerate(stages, 1)
     }
     configs = [_resolve(stage, folders, presets, files, flags) for stage in stages]
-    together = world()
+    ranks = world()
     if show == "config":
-        together.once(lambda: show_text(printed(stages, configs), end=""))
+        ranks.once(lambda: show_text(printed(stages, configs), end=""))
         return out
 
     def look() -> None:
@@ -82,22 +82,22 @@ def run_pipeline(
         if show:
             show_text("\n\n".join(map(outlined, found)))
 
-    together.once(look)
+    ranks.once(look)
     if show:
         return out
-    log = together.once(lambda: StageLog(out, stages, folders))
+    log = ranks.once(lambda: StageLog(out, stages, folders))
     started = time.monotonic()
     shared = [(shares or {}).get(stage.kind, 0.0) for stage in stages]
     with one_choice(out), Whole(shared) as whole:
         for number, (stage, config) in enumerate(zip(stages, configs, strict=True), 1):
             say(f"[{number}/{len(stages)}] {stage.name} -> {folders[stage.name]}")
             whole.begin(number - 1)
-            with log.watching(stage.name) if together.is_first else nullcontext():
+            with log.watching(stage.name) if ranks.is_first else nullcontext():
                 stage.run(config)
             gc.collect()  # models and optimizers that refer to each other
             give_back_memory()
-    report = together.once(lambda: write_report(out))
-    if together.is_first:
+    report = ranks.once(lambda: write_report(out))
+    if ranks.is_first:
         print_summary(out)
     say(f"done in {duration(time.monotonic() - started)}; open {report}")
     return report

@@ -106,11 +106,11 @@ def _sample_all(config: SampleConfig, inputs: Inputs, directory: RunDirectory, s
         template=config.template,
         device=pick_device(config.device),
     )
-    together, at_a_time = world(), PROMPTS_AT_A_TIME * world().size
-    done = together.once(lambda: _done_before(directory.path / PARTIAL, at_a_time))
+    ranks, at_a_time = world(), PROMPTS_AT_A_TIME * world().size
+    done = ranks.once(lambda: _done_before(directory.path / PARTIAL, at_a_time))
     with StageProgress(stage, len(prompts), len(done), phase="sampling") as progress:
         for start in range(len(done), len(prompts), at_a_time):
-            answered = together.spread(
+            answered = ranks.map_shares(
                 range(start, min(start + at_a_time, len(prompts))),
                 lambda places: _answers(
                     config, policy, [prompts[i] for i in places], places, stage
@@ -126,7 +126,7 @@ def _sample_all(config: SampleConfig, inputs: Inputs, directory: RunDirectory, s
         write_records(directory.path / FINAL, done)
         (directory.path / PARTIAL).unlink(missing_ok=True)
 
-    together.once(finish)
+    ranks.once(finish)
 
 
 def _done_before(path: Path, at_a_time: int) -> list[Candidates]:

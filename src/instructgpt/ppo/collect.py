@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from instructgpt.data.records import PromptText
-from instructgpt.distributed.sharding import whole
+from instructgpt.distributed.sharding import gathered
 from instructgpt.distributed.world import World
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.forward import (
@@ -64,8 +64,8 @@ class Collector:
                 check=self.world.stop_alone_if_asked,
             )
 
-        reading = whole([policy.model], config, self.world)
-        samples = self.world.spread(range(len(prompts)), share, reading)
+        reading = gathered([policy.model], config, self.world)
+        samples = self.world.map_shares(range(len(prompts)), share, reading)
         return Episodes(list(prompts), prompt_ids, samples)
 
     def read(self, episodes: Episodes) -> Reading:
@@ -74,10 +74,10 @@ class Collector:
         networks = [self.ppo.policy.model, self.ppo.critic.model]
         # A reward need not be a network: any `score_tokens` will do.
         networks += [network.model for network in frozen if hasattr(network, "model")]
-        found = self.world.spread(
+        found = self.world.map_shares(
             range(len(episodes.samples)),
             lambda mine: self._read(episodes.select(mine)),
-            whole(networks, self.config, self.world),
+            gathered(networks, self.config, self.world),
         )
         device = self.ppo.policy.device
         logprobs_BR, ref_logprobs_BR, values_BR = (

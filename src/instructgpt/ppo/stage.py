@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from instructgpt.data.records import Prompt, PromptText, plain_text
-from instructgpt.distributed.sharding import is_spread
+from instructgpt.distributed.sharding import is_sharded
 from instructgpt.models.frozen import KeptOnDisk, hold_as_read
 from instructgpt.models.load import pick_device
 from instructgpt.models.scorer import Scorer
@@ -166,7 +166,7 @@ def _open(config: PPOConfig, inputs: Inputs) -> PPOModel:
 
 def _put_away(ppo: PPOModel, config: PPOConfig, run: TrainingRun) -> list[KeptOnDisk]:
     """Reference and reward model take as little memory as they can: an update reads neither."""
-    if is_spread(ppo.policy.model):
+    if is_sharded(ppo.policy.model):
         return []
     networks = (ppo.reference, ppo.reward_model)
     frozen = [network.model for network in networks if hasattr(network, "model")]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from instructgpt.distributed.sharding import whole
+from instructgpt.distributed.sharding import gathered
 from instructgpt.distributed.world import world
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.forward import (
@@ -83,8 +83,8 @@ class Reader:
                 found |= {i: part.clone() for i, part in zip(group, parts, strict=True)}
             return [found[i] for i in range(len(own))]
 
-        reading = whole([self.reward.model], self.config, world())
-        return torch.cat(world().spread(range(len(comparisons)), share, reading))
+        reading = gathered([self.reward.model], self.config, world())
+        return torch.cat(world().map_shares(range(len(comparisons)), share, reading))
 
     def _rows(self, comparisons: Sequence[Comparison]) -> Rows:
         return pad_rows(*answers(comparisons), device=self.reward.device)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from instructgpt.distributed.sharding import full
+from instructgpt.distributed.sharding import full_tensor
 from instructgpt.distributed.world import world
 from instructgpt.evaluation.stats import Interval
 from instructgpt.models.facts import ModelFacts
@@ -133,7 +133,7 @@ def _write_evaluation(
 
 def _check_saved_head(run: TrainingRun, reward: RewardModel) -> None:
     """What was written opens again with the trained head; a lost one would be silent."""
-    trained = full(scalar_head(reward.model).weight).cpu()
+    trained = full_tensor(scalar_head(reward.model).weight).cpu()
 
     def check() -> None:
         saved = scalar_head(load_scorer(run.run.model_path)).weight

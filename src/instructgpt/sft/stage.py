@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from instructgpt.data.records import plain_text
-from instructgpt.distributed.sharding import load_weights, whole
+from instructgpt.distributed.sharding import gathered, load_weights
 from instructgpt.distributed.world import world
 from instructgpt.models.load import pick_device
 from instructgpt.models.scorer import Scorer
@@ -176,8 +176,10 @@ class _Validator:
             )
             return list(zip(texts, scores.tolist(), strict=True))
 
-        reading = whole([self.policy.model], config, world())
-        texts, scores = zip(*world().spread(range(len(prompts)), answered, reading), strict=True)
+        reading = gathered([self.policy.model], config, world())
+        texts, scores = zip(
+            *world().map_shares(range(len(prompts)), answered, reading), strict=True
+        )
         for record, text, score in list(zip(self.records, texts, scores, strict=True))[
             :SAMPLES_SHOWN
         ]:

@@ -101,7 +101,7 @@ def save_checkpoint(
         UserError: the disk is full or the folder cannot be written; earlier checkpoints are
             untouched.
     """
-    together = world()
+    ranks = world()
     final = folder / f"step-{step}"
 
     def prepare() -> Path:
@@ -118,8 +118,8 @@ def save_checkpoint(
 
     def write_shard(numbers: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
         """This process's file, and its checksum."""
-        name = f"tensors-{numbers[0] + 1:05}-of-{together.size:05}.safetensors"
-        write_shards(tensors, temporary / name, is_first=together.is_first)
+        name = f"tensors-{numbers[0] + 1:05}-of-{ranks.size:05}.safetensors"
+        write_shards(tensors, temporary / name, is_first=ranks.is_first)
         return [(name, _settled(temporary / name))]
 
     def complete() -> None:
@@ -135,12 +135,12 @@ def save_checkpoint(
 
     try:
         with ExitStack() as begun:  # the first process's
-            temporary = together.once(prepare)
-            written = together.spread(range(together.size), write_shard)
-            together.once(complete)
+            temporary = ranks.once(prepare)
+            written = ranks.map_shares(range(ranks.size), write_shard)
+            ranks.once(complete)
     except (OSError, SafetensorError) as error:
         why = partial(_why_not_saved, error, folder, step, tensors)
-        raise UserError(together.once(why)) from error
+        raise UserError(ranks.once(why)) from error
     return final
 
 
@@ -196,16 +196,16 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         DamagedCheckpointError: it is incomplete, changed, or not ours.
     """
-    together = world()
-    manifest = together.once(lambda: _manifest(path))
+    ranks = world()
+    manifest = ranks.once(lambda: _manifest(path))
     files = list(manifest["files"].items())
-    wrong = together.spread(files, lambda mine: [_is_changed(path / n, d) for n, d in mine])
+    wrong = ranks.map_shares(files, lambda mine: [_is_changed(path / n, d) for n, d in mine])
     if any(wrong):
         name = files[wrong.index(True)][0]
         raise DamagedCheckpointError(
             f"{path / name} does not have the checksum it was written with"
         )
-    return together.once(lambda: _opened(path))
+    return ranks.once(lambda: _opened(path))
 
 
 def _manifest(path: Path) -> dict[str, Any]:

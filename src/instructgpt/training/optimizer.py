@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from instructgpt.distributed.sharding import full, is_spread
+from instructgpt.distributed.sharding import full_tensor, is_sharded
 from instructgpt.distributed.world import World
 from instructgpt.run.config import StageConfig
 from instructgpt.run.progress import say
@@ -127,7 +127,7 @@ def take_step(
     for name in rates:
         parameters = [p for group in state.optimizers[name].param_groups for p in group["params"]]
         norm = _total_norm(parameters)
-        norms[name] = full(norm).item()
+        norms[name] = full_tensor(norm).item()
         if norms[name] > config.max_grad_norm:  # torch's `clip_grad_norm_` would multiply by 1
             nn.utils.clip_grads_with_norm_(parameters, config.max_grad_norm, norm)
     broken = [name for name, norm in norms.items() if not math.isfinite(norm)]
@@ -222,7 +222,7 @@ class AddedGradient:
         self._norms: dict[nn.Parameter, Tensor] = {}
         self._before: list[Tensor] = []
         self._handles = []
-        if passes == 1 and not is_spread(module):  # a shard's gradient comes without a hook
+        if passes == 1 and not is_sharded(module):  # a shard's gradient comes without a hook
             self._handles = [p.register_hook(partial(self._note, p)) for p in self._parameters]
         else:
             self._before = [p.grad.clone() for p in self._parameters if p.grad is not None]
@@ -241,14 +241,14 @@ class AddedGradient:
             # In place: a third gradient beside these two would be the most that an update holds.
             before.neg_().add_(parameter.grad)
         if self._before:
-            return full(nn.utils.get_total_norm(self._before)).item()
+            return full_tensor(nn.utils.get_total_norm(self._before)).item()
         norms = [self._norms[p] for p in self._parameters if p in self._norms]
         return torch.linalg.vector_norm(torch.stack(norms)).item()
 
 
 def gradient_norm(module: nn.Module) -> float:
     """The norm of the gradient that has accumulated so far."""
-    return full(_total_norm(module.parameters())).item()
+    return full_tensor(_total_norm(module.parameters())).item()
 
 
 def _total_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
