@@ -131,8 +131,9 @@ class PPOTrainer:
                 f"pretrain_batch has {len(windows)} examples for the {count} updates of an "
                 f"iteration; give {config.ptx_per_update * count} (ptx_ratio per episode), or None"
             )
+        self.collect(prompts)
         metrics: dict[str, float] = {}
-        for update in self.iterate(prompts, (windows[number::count] for number in range(count))):
+        for update in self.iterate((), (windows[number::count] for number in range(count))):
             metrics |= update.metrics
         return metrics
 
