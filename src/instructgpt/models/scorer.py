@@ -6,92 +6,37 @@ from typing import Literal, overload
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from instructgpt.data.brought import as_prompt, as_prompts, is_one_prompt, require_pairs
 from instructgpt.data.records import PromptText
 from instructgpt.errors import UserError
 from instructgpt.models.budget import pass_tokens
-from instructgpt.models.card import About, card
-from instructgpt.models.device import compute_device
-from instructgpt.models.fit import require_tokens, require_vocabulary, size_of
+from instructgpt.models.fit import require_tokens, size_of
 from instructgpt.models.forward import in_groups, last_token_scores
-from instructgpt.models.load import SHIFT_KEY, load_scorer, load_tokenizer
-from instructgpt.models.probe import require_readable
-from instructgpt.models.readback import require_own_tokenizer
-from instructgpt.models.turns import for_plain_reading, text_of
-from instructgpt.models.writing import save_model
+from instructgpt.models.load import SHIFT_KEY, load_scorer
+from instructgpt.models.network import Network
+from instructgpt.models.turns import for_plain_reading
 from instructgpt.run.progress import say
 
 
-class Scorer:
+class Scorer(Network):
     """Scores answers; the score is read at the response's last token, whatever that token is.
 
-    Args:
-        model: a directory, a Hub id, or a loaded sequence classifier with one label (then
-            `tokenizer` is needed).
-        tokenizer: replaces the one beside the model.
-        template: how a prompt becomes text (see `TextCodec`).
-        device: where the model lives.
+    Opened as a `Network` is; a loaded model is a sequence classifier with one label.
 
     Attributes:
-        about: how it was made, for its card, where that is known.
         on_long: what becomes of an answer that does not fit the model with its prompt: `stop`
             refuses it, `truncate` reads as much of it as fits and says so once.
-
-    Raises:
-        UserError: the model does not open, or its embedding lacks rows for the tokenizer.
     """
 
-    def __init__(
-        self,
-        model: str | Path | PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        *,
-        template: str = "auto",
-        device: str = "cpu",
-    ) -> None:
-        role = "the reward model"
-        if not isinstance(model, str | Path | PreTrainedModel):
-            raise UserError(
-                f"{type(self).__name__} takes a directory, a Hub id or a loaded model, found "
-                f"{type(model).__name__}"
-            )
-        if isinstance(model, PreTrainedModel):
-            if tokenizer is None:
-                raise UserError(
-                    f"a loaded model needs its tokenizer: {type(self).__name__}(model, tokenizer)"
-                )
-            read = tokenizer
-        else:
-            read = tokenizer or load_tokenizer(model)
-            role += f" {model}"
-            model = load_scorer(model, device=device)
-        self._call(role, read)
-        self.model = model.to(device).eval()  # type: ignore[arg-type]
-        self._accept(self.model, template, brought=tokenizer is not None)
+    on_long: Literal["stop", "truncate"] = "stop"
+    _role = "the reward model"
+    _has_cut = False
 
-    def _call(self, role: str, tokenizer: PreTrainedTokenizerBase) -> None:
-        """What it is called in messages, and its tokenizer."""
-        self.about: About | None = None
-        self.on_long: Literal["stop", "truncate"] = "stop"
-        self._role, self._has_cut = role, False
-        self.tokenizer = tokenizer
-
-    def _accept(self, model: PreTrainedModel, template: str, *, brought: bool) -> None:
-        """Check the network, and learn from it how texts become tokens; `brought` is a tokenizer
-        that did not lie beside it.
-        """
-        require_vocabulary(size_of(model), self.tokenizer, role=self._role)
-        require_readable(model, role=self._role)
-        if brought:
-            require_own_tokenizer(model, self.tokenizer, role=self._role)
-        self.text = text_of(model, self.tokenizer, template, role=self._role)
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return compute_device(self.model)
+    def _open(self, path: str | Path, device: str) -> PreTrainedModel:
+        self._role = f"the reward model {path}"
+        return load_scorer(path, device=device)
 
     @property
     def shift(self) -> float:
@@ -208,11 +153,9 @@ class Scorer:
         return cut
 
     def save(self, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> Path:
-        """Write the model, its shift and its tokenizer as a Hugging Face directory (`weights`:
-        those of a sharded model, whole) with a `README.md`. Its chat template ends a conversation
-        where the score is read.
+        """As any network, with its shift; its chat template ends a conversation where the score is
+        read.
         """
         self.shift = self.shift  # written also where it is 0
-        said = card(self.model, self.text, self.about)
         with for_plain_reading(self.model, self.text):
-            return save_model(self.model, self.tokenizer, Path(path), weights, card=said)
+            return super().save(path, weights)

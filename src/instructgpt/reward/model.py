@@ -1,6 +1,5 @@
 """`RewardModel`: a scalar head on a copy of a policy's trunk."""
 
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -29,6 +28,9 @@ class RewardModel(Scorer):
         device: where the model lives; a policy hands on its own.
     """
 
+    _policy: SFTModel | None = None
+    """The policy that it is to be made of, until it is."""
+
     def __init__(
         self,
         model: SFTModel | str | Path | PreTrainedModel,
@@ -39,25 +41,23 @@ class RewardModel(Scorer):
         depth: float = 1.0,
         device: str = "cpu",
     ) -> None:
-        self._policy: SFTModel | None = None
         if not isinstance(model, SFTModel):
             super().__init__(model, tokenizer, template=template, device=device)
             return
         self._policy, self._seed, self._depth = model, seed, depth
-        self._call("the reward model", tokenizer or model.tokenizer)
+        self.tokenizer = tokenizer or model.tokenizer
         require_vocabulary(size_of(model.model), self.tokenizer, role=self._role)
-        template = model.text.template
-        self.text = TextCodec(tokenizer, template) if tokenizer else model.text
+        self.text = TextCodec(tokenizer, model.text.template) if tokenizer else model.text
 
-    @cached_property
-    def model(self) -> PreTrainedModel:  # pyright: ignore[reportIncompatibleVariableOverride]
+    @property
+    def model(self) -> PreTrainedModel:
         """The network; of a new reward model it is made when it is first asked for."""
-        assert self._policy is not None
-        seed = derive(self._seed, "reward/head")
-        made = scorer_from_policy(self._policy.model, seed=seed, depth=self._depth)
-        self._accept(made, self.text.template, brought=True)
-        self._policy = None
-        return made
+        if self._policy is not None:
+            seed = derive(self._seed, "reward/head")
+            made = scorer_from_policy(self._policy.model, seed=seed, depth=self._depth)
+            self._accept(made, self.text.template, brought=True)
+            self._policy = None
+        return super().model
 
     @property
     def device(self) -> torch.device:

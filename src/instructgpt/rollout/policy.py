@@ -1,26 +1,18 @@
 """`SFTModel`: a causal language model with its tokenizer, able to answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from instructgpt.data.brought import as_prompts, is_one_prompt
 from instructgpt.data.records import PromptText
-from instructgpt.errors import UserError
-from instructgpt.models.card import About, card
-from instructgpt.models.device import compute_device
-from instructgpt.models.fit import require_vocabulary, size_of
 from instructgpt.models.forward import autocast
-from instructgpt.models.load import load_policy, load_tokenizer
-from instructgpt.models.probe import require_readable
-from instructgpt.models.readback import require_own_tokenizer
-from instructgpt.models.turns import text_of
-from instructgpt.models.writing import save_model
+from instructgpt.models.load import load_policy
+from instructgpt.models.network import Network
 from instructgpt.rollout.engine import RolloutEngine
 from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
@@ -38,55 +30,14 @@ class Completion:
     finished: bool
 
 
-class SFTModel:
-    """A policy: any causal language model that transformers opens.
+class SFTModel(Network):
+    """A policy: any causal language model that transformers opens, as a `Network` is opened."""
 
-    Args:
-        model: a directory, a Hub id, or a loaded model (then `tokenizer` is needed).
-        tokenizer: replaces the one beside the model.
-        template: how a prompt becomes text (see `TextCodec`).
-        device: where the model lives.
+    _role = "the policy"
 
-    Attributes:
-        about: how it was made, for its card, where that is known.
-
-    Raises:
-        UserError: the model does not open, or its embedding lacks rows for the tokenizer.
-    """
-
-    def __init__(
-        self,
-        model: str | Path | PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase | None = None,
-        *,
-        template: str = "auto",
-        device: str = "cpu",
-    ) -> None:
-        if not isinstance(model, str | Path | PreTrainedModel):
-            raise UserError(
-                "SFTModel takes a directory, a Hub id or a loaded model, found "
-                f"{type(model).__name__}"
-            )
-        self.about: About | None = None
-        if isinstance(model, PreTrainedModel):
-            if tokenizer is None:
-                raise UserError("a loaded model needs its tokenizer: SFTModel(model, tokenizer)")
-            self.model = model.to(device).eval()  # type: ignore[arg-type]
-            self.tokenizer = tokenizer
-        else:
-            self.tokenizer = tokenizer or load_tokenizer(model)
-            self.model = load_policy(model, device=device)
-        role = "the policy" if isinstance(model, PreTrainedModel) else str(model)
-        require_vocabulary(size_of(self.model), self.tokenizer, role=role)
-        require_readable(self.model, role=role)
-        if tokenizer is not None:
-            require_own_tokenizer(self.model, tokenizer, role=role)
-        self.text = text_of(self.model, self.tokenizer, template, role=role)
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return compute_device(self.model)
+    def _open(self, path: str | Path, device: str) -> PreTrainedModel:
+        self._role = str(path)
+        return load_policy(path, device=device)
 
     @overload
     def generate(
@@ -182,10 +133,3 @@ class SFTModel:
         return Completion(
             self.text.decode(sample.tokens), sample.tokens, sample.logprobs, sample.finished
         )
-
-    def save(self, path: str | Path, weights: Mapping[str, Tensor] | None = None) -> Path:
-        """Write the model and its tokenizer as a Hugging Face directory (`weights`: those of a
-        sharded model, whole) with a `README.md`.
-        """
-        said = card(self.model, self.text, self.about)
-        return save_model(self.model, self.tokenizer, Path(path), weights, card=said)

@@ -11,16 +11,16 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from instructgpt.distributed.directory import open_directory
 from instructgpt.distributed.sharding import full_weights
 from instructgpt.distributed.world import Stopped, world
 from instructgpt.errors import UserError
-from instructgpt.models.card import About, about
+from instructgpt.models.card import about
+from instructgpt.models.network import Network
 from instructgpt.run.callbacks import HELD_OUT, Callback, checked, told
 from instructgpt.run.config import Resolved, StageConfig
 from instructgpt.run.directory import Run
@@ -357,7 +357,7 @@ class TrainingRun:
             state.counters, state.tensors = self._last.counters, self._last.tensors
             self.save(self._last.step, state)
 
-    def save_model(self, network: "Network", name: str = "model") -> None:
+    def save_model(self, network: Network, name: str = "model") -> None:
         """Write a network, whole, to the folder `name` of the run directory.
 
         Raises:
@@ -456,21 +456,6 @@ class TrainingRun:
             "go on with --activation_checkpointing, or with smaller --micro_batch_tokens or "
             "--rollout_slots"
         )
-
-
-class Network(Protocol):
-    """A policy, a reward model or a critic."""
-
-    about: About | None
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """Its weights and configuration."""
-        ...
-
-    def save(self, path: Path, weights: Mapping[str, Tensor] | None = None) -> Path:
-        """Write it; `weights` are its whole weights where it is sharded."""
-        ...
 
 
 class Saved(NamedTuple):
