@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from instructgpt.data.records import Message, Ranking
 from instructgpt.errors import UserError
 from instructgpt.models.text import TextCodec
-from instructgpt.reward.data import Comparison, encode_rankings, ranked_scores, split_by_prompt
+from instructgpt.reward.data import Comparison, encode_rankings, ranked_scores
 from tests.files import sentence
 from tests.tiny import byte_tokenizer
 
@@ -132,36 +132,3 @@ def test_the_layout_of_a_batch_by_hand():
     assert ranked.ranks_LK[:2].tolist() == [[1, 2, 3], [2, 2, 1]]
     assert ranked.ranks_LK[2, :2].tolist() == [2, 1]
     assert ranked.present_LK.tolist() == [[True] * 3, [True] * 3, [True, True, False]]
-
-
-def by_prompt(prompts, times):
-    return [Comparison(f"p{i}", [i], [[1], [2]], [[1, 2]], ["-"]) for i in range(prompts)] * times
-
-
-@given(prompts=st.integers(2, 30), fraction=st.floats(0.1, 0.9), seed=st.integers(0, 5))
-def test_a_split_keeps_prompts_apart(prompts, fraction, seed):
-    held = round(prompts * fraction)
-    if held in (0, prompts):
-        return
-    train, test = split_by_prompt(by_prompt(prompts, 3), fraction, seed=seed)
-    train_ids, test_ids = ({c.prompt_id for c in side} for side in (train, test))
-    assert not train_ids & test_ids
-    assert (len(train_ids), len(test_ids)) == (prompts - held, held)
-    assert (len(train), len(test)) == (3 * (prompts - held), 3 * held)
-
-
-def test_a_split_depends_on_the_seed_and_not_on_the_order():
-    rows = by_prompt(40, 1)
-    ids = [
-        {c.prompt_id for c in split_by_prompt(data, 0.5, seed=seed)[1]}
-        for data, seed in ((rows, 0), (rows[::-1], 0), (rows, 1))
-    ]
-    assert ids[0] == ids[1] != ids[2]
-
-
-def test_no_split_and_an_empty_side():
-    assert split_by_prompt(by_prompt(3, 1), 0.0, seed=0) == (by_prompt(3, 1), [])
-    for fraction in (0.1, 0.9):
-        with pytest.raises(UserError, match=f"eval_fraction {fraction} of 3 prompts") as raised:
-            split_by_prompt(by_prompt(3, 1), fraction, seed=0)
-        sentence(raised)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from instructgpt.data.formats import read_records, write_records
+from instructgpt.data.formats import FORMATS, WRITERS, read_records, write_records
 from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking, Rating, Record
 from instructgpt.run.inputs import locate
 from instructgpt.run.progress import say, say_skipped
@@ -17,10 +17,8 @@ KINDS: dict[str, type[Record]] = {
     "ranking": Ranking,
     "rating": Rating,
 }
-Kind = Annotated[
-    Literal["prompt", "demonstration", "candidates", "ranking", "rating"],
-    Parameter(help="what the records are"),
-]
+Kind = Annotated[Literal[*KINDS], Parameter(help="what the records are")]
+Written = Annotated[Literal[*WRITERS], Parameter(help="the format to write")]
 OnError = Annotated[
     Literal["stop", "skip"],
     Parameter(name="--on_error", help="what a bad line does: stop, or skip it and say so"),
@@ -30,9 +28,9 @@ OnError = Annotated[
 def import_records(
     file: Annotated[str, Parameter(help="the file to read")],
     *,
-    kind: Kind,
+    kind: Kind,  # type: ignore[valid-type]
     out: Annotated[Path, Parameter(help="the file to write (.jsonl or .jsonl.gz)")],
-    format: Annotated[str, Parameter(help="auto, native or trl")] = "auto",
+    format: Annotated[str, Parameter(help=", ".join(FORMATS))] = "auto",
     on_error: OnError = "stop",
 ) -> None:
     """Read a file of another tool into our records."""
@@ -48,9 +46,9 @@ def import_records(
 def export_records(
     file: Annotated[str, Parameter(help="the file to read")],
     *,
-    kind: Kind,
+    kind: Kind,  # type: ignore[valid-type]
     out: Annotated[Path, Parameter(help="the file to write")],
-    format: Annotated[Literal["native", "trl"], Parameter(help="the format to write")] = "trl",
+    format: Written = "trl",  # type: ignore[valid-type]
     on_error: OnError = "stop",
 ) -> None:
     """Write our records in another tool's format."""

@@ -27,6 +27,10 @@ class Record(BaseModel):
         """`FILE line N`, or the empty string for a record that was made otherwise."""
         return self.__dict__.get("_place", "")
 
+    def _column(self, name: str) -> Any:
+        """A column beside the fields, which stands in a file where its writer put it."""
+        return (self.model_extra or {}).get(name)
+
 
 class Message(BaseModel):
     """One turn of a conversation."""
@@ -80,6 +84,17 @@ class Prompt(Record):
     @classmethod
     def _fill_id(cls, data: Any) -> Any:
         return _with_prompt_id(data, "id")
+
+    @property
+    def checks(self) -> Any:
+        """What the task itself asks for, where somebody has written it down."""
+        return self._column("checks")
+
+    @property
+    def handed_on(self) -> dict[str, Any]:
+        """What a prompt's record hands on to its answers, and they to their rankings."""
+        columns = {"use_case": self.use_case, "split": self.split, "checks": self.checks}
+        return {key: value for key, value in columns.items() if value}
 
 
 class Demonstration(Record):
@@ -137,6 +152,16 @@ class Candidates(Record):
     @classmethod
     def _fill_id(cls, data: Any) -> Any:
         return _with_prompt_id(data, "prompt_id")
+
+    @property
+    def split(self) -> str | None:
+        """The prompt's split."""
+        return self._column("split")
+
+    @property
+    def checks(self) -> Any:
+        """The prompt's checks."""
+        return self._column("checks")
 
 
 LARGEST_RANK = 1_000_000

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from instructgpt.data.formats import format_key
 from instructgpt.run.config import LENGTHS, Config, Device
 from instructgpt.run.inputs import Mendable, Policies, Policy, Prompts, Prose, Reads
 
@@ -27,7 +28,7 @@ class CompareConfig(Config):
         (), description="text on which each policy's language-model loss is measured"
     )
     out: str = Field(description="run directory; the figures go to OUT/evaluation.json")
-    format: str = Field("auto", description="format of the prompts: auto, native, trl")
+    format: str = format_key("prompts")
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )

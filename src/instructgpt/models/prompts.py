@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from instructgpt.data.records import Demonstration, Prompt
+from instructgpt.data.splits import split_by_field
 from instructgpt.errors import UserError, placed
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.outlook import Outlook
@@ -146,9 +147,11 @@ def _of_split(key: str, records: Sequence[Prompt], split: str) -> list[Prompt]:
     Raises:
         UserError: there are none.
     """
-    kept = [record for record in records if not split or record.split == split]
-    if records and not kept:
-        splits = sorted({record.split or "" for record in records} - {""})
+    if not split:
+        return list(records)
+    others, kept = split_by_field(records, split)
+    if others and not kept:
+        splits = sorted({record.split or "" for record in others} - {""})
         there = f"their splits are {', '.join(splits)}" if splits else "none has the field"
         raise UserError(f"{key}: no prompt with split '{split}', {there}; give other prompts")
     return kept

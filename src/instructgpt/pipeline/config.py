@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from instructgpt.data.formats import format_key
 from instructgpt.label.config import SimulatedLabelers
 from instructgpt.run.config import LENGTHS, Config, Device
 from instructgpt.run.inputs import Answers, Mendable, Policy, Prompts, Rankings
@@ -17,7 +18,7 @@ class SampleConfig(Config):
     model: Policy = Field(description="policy to sample from")
     data: Prompts = Field(description="prompts (several files: repeat the flag)")
     out: str = Field(description="run directory; the answers go to OUT/candidates.jsonl")
-    format: str = Field("auto", description="format of the prompts: auto, native, trl")
+    format: str = format_key("prompts")
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
@@ -58,10 +59,6 @@ class SampleConfig(Config):
                 "to k_max, so raise it, or set it to 0"
             )
         return self
-
-
-HELD_OUT = "heldout"
-"""The split whose answers only the held-out labelers rank; nothing is trained on them."""
 
 
 class RankConfig(SimulatedLabelers):

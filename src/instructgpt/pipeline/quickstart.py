@@ -11,18 +11,14 @@ from typing import Any, Literal
 from instructgpt.data.formats import write_records
 from instructgpt.data.reading import load_records
 from instructgpt.data.records import Prompt
+from instructgpt.data.splits import HELD_OUT, split_by_field, with_splits
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.models.outlook import Outlook
-from instructgpt.pipeline.config import HELD_OUT
 from instructgpt.pipeline.pipeline import Show, run_pipeline
 from instructgpt.pipeline.room import check_room
 from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import say
-from instructgpt.run.seeds import derive
-
-HELD_OUT_SHARE = 5
-"""One in so many of a user's own prompts is held out, where their records name no split."""
 
 SHARES = {"sft": 8, "sample": 12, "rank": 1, "reward": 19, "ppo": 51, "evaluate": 9}
 """How long the stages of the default run take compared with each other."""
@@ -122,22 +118,17 @@ def _with_split(path: str, out: Path, outlook: Outlook | None) -> str:
     records = load_records([path], Prompt)
     if any(record.split for record in records):
         return path
-    split = [
-        record.model_copy(
-            update={"split": HELD_OUT if derive(0, record.id) % HELD_OUT_SHARE == 0 else "train"}
-        )
-        for record in records
-    ]
-    held = sum(record.split == HELD_OUT for record in split)
-    if not 0 < held < len(split):
+    records = with_splits(records)
+    training, held = split_by_field(records, HELD_OUT)
+    if not (training and held):
         raise UserError(
-            f"{path}: {len(split)} prompts are too few to hold some out; give 20 or more, or write "
-            f"'split': 'train' or '{HELD_OUT}' into each"
+            f"{path}: {len(records)} prompts are too few to hold some out; give 20 or more, or "
+            f"write 'split': 'train' or '{HELD_OUT}' into each"
         )
     written = out / "prompts.jsonl"
     if outlook:
-        outlook.know(written, split)
+        outlook.know(written, records)
     else:
-        write_records(written, split)
-        say(f"{held} of {len(split)} prompts are held out ({written})")
+        write_records(written, records)
+        say(f"{len(held)} of {len(records)} prompts are held out ({written})")
     return str(written)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
 from instructgpt.data.records import Candidates, Prompt, Ranking
+from instructgpt.data.splits import HELD_OUT, split_by_field
 from instructgpt.errors import UserError
 from instructgpt.label.simulated.audit import trivial_predictors
 from instructgpt.label.simulated.rule import rank
@@ -21,7 +22,7 @@ from instructgpt.label.stage import (
 )
 from instructgpt.label.terminal import rank_in_terminal, require_terminal
 from instructgpt.models.outlook import Looked, Outlook
-from instructgpt.pipeline.config import HELD_OUT, RankConfig
+from instructgpt.pipeline.config import RankConfig
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory
 from instructgpt.run.disk import write_atomically
@@ -112,9 +113,7 @@ def look(config: RankConfig, outlook: Outlook | None = None, *, first_round: boo
 def _prompts(candidates: Sequence[Candidates]) -> list[Prompt]:
     """What the answers are to, with the split."""
     return [
-        Prompt(id=queued.prompt_id, prompt=queued.prompt, split=getattr(queued, "split", None)).at(
-            queued.place
-        )
+        Prompt(id=queued.prompt_id, prompt=queued.prompt, split=queued.split).at(queued.place)
         for queued in candidates
     ]
 
@@ -166,9 +165,10 @@ def _simulate(
     config: RankConfig, candidates: Sequence[Candidates]
 ) -> tuple[list[Ranking], dict[str, Any]]:
     """Training labelers rank what is trained on, held-out labelers the held-out split."""
+    training, held_out = split_by_field(candidates, HELD_OUT)
     by_group: dict[Literal["training", "heldout"], list[Candidates]] = {
-        "training": [queued for queued in candidates if not _is_held_out(queued)],
-        "heldout": [queued for queued in candidates if _is_held_out(queued)],
+        "training": training,
+        "heldout": held_out,
     }
     ranked = {group: rank_by_group(config, own, group) for group, own in by_group.items() if own}
     return [ranking for group in ranked.values() for ranking in group], {
@@ -179,7 +179,7 @@ def _simulate(
 
 def _ask(config: RankConfig, candidates: Sequence[Candidates], folder: Path) -> list[Ranking]:
     """The user's own rankings, of prompts drawn from those that are not held out."""
-    usable = [queued for queued in candidates if not _is_held_out(queued)]
+    usable, _ = split_by_field(candidates, HELD_OUT)
     order = permutation(len(usable), config.seed, "rank/asked")
     asked = [usable[i] for i in order[: config.prompts]]
     session = rank_in_terminal(asked, folder / "own.jsonl", labeler_id="you", seed=config.seed)
@@ -188,7 +188,3 @@ def _ask(config: RankConfig, candidates: Sequence[Candidates], folder: Path) -> 
     if not session.rankings:
         raise UserError("rank: every prompt was skipped; rank some, or set rank.by to simulated")
     return session.rankings
-
-
-def _is_held_out(candidates: Candidates) -> bool:
-    return getattr(candidates, "split", None) == HELD_OUT

@@ -30,8 +30,6 @@ from instructgpt.run.seeds import derive
 from instructgpt.run.streams import read_lines
 
 PROMPTS_AT_A_TIME = 32
-CARRIED = ("use_case", "split", "checks")
-"""What a prompt's record hands on to its answers, and they to their rankings."""
 PARTIAL, FINAL = "candidates.partial.jsonl", "candidates.jsonl"
 
 
@@ -174,9 +172,8 @@ def _answers(
     candidates = []
     for prompt, count in zip(prompts, counts, strict=True):
         fields: dict[str, Any] = {"prompt_id": prompt.id, "prompt": prompt.prompt}
-        fields |= {key: value for key in CARRIED if (value := getattr(prompt, key, None))}
         own = tuple(islice(responses, count))
-        candidates.append(Candidates(responses=own, **fields))
+        candidates.append(Candidates(responses=own, **fields, **prompt.handed_on))
     return candidates
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from instructgpt.data.formats import format_key
 from instructgpt.run.config import LENGTHS, StageConfig
 from instructgpt.run.inputs import (
     Mendable,
@@ -35,7 +36,7 @@ class PPOConfig(StageConfig):
         "", description="start the value function from this directory instead"
     )
     data: Prompts = Field(description="prompts (several files: repeat the flag)")
-    format: str = Field("auto", description="format of the prompts: auto, native, trl")
+    format: str = format_key("prompts")
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )

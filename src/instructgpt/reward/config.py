@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from instructgpt.data.formats import format_key
 from instructgpt.run.config import StageConfig
 from instructgpt.run.inputs import Demonstrations, Mendable, Rankings, Reads
 
@@ -15,7 +16,7 @@ class RewardConfig(StageConfig):
         description="policy whose trunk gets a scalar head, or a reward model to train on"
     )
     data: Rankings = Field(description="rankings (several files: repeat the flag)")
-    format: str = Field("auto", description="format of the rankings: auto, native, trl")
+    format: str = format_key("rankings")
     eval_data: Annotated[Rankings, Mendable("validation")] = Field(
         (), description="held-out rankings"
     )

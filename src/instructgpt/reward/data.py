@@ -9,7 +9,6 @@ from torch import Tensor
 from instructgpt.data.records import Ranking
 from instructgpt.errors import UserError
 from instructgpt.models.text import TextCodec
-from instructgpt.run.seeds import derive
 
 Answer = tuple[str, bool, str]
 """Its text, whether it ended by itself (a cut one gets no token that ends a turn), and at which
@@ -107,28 +106,6 @@ def encode_rankings(
     if not groups:
         raise UserError("no ranking is left; raise --max_length or give other rankings")
     return list(groups.values()), skipped
-
-
-def split_by_prompt(
-    comparisons: Sequence[Comparison], fraction: float, *, seed: int
-) -> tuple[list[Comparison], list[Comparison]]:
-    """Training and held-out comparisons; all rankings of a prompt fall on the same side.
-
-    Raises:
-        UserError: one side is empty.
-    """
-    ids = sorted(
-        {c.prompt_id for c in comparisons}, key=lambda i: derive(seed, f"reward/split/{i}")
-    )
-    held = set(ids[: round(len(ids) * fraction)])
-    train = [c for c in comparisons if c.prompt_id not in held]
-    test = [c for c in comparisons if c.prompt_id in held]
-    if fraction and not (train and test):
-        raise UserError(
-            f"eval_fraction {fraction} of {len(ids)} prompts leaves one side empty; give more "
-            f"rankings or change it"
-        )
-    return train, test
 
 
 @dataclass(frozen=True)

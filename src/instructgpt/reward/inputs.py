@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from instructgpt.data.records import Demonstration, Prompt, Ranking
+from instructgpt.data.splits import split_by_field, split_by_prompt
 from instructgpt.errors import UserError, placed
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.models.outlook import Looked, Outlook, described
 from instructgpt.models.text import TextCodec
 from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.data import Comparison, encode_rankings, split_by_prompt
+from instructgpt.reward.data import Comparison, encode_rankings
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.plausible import say_large_batch, say_unreached_peak
 from instructgpt.run.progress import say, say_skipped
@@ -102,8 +103,7 @@ def _comparisons(
         _check_prompts(config, outlook.records("data", promised, Prompt), text, longest)
         return [], held_out  # what is not known whole is not parted
     if split := config.eval_split:
-        held = [ranking for ranking in rankings if getattr(ranking, "split", None) == split]
-        rankings = [ranking for ranking in rankings if getattr(ranking, "split", None) != split]
+        rankings, held = split_by_field(rankings, split)
         if not (held and rankings):
             raise UserError(
                 f"{', '.join(config.data)}: {'all' if held else 'no'} rankings have the split "
@@ -120,9 +120,9 @@ def _check_prompts(
     config: RewardConfig, prompts: Sequence[Prompt], text: TextCodec, longest: int
 ) -> None:
     """What can be said of rankings that are not made yet: of their prompts."""
-    splits = {prompt.split for prompt in prompts}
-    if config.eval_split and prompts and not splits > {config.eval_split}:
-        there = ", ".join(sorted(map(repr, splits - {None}))) or "none"
+    if config.eval_split and prompts and not all(split_by_field(prompts, config.eval_split)):
+        splits = {prompt.split for prompt in prompts} - {None}
+        there = ", ".join(sorted(map(repr, splits))) or "none"
         raise UserError(
             f"eval_split: '{config.eval_split}' leaves one side empty: the prompts that will be "
             f"ranked have the splits {there}; give others, or hold out a share with eval_fraction"

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from instructgpt.data.formats import format_key
 from instructgpt.run.config import LENGTHS, StageConfig
 from instructgpt.run.inputs import Demonstrations, Mendable, Policy, Prose, ScorerPath
 
@@ -17,7 +18,7 @@ class SFTConfig(StageConfig):
 
     model: Policy = Field(description="model to start from: a directory or a Hub id")
     data: Demonstrations = Field((), description="demonstrations (several files: repeat the flag)")
-    format: str = Field("auto", description="format of the demonstrations: auto, native, trl")
+    format: str = format_key("demonstrations")
     eval_data: Annotated[Demonstrations, Mendable("validation")] = Field(
         (), description="held-out demonstrations for the validation loss"
     )

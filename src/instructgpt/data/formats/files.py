@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
+from pydantic import Field
+
 from instructgpt.data.formats import trl
 from instructgpt.data.formats.contradictions import refuse_contradiction
 from instructgpt.data.formats.lines import OnError, convert_each, convert_rows
@@ -57,6 +59,15 @@ READERS = (  # the first whose keys a line has reads it, so the more telling key
     Reader("trl", Demonstration, ("messages",), trl.from_messages),
     Reader("trl", Demonstration, ("text",), trl.from_text),
 )
+
+FORMATS = ("auto", *dict.fromkeys(reader.format for reader in READERS))
+"""What a file may be said to be in; `auto` goes by its first line's keys."""
+
+
+def format_key(records: str) -> Any:
+    """The field `format` of a configuration that names files of such records."""
+    return Field("auto", description=f"format of the {records}: {', '.join(FORMATS)}")
+
 
 WRITERS: dict[str, Callable[[Record], list[Row]]] = {
     # A field at its default says nothing: leaving it out drops our nulls and keeps a team's own.

@@ -74,8 +74,7 @@ def rank(candidates: Candidates, *, labeler: str = "written rule") -> Ranking:
     """Rank the answers to one prompt; equal scores tie (1, 2, 2, 4 …)."""
     prompt = plain_text(candidates.prompt)
     scores = [
-        rule_score(prompt, response.text, bool((response.sampling or {}).get("finished", True)))
-        for response in candidates.responses
+        rule_score(prompt, response.text, response.finished) for response in candidates.responses
     ]
     ranks = tuple(1 + sum(other > score for other in scores) for score in scores)
     fields: dict[str, Any] = {"ranks": ranks, "labeler_id": labeler}

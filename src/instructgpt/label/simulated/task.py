@@ -56,7 +56,7 @@ class Task:
         """
         text = plain_text(prompt.prompt)
         try:
-            return cls(text, Checks.model_validate(getattr(prompt, "checks", None) or {}))
+            return cls(text, Checks.model_validate(prompt.checks or {}))
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, ("checks", *first["loc"])))
