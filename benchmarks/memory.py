@@ -12,8 +12,9 @@ import argparse
 import ctypes
 import functools
 import gc
-import importlib
 import json
+import pkgutil
+import re
 import sys
 import threading
 import time
@@ -194,12 +195,9 @@ def megabytes(value: float) -> int:
 
 def watch(meter: Meter) -> None:
     """Have the meter told where each phase begins and ends."""
-    for place, phase in PHASES.items():
-        module_name, _, path = place.partition(":")
-        owner: Any = importlib.import_module(module_name)
-        *outer, name = path.split(".")
-        for part in outer:
-            owner = getattr(owner, part)
+    for target, phase in PHASES.items():
+        holder, name = re.split(r"[.:](?=\w+$)", target)
+        owner = pkgutil.resolve_name(holder)
         setattr(owner, name, _measured(getattr(owner, name), meter, phase))
     from instructgpt.pipeline.order import Stage
 

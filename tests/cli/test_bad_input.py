@@ -301,7 +301,7 @@ def test_pretraining_text_is_asked_for(cli, inputs):
     assert "or set ptx_coef 0 for plain PPO" in cli("ppo", **flags, out="run").err
 
 
-def test_what_is_missing(cli):
+def test_what_is_missing(cli, tmp_path):
     for stage in COMMANDS:
         result = cli(stage)
         assert result.status == 2
@@ -312,7 +312,8 @@ def test_what_is_missing(cli):
     assert "score needs --prompt" in cli("score", model="m").err
     assert "report needs a run" in cli("report").err
     assert "pipeline needs 'out'" in cli("pipeline").err
-    assert "nobody judges" in cli("eval", "compare", "a", "b", data="shipped:prompts", out="o").err
+    out = tmp_path / "compare"
+    assert "nobody judges" in cli("eval", "compare", "a", "b", data="shipped:prompts", out=out).err
 
 
 def test_the_pipelines_own_mistakes(refused, write, tmp_path):

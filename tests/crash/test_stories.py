@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = ["1", "2"]
 
 
@@ -21,6 +21,7 @@ def heard(folder, *command):
         capture_output=True,
         text=True,
         timeout=600,
+        cwd=ROOT,
         env=os.environ | {"TMPDIR": str(folder)},
     )
     print(ended.stdout, ended.stderr)
@@ -29,8 +30,8 @@ def heard(folder, *command):
 
 def test_ten_stories_end_as_if_nobody_had_been_killed(tmp_path):
     result = tmp_path / "crash.json"
-    command = [str(BENCHMARKS / "crash.py"), "--stories", "10", "--json", str(result)]
-    code, said = heard(tmp_path, *command, "--processes", *PROCESSES)
+    flags = ["--stories", "10", "--json", str(result), "--processes", *PROCESSES]
+    code, said = heard(tmp_path, "-m", "tests.crash.stories", *flags)
     assert code == 0
     told = json.loads(result.read_text())
     assert told["stories"] == 10
@@ -46,12 +47,13 @@ def test_ten_stories_end_as_if_nobody_had_been_killed(tmp_path):
 
 STORY = """
 import sys
-sys.path.insert(0, {benchmarks!r})
-import crash, killing
-from instructgpt.distributed import checkpoint, state
-crash.draw = lambda *_: killing.Kill("minibatch", "torch.optim.AdamW.step", 9, "before", 0, 0, 0)
+from instructgpt.training import checkpoint, state
+from tests.crash import stories
+stories.draw = lambda *_: stories.Kill(
+    "minibatch", "torch.optim.AdamW.step", 9, "before", 0, 0, 0
+)
 {loss}
-sys.exit(crash.main(["--only", "2", "--processes", "1"]))
+sys.exit(stories.main(["--only", "2", "--processes", "1"]))
 """
 """A PPO run of one process, saved every 3 steps and killed in the fifth after its start."""
 LOST = {
@@ -64,7 +66,7 @@ LOST = {
         "run was saved at step 3, but went on after None",
     ),
     "place": (
-        "killing.PLACES['ptx'] = ('instructgpt.rollout.engine:RolloutEngine.gone',)",
+        "stories.TARGETS += ('instructgpt.rollout.engine:RolloutEngine.gone',)",
         "instructgpt.rollout.engine:RolloutEngine.gone is no longer there",
     ),
 }
@@ -73,7 +75,7 @@ LOST = {
 @pytest.mark.parametrize("lost", LOST)
 def test_what_is_lost_is_noticed(lost, tmp_path):
     loss, complaint = LOST[lost]
-    code, said = heard(tmp_path, "-c", STORY.format(benchmarks=str(BENCHMARKS), loss=loss))
+    code, said = heard(tmp_path, "-c", STORY.format(loss=loss))
     assert code == 1
     assert complaint in said
-    assert lost == "place" or "again: python benchmarks/crash.py --only 2 --processes 1" in said
+    assert lost == "place" or "again: python -m tests.crash.stories --only 2 --processes 1" in said

@@ -1,6 +1,6 @@
 """Exact resume: stopped anywhere and started again, a run ends with the bytes of one that was not.
 
-Steps are killed in process by an exception that nothing expects; `test_stories.py` kills real
+Steps are killed in process by an exception that nothing expects; `test_killed.py` kills real
 processes.
 """
 

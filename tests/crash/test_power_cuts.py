@@ -24,8 +24,8 @@ from instructgpt.pipeline.evaluate import evaluate
 from instructgpt.pipeline.pipeline import run_pipeline
 from instructgpt.pipeline.rank import rank_candidates
 from instructgpt.pipeline.sample import sample
+from tests.crash.power import Disk, Recorder, Tree, write_tree
 from tests.files import write_rows
-from tests.power import Disk, Recorder, Tree, write_tree
 from tests.small_runs import MODELS, RESULTS, killed_after, one_backend, run_stage, write_inputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

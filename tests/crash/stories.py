@@ -1,6 +1,6 @@
 """Kills commands with SIGKILL, runs them again, and compares what they write bit for bit.
 
-    python benchmarks/crash.py --stories 200 --json benchmarks/results/crash.json
+    python -m tests.crash.stories --stories 200 --json benchmarks/results/crash.json
 
 A story is a small run of one kind that is killed one to three times, at any time or at a named
 place, and then run again to its end. Its metrics, samples, figures and weights must be those of a
@@ -23,25 +23,25 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # only on CPUs are sums the same to the bit
 
 import matplotlib.backends.backend_agg  # noqa: F401 (or each process would import it)
 import torch
 import yaml
-from tests.ppo.letters import letter_policy
-from tests.small_runs import differing, one_backend, results, write_inputs
 
 from instructgpt.run.directory import Run
-from killing import (
+from instructgpt.run.processor import this_processor
+from tests.crash.killing import (
     ANY_TIME,
     GRACE_SECONDS,
     LIMIT_SECONDS,
-    PLACES,
+    TARGETS,
+    UNITS,
     Event,
     Kill,
     Trace,
@@ -49,7 +49,8 @@ from killing import (
     run_forked,
     title,
 )
-from measure import machine
+from tests.ppo.letters import letter_policy
+from tests.small_runs import differing, one_backend, results, write_inputs
 
 PROCESSES = (1, 2)
 TRAINED = {"metrics.jsonl", "model/model.safetensors"}
@@ -394,7 +395,7 @@ class Harness:
             return []
         traces = [trace for made in self.references.values() for trace in made.traces]
         seen = {event.place.split(" / ")[-1] for trace in traces for event in trace.events}
-        return [t for targets in PLACES.values() for t in targets if title(t) not in seen]
+        return [target for target in TARGETS if title(target) not in seen]
 
 
 def summary(stories: Sequence[Story], options: argparse.Namespace, unreached: list[str]) -> dict:
@@ -404,7 +405,10 @@ def summary(stories: Sequence[Story], options: argparse.Namespace, unreached: li
     places = sorted({kill.place for kill, _ in landed})
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        **machine("cpu", 1),
+        "device": "cpu",
+        "processor": this_processor().name,
+        "threads": 1,
+        "versions": {package: version(package) for package in ("torch", "transformers")},
         "cores": os.cpu_count(),
         "command": f"--stories {len(stories)} --seed {stories[0].seed} {_processes_flag(options)}",
         "stories": len(stories),
@@ -436,7 +440,7 @@ def show(story: Story, options: argparse.Namespace) -> None:
     if story.failure:
         print(f"  FAILED: {story.failure}")
         again = f"--only {story.seed} {_processes_flag(options)}"
-        print(f"  again: python benchmarks/crash.py {again}")
+        print(f"  again: python -m tests.crash.stories {again}")
     sys.stdout.flush()
 
 
@@ -458,7 +462,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="where the result goes")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    for target in sum(PLACES.values(), ()):
+    for target in (*TARGETS, *UNITS):
         locate(target)
     folder = Path(tempfile.mkdtemp(prefix="crash-"))
     stories, seeds = [], range(options.seed, options.seed + options.stories)

@@ -6,9 +6,10 @@ without threads, and forks for each run.
 """
 
 import functools
-import importlib
 import json
 import os
+import pkgutil
+import re
 import select
 import signal
 import socket
@@ -81,12 +82,13 @@ PLACES = {
     "": ("os:fsync", "pathlib:Path.rename", "pathlib:Path.replace", "shutil:rmtree"),
 }
 """Functions to die in, by category. Those without one belong to whatever calls them."""
+TARGETS = tuple(target for targets in PLACES.values() for target in targets)
 UNITS = (
-    "distributed.training.TrainingRun.after_step",
-    "evaluation.stage._answers",
-    "run.directory.RunDirectory.finish",
+    "instructgpt.training.run:TrainingRun.after_step",
+    "instructgpt.evaluation.stage:_answers",
+    "instructgpt.run.directory:RunDirectory.finish",
 )
-"""Calls after which a run has something that may be kept: a step, a policy's answers, a stage."""
+"""Those places after which a run has something that may be kept: a step, answers, a stage."""
 ANY_TIME = "any time"
 GRACE_SECONDS = 30.0
 """How long the other processes may take to leave when one has died; torchrun waits as long."""
@@ -160,10 +162,9 @@ def locate(target: str) -> tuple[Any, str]:
     Raises:
         SystemExit: there is none.
     """
-    module, _, path = target.partition(":")
-    *owners, name = path.split(".")
+    holder, name = re.split(r"[.:](?=\w+$)", target)
     try:
-        owner = functools.reduce(getattr, owners, importlib.import_module(module))
+        owner = pkgutil.resolve_name(holder)
         getattr(owner, name)
     except (ImportError, AttributeError):
         sys.exit(f"{target} is no longer there; mend PLACES in {Path(__file__).name}")
@@ -202,7 +203,10 @@ class Probe:
                 return real(*args, **kwargs)
             caller, inherited = self._within[-1]
             place = title(target) if category else f"{caller} / {title(target)}"
-            return self._call(place, category or inherited, lambda: real(*args, **kwargs))
+            result = self._call(place, category or inherited, lambda: real(*args, **kwargs))
+            if target in UNITS:
+                self.trace.ends.append(self._now())
+            return result
 
         setattr(owner, name, call)
 
@@ -225,8 +229,6 @@ class Probe:
             self.trace.events[index] = event._replace(seconds=self._now() - begin)
         if moment == "after":
             os.kill(os.getpid(), signal.SIGKILL)
-        if place in UNITS:
-            self.trace.ends.append(self._now())
         return result
 
     def _now(self) -> float:
