@@ -12,12 +12,8 @@ from torch.optim import AdamW
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 from instructgpt.models.forward import (
-    last_token_scores,
-    pad_rows,
-    response_logprobs,
-    response_values,
-    text_rows,
-)
+    last_token_scores, pad_rows, response_logprobs, response_values, text_rows,
+)  # fmt: skip
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Episodes, Reading
 from instructgpt.ppo.iteration import make_experience, update
@@ -95,11 +91,9 @@ class Networks:
 
     def read(self, episodes):
         rows = pad_rows(episodes.prompt_ids, [sample.tokens for sample in episodes.samples])
+        scores_B, values_BR = last_token_scores(reward_model, rows), response_values(critic, rows)
         logprobs_BR = (response_logprobs(network, rows) for network in (policy, reference))
-        values_BR = response_values(critic, rows)
-        return Reading(
-            last_token_scores(reward_model, rows), *logprobs_BR, values_BR, rows.is_response_BR
-        )
+        return Reading(scores_B, *logprobs_BR, values_BR, rows.is_response_BR)
 
 
 class Step:
@@ -119,7 +113,7 @@ class Step:
         rows = text_rows(windows)
         loss = -response_logprobs(policy, rows).sum() / rows.is_response_BR.sum()
         (GAMMA_PTX * loss).backward()
-        return {"loss/pretraining": loss.item()}
+        return {"loss/ptx": loss.item()}
 
     def value_backward(self):
         batch, values_BR = self.batch, response_values(critic, self.rows)
@@ -140,6 +134,5 @@ for iteration in range(60):
     for minibatch in torch.randperm(64).view(4, 16).tolist():
         update(Step(experience.select(minibatch)), pretraining)
     if iteration % 10 == 9:
-        liked = sum(response.count(B) for response in experience.responses) / len(batch)
-        kl = experience.kl_BR.sum(1).mean()
+        liked, kl = (experience.response_BR == B).sum() / 64, experience.kl_BR.sum() / 64
         print(f"iteration {iteration + 1}: {liked:.2f} b's per answer, KL {kl:.2f} nats")

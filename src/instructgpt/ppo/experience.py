@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from instructgpt.models.forward import is_response
 from instructgpt.rollout.sample import Sample
 
 
@@ -44,7 +45,7 @@ class Episodes:
     def is_response_BR(self) -> Tensor:  # noqa: N802 - names its axes like every tensor
         """True where a response token stands; on the CPU."""
         lengths_B = torch.tensor([len(sample.tokens) for sample in self.samples])
-        return _is_there(lengths_B, int(lengths_B.max()))
+        return is_response(lengths_B, int(lengths_B.max()))
 
 
 class Reading(NamedTuple):
@@ -124,7 +125,7 @@ class Experience:
     @property
     def is_response_BR(self) -> Tensor:  # noqa: N802 - names its axes like every tensor
         """True where a response token stands."""
-        return _is_there(self.response_length_B, self.response_BR.shape[1])
+        return is_response(self.response_length_B, self.response_BR.shape[1])
 
     @cached_property
     def prompts(self) -> list[list[int]]:
@@ -168,10 +169,6 @@ def pad(rows: Sequence[Sequence[float] | Tensor], dtype: torch.dtype) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(
         [torch.as_tensor(row, dtype=dtype) for row in rows], batch_first=True
     )
-
-
-def _is_there(lengths_B: Tensor, width: int) -> Tensor:
-    return torch.arange(width, device=lengths_B.device) < lengths_B[:, None]
 
 
 def _unpadded(ids_BX: Tensor, lengths_B: Tensor) -> list[list[int]]:

@@ -16,6 +16,7 @@ from instructgpt.models.forward import (
     budget_groups,
     pad_rows,
     response_logprobs,
+    text_rows,
 )
 from instructgpt.ppo.checks import check_first_ratio
 from instructgpt.ppo.collect import Collector
@@ -201,8 +202,6 @@ def pretraining_losses(
     config, policy = collector.config, collector.ppo.policy
     budget = pass_tokens(config.micro_batch_tokens, policy.model)
     for _, group, weight in collector.world.micro_batches(list(map(len, windows)), budget):
-        rows = pad_rows(
-            [windows[i][:1] for i in group], [windows[i][1:] for i in group], device=policy.device
-        )
+        rows = text_rows([windows[i] for i in group], device=policy.device)
         with autocast(config.dtype, policy.device):
             yield group, -weight * response_logprobs(policy.model, rows).sum()
