@@ -125,7 +125,8 @@ def test_a_crowd_of_labelers(cli):
 
 def test_escape_sequences_do_not_reach_a_terminal(cli, inputs, monkeypatch):
     """Into a file the answer goes as it is."""
-    from instructgpt.rollout.policy import Completion, SFTModel
+    from instructgpt.rollout.episode import Completion
+    from instructgpt.rollout.policy import SFTModel
 
     wild = "\x1b]0;title\x07\x9b31m\u202eok"
     answer = Completion(text=wild, tokens=[1], logprobs=[0.0], finished=True)

@@ -16,7 +16,7 @@ from instructgpt.distributed import world as world_module
 from instructgpt.distributed.watch import Watch
 from instructgpt.distributed.world import MicroBatch, Stopped, World, _unused
 from instructgpt.errors import UserError
-from instructgpt.models.device import COMPUTES_ON
+from instructgpt.models.device import VISITED
 from instructgpt.sft.config import SFTConfig
 from tests.files import sentence
 from tests.tiny import tiny_model
@@ -281,7 +281,7 @@ def test_offloading_and_precision_are_passed_on(monkeypatch):
     monkeypatch.setattr(sharding, "_mesh", lambda *_: None)
     config = SFTConfig.load(model="m", data="d", out="o", cpu_offload=True, dtype="bfloat16")
     model = tiny_model()
-    setattr(model, COMPUTES_ON, torch.device("cuda"))
+    VISITED[model] = torch.device("cuda")
     monkeypatch.setattr(sharding, "head_is_plain", lambda _: True)  # would compute there
     sharding.shard(model, config, World(0, 2))
     assert len(asked) == 3  # two layers and what is around them

@@ -4,7 +4,7 @@ import pytest
 
 from instructgpt.data.records import Message
 from instructgpt.evaluation.compare import answer, compare, win_rate
-from instructgpt.rollout.policy import Completion
+from instructgpt.rollout.episode import Completion
 from tests.ppo.letters import letter_policy
 
 

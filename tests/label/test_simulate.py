@@ -18,7 +18,7 @@ from instructgpt.label.simulated.labelers import (
 )
 from instructgpt.label.simulated.rubric import quality
 from instructgpt.label.stage import agreement_of, tied_share
-from instructgpt.rollout.policy import Completion
+from instructgpt.rollout.episode import Completion
 from tests.files import sentence
 from tests.label.invented import PROMPTS, candidates
 

@@ -165,12 +165,23 @@ def test_columns_wrap(model, spare, monkeypatch):
         wraps.append(args)
         move_to_front(cache, *args)
 
+    def columns(count):
+        """Let the engine's caches have so many beside those that one answer needs."""
+
+        def cache(*, reserve, **shape):
+            needed = reserve + sampling.max_new_tokens
+            return SlotCache(**shape | {"reserve": reserve, "columns": needed + count})
+
+        monkeypatch.setattr("instructgpt.rollout.engine.SlotCache", cache)
+
     monkeypatch.setattr(SlotCache, "_move_to_front", counted)
     prompts, seeds = ragged_prompts(24, longest=6), range(24)
     sampling = Sampling(20, stop_tokens=STOPS)
-    roomy = RolloutEngine(model, slots=3, _spare_columns=500).generate(prompts, seeds, sampling)
+    columns(500)
+    roomy = RolloutEngine(model, slots=3).generate(prompts, seeds, sampling)
     assert not wraps
-    tight = RolloutEngine(model, slots=3, _spare_columns=spare).generate(prompts, seeds, sampling)
+    columns(spare)
+    tight = RolloutEngine(model, slots=3).generate(prompts, seeds, sampling)
     assert len(wraps) > 3
     assert_same(tight, roomy)
     assert worst_gap(model, prompts, tight) < 1e-4

@@ -7,7 +7,7 @@ from torch import nn
 from instructgpt.distributed.world import World
 from instructgpt.sft.config import SFTConfig
 from instructgpt.training.optimizer import Losses, make_adam, take_step
-from instructgpt.training.state import Shape, TrainState
+from instructgpt.training.state import TensorInfo, TrainState
 
 CONFIG = SFTConfig(model="-", data="-", out="-")
 
@@ -68,11 +68,16 @@ def test_a_restored_state_has_the_same_future(already):
 
 
 def test_it_restores_in_place():
-    """The trainer, the sampler and the optimizer all hold the networks themselves."""
+    """The trainer, the sampler and the optimizer hold the networks themselves, a stage the
+    counters.
+    """
     state, other = make_state(1), make_state(2)
     policy = other.modules["policy"]
     weight, average = policy[0].weight, other.averages["policy"]["0.weight"]
+    counters, in_flight = other.counters, other.tensors
     other.restore(state.to_tensors(), state.counters)
+    assert counters is other.counters == {"step": 1, "kl_coef": 0.1}
+    assert in_flight is other.tensors
     assert policy[0].weight is policy[2].weight is weight
     assert other.averages["policy"]["0.weight"] is average
     assert torch.equal(weight, state.modules["policy"][0].weight)
@@ -116,7 +121,7 @@ def test_a_checkpoint_is_read_into_what_is_there():
     """Not beside it: weights, averages and moments are most of what a machine holds."""
     state = make_state(1)
     tensors = state.to_tensors()
-    shapes = {name: Shape(t.size(), t.dtype) for name, t in tensors.items()}
+    shapes = {name: TensorInfo(t.size(), t.dtype) for name, t in tensors.items()}
     places = state.places(shapes)
     assert places.keys() == tensors.keys()
     new = [n for n, place in places.items() if place.data_ptr() != tensors[n].data_ptr()]

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from instructgpt.distributed.world import BACKENDS, Gathered, World
 from instructgpt.errors import UserError
-from instructgpt.models.device import COMPUTES_ON, compute_device
+from instructgpt.models.device import VISITED, compute_device
 from instructgpt.models.dropout import decoder_layers
 from instructgpt.models.forward import ENTER, head_is_plain, pad_rows
 from instructgpt.models.load import trunk
@@ -37,7 +37,7 @@ def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
     """
     layers = decoder_layers(model)
     if model.get_output_embeddings() is not None:
-        head_is_plain(model)  # compares whole weights, and remembers
+        head_is_plain(model)  # compares full weights, and remembers
     if config.activation_checkpointing:
         for layer in layers:
             layer.forward = _recomputed(layer.forward)
@@ -74,7 +74,7 @@ def shard(model: PreTrainedModel, config: StageConfig, world: World) -> None:
         unit.set_gradient_divide_factor(1.0)
         unit.set_force_sum_reduction_for_comms(True)
     if offloads:
-        setattr(model, COMPUTES_ON, device)
+        VISITED[model] = device
 
 
 def _enter(self: PreTrainedModel, compute: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -11,7 +11,8 @@ from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval, clustered_share
 
 if TYPE_CHECKING:
-    from instructgpt.rollout.policy import Completion, SFTModel
+    from instructgpt.rollout.episode import Completion
+    from instructgpt.rollout.policy import SFTModel
 
 
 class Answer(Protocol):

@@ -1,13 +1,14 @@
 """Where a network computes, which is not always where its weights lie."""
 
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import nn
 
-COMPUTES_ON = "_instructgpt_computes_on"
-"""An attribute of a model whose weights wait in the CPU's memory: the GPU that they visit."""
+VISITED: WeakKeyDictionary[nn.Module, torch.device] = WeakKeyDictionary()
+"""The GPUs of models whose weights wait in the CPU's memory."""
 
 
 def compute_device(model: nn.Module) -> torch.device:
     """The device on which a model computes: inputs go there, outputs come from there."""
-    visited = getattr(model, COMPUTES_ON, None)
-    return next(model.parameters()).device if visited is None else visited
+    return VISITED.get(model) or next(model.parameters()).device

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import context_length, require_room
 from instructgpt.models.load import scalar_head, trunk
+from instructgpt.models.once import once_per_model
 from instructgpt.run.tuning import forward_dtype
 
 PASS_SHARE = 16
@@ -291,17 +292,11 @@ def evaluating(model: PreTrainedModel) -> Iterator[None]:
             module.training = True
 
 
+@once_per_model
 def head_is_plain(model: PreTrainedModel) -> bool:
-    """Whether logits are the output layer on the trunk's states; compared once per model."""
-    known = getattr(model, "_instructgpt_plain_head", None)
-    if known is None:
-        known = _compare_head(model)
-        object.__setattr__(model, "_instructgpt_plain_head", known)
-    return known
-
-
-def _compare_head(model: PreTrainedModel) -> bool:
-    """One forward, so that dropout acts on both sides alike."""
+    """Whether logits are the output layer on the trunk's states: one forward, so that dropout acts
+    on both alike.
+    """
     head, device = model.get_output_embeddings(), compute_device(model)
     fitting = (context_length(model.config) or 9) - 1
     # Several, as token 0 may be a zero vector.

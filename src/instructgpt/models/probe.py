@@ -1,5 +1,4 @@
-"""Whether a network reads rows as the three stages need it, found by trying: once per model, a few
-tokens.
+"""Whether a network reads rows as the three stages need it, found by trying a few tokens.
 
 Axes: T time over a row.
 """
@@ -21,9 +20,9 @@ from instructgpt.models.forward import (
     model_logits,
     pad_rows,
 )
+from instructgpt.models.once import once_per_model
 from instructgpt.models.opening import first_line
 
-KNOWN = "_instructgpt_reads_rows"
 LENGTHS = (9, 5)
 """Of the rows that are tried."""
 LARGEST_ERROR = 1e-3
@@ -46,7 +45,7 @@ def require_readable(model: PreTrainedModel, *, role: str) -> None:
         UserError: one does.
     """
     device = compute_device(model)
-    if getattr(model, KNOWN, False) or hasattr(model, ENTER) or device.type == "meta":
+    if hasattr(model, ENTER) or device.type == "meta":
         return
     name = type(model).__name__
     if why := UNABLE.get(model.config.model_type):
@@ -62,9 +61,9 @@ def require_readable(model: PreTrainedModel, *, role: str) -> None:
         ) from error
     if fault:
         raise UserError(f"{role} is a {name}, {fault}; choose another architecture")
-    object.__setattr__(model, KNOWN, True)
 
 
+@once_per_model
 def _fault(model: PreTrainedModel) -> str:
     """What is wrong with how a model reads rows, or nothing."""
     is_scorer = "SequenceClassification" in type(model).__name__

@@ -25,6 +25,7 @@ from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_room
 from instructgpt.models.forward import Tokens, exact, last_states, pad_rows, within_model
 from instructgpt.models.load import scalar_head, trunk, use_attention
+from instructgpt.models.once import once_per_model
 
 log = logging.getLogger(__name__)
 
@@ -96,18 +97,42 @@ def tree_last_states(
     return _last_states(model, prompts, responses)
 
 
+@once_per_model
 def reads_trees(model: PreTrainedModel) -> bool:
-    """Whether states in a tree are those of one row per answer; compared once per model.
+    """Whether states in a tree are those of one row per answer, for ragged random answers.
 
     Not so where positions are counted along the row, or a layer has no attention or one of its
     own: sliding windows, GPT-Neo, ALiBi, recurrent layers. To be asked before a model is sharded:
     of a model that does, the attention kernels take trees as well as rows from then on.
     """
-    known = getattr(model, "_instructgpt_reads_trees", None)
-    if known is None:
-        known = _compare_states(model)
-        object.__setattr__(model, "_instructgpt_reads_trees", known)
-    return known
+    kernels, device = _kernels_of(model), compute_device(model)
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = model.config.get_text_config().vocab_size
+
+    def draw(length: int) -> list[int]:
+        return torch.randint(vocabulary, (length,), generator=generator).tolist()
+
+    prompts = [draw(length) for length in (7, 1, 4)]
+    responses = [[draw(length) for length in own] for own in ((3, 1, 5), (2, 4), (6,))]
+    try:
+        with exact(device), torch.no_grad():
+            _take_trees(model)  # first, so that the masks of rows are looked at
+            rows_ND = torch.cat(
+                [
+                    last_states(model, pad_rows([prompt], [answer], device=device))
+                    for prompt, own in zip(prompts, responses, strict=True)
+                    for answer in own
+                ]
+            )
+            trees_ND = tree_last_states(model, prompts, responses)
+        errors_N = (trees_ND - rows_ND).norm(dim=1) / rows_ND.norm(dim=1)
+        if errors_N.max() < LARGEST_ERROR:
+            return True
+        log.debug("trees: states are off by up to %.1e", errors_N.max())
+    except Exception as problem:
+        log.debug("trees: %s", problem)
+    use_attention(model, kernels)
+    return False
 
 
 def pack_trees(
@@ -279,35 +304,3 @@ def _take_trees(model: PreTrainedModel) -> str:
 
 def _kernels_of(model: PreTrainedModel) -> str:
     return model.config._attn_implementation or "eager"
-
-
-def _compare_states(model: PreTrainedModel) -> bool:
-    """States of ragged random answers, in trees and in one row each."""
-    kernels, device = _kernels_of(model), compute_device(model)
-    generator = torch.Generator().manual_seed(0)
-    vocabulary = model.config.get_text_config().vocab_size
-
-    def draw(length: int) -> list[int]:
-        return torch.randint(vocabulary, (length,), generator=generator).tolist()
-
-    prompts = [draw(length) for length in (7, 1, 4)]
-    responses = [[draw(length) for length in own] for own in ((3, 1, 5), (2, 4), (6,))]
-    try:
-        with exact(device), torch.no_grad():
-            _take_trees(model)  # first, so that the masks of rows are looked at
-            rows_ND = torch.cat(
-                [
-                    last_states(model, pad_rows([prompt], [answer], device=device))
-                    for prompt, own in zip(prompts, responses, strict=True)
-                    for answer in own
-                ]
-            )
-            trees_ND = tree_last_states(model, prompts, responses)
-        errors_N = (trees_ND - rows_ND).norm(dim=1) / rows_ND.norm(dim=1)
-        if errors_N.max() < LARGEST_ERROR:
-            return True
-        log.debug("trees: states are off by up to %.1e", errors_N.max())
-    except Exception as problem:
-        log.debug("trees: %s", problem)
-    use_attention(model, kernels)
-    return False

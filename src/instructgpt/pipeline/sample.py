@@ -18,8 +18,8 @@ from instructgpt.models.outlook import Looked, Outlook, described
 from instructgpt.models.prompts import Room, prompts_to_answer
 from instructgpt.models.text import TextCodec
 from instructgpt.pipeline.config import SampleConfig
+from instructgpt.rollout.episode import Sample
 from instructgpt.rollout.policy import SFTModel
-from instructgpt.rollout.sample import Sample
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run, RunDirectory

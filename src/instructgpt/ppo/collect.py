@@ -24,7 +24,7 @@ from instructgpt.models.forward import (
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Episodes, Reading, pad
 from instructgpt.ppo.model import PPOModel
-from instructgpt.rollout.sample import Sample
+from instructgpt.rollout.episode import Sample
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.tuning import forward_dtype
 

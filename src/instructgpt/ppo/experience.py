@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from instructgpt.models.forward import is_response
-from instructgpt.rollout.sample import Sample
+from instructgpt.rollout.episode import Sample
 
 
 @dataclass(frozen=True)

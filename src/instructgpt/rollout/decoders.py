@@ -17,8 +17,9 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 from instructgpt.models.attention import batched_products
 from instructgpt.models.device import compute_device
 from instructgpt.models.forward import evaluating, exact
+from instructgpt.models.once import once_per_model
 from instructgpt.rollout.cache import SlotCache
-from instructgpt.rollout.sample import Episode, distinct_prompts, left_padded, token_positions
+from instructgpt.rollout.episode import Episode, distinct_prompts, left_padded, token_positions
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ LARGEST_ERROR = 1e-3
 """Of logits over a cache, relative: between rounding (1e-6) and a misplaced token (1e-2)."""
 LARGEST_ERROR_16 = 5e-2
 """The same where weights have 16 bits."""
-KNOWN = "_instructgpt_cache_argument"
 
 
 class Decoder(Protocol):
@@ -118,19 +118,17 @@ class Recomputing:
         """Nothing is kept, so nothing moves."""
 
 
+@once_per_model
 def cache_argument(model: PreTrainedModel) -> str | None:
     """The argument of a model's forward that takes a `SlotCache`; None where none does, or where
-    logits with it are not those without. Tried once per model.
+    logits with it are not those without.
     """
-    if hasattr(model, KNOWN):
-        return getattr(model, KNOWN)
     found = None
     if _keeps_keys(model):
         found = next((name for name in _candidates(model) if _agrees(model, name)), None)
     if found is None:
         name = type(model).__name__
         log.warning("%s takes no plain key/value cache: each token recomputes its row", name)
-    object.__setattr__(model, KNOWN, found)
     return found
 
 

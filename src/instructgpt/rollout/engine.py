@@ -22,8 +22,8 @@ from instructgpt.models.fit import size_of
 from instructgpt.models.forward import evaluating
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.decoders import Cached, Decoder, Recomputing, cache_argument
+from instructgpt.rollout.episode import Episode, Sample
 from instructgpt.rollout.graphs import FixedRows, has_fixed_rows
-from instructgpt.rollout.sample import Episode, Sample
 from instructgpt.rollout.sampling import Sampling, draw
 
 REFILL = 4
@@ -41,7 +41,6 @@ class RolloutEngine:
         *,
         slots: int = 32,
         dtype: torch.dtype | None = None,
-        _spare_columns: int | None = None,
     ) -> None:
         """At most `slots` answers are live at a time.
 
@@ -53,7 +52,6 @@ class RolloutEngine:
         self.model = model
         self.slots = slots
         self.dtype = dtype
-        self._spare_columns = _spare_columns
         self._cache_name = cache_argument(model)
         self._takes_graphs = (
             self._cache_name is not None
@@ -131,9 +129,8 @@ class RolloutEngine:
         if self._cache_name is None:
             return Recomputing(self.model)
         reserve = max(map(len, prompts), default=0)
-        spare = self._spare_columns
-        if spare is None:  # moving the columns once in max_new_tokens steps costs nothing visible
-            spare = sampling.max_new_tokens if len(prompts) > self.slots else 0
+        # Moving the columns once in max_new_tokens steps costs nothing visible.
+        spare = sampling.max_new_tokens if len(prompts) > self.slots else 0
         cache = SlotCache(
             layers=self.model.config.get_text_config().num_hidden_layers,
             slots=min(self.slots, len(prompts)),

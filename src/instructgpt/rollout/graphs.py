@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from instructgpt.models import attention
-from instructgpt.rollout.sample import (
+from instructgpt.rollout.episode import (
     Episode,
     Sample,
     distinct_prompts,

@@ -1,7 +1,6 @@
 """`SFTModel`: a causal language model with its tokenizer, able to answer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -14,20 +13,10 @@ from instructgpt.models.forward import autocast
 from instructgpt.models.load import load_policy
 from instructgpt.models.network import Network
 from instructgpt.rollout.engine import RolloutEngine
-from instructgpt.rollout.sample import Sample
+from instructgpt.rollout.episode import Completion, Sample
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.progress import show_part
 from instructgpt.run.seeds import derive
-
-
-@dataclass(frozen=True)
-class Completion:
-    """An answer: its text, its tokens and the log-probability of each (nats)."""
-
-    text: str
-    tokens: list[int]
-    logprobs: list[float]
-    finished: bool
 
 
 class SFTModel(Network):

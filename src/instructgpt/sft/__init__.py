@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from instructgpt._lazy import lazy
 
 if TYPE_CHECKING:
-    from instructgpt.rollout.policy import Completion as Completion
+    from instructgpt.rollout.episode import Completion as Completion
     from instructgpt.rollout.policy import SFTModel as SFTModel
     from instructgpt.sft.config import SFTConfig as SFTConfig
     from instructgpt.sft.data import Example as Example
@@ -26,7 +26,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "Completion": ".rollout.policy",
+        "Completion": ".rollout.episode",
         "Example": "data",
         "SFTBatches": "data",
         "SFTConfig": "config",

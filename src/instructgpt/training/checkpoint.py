@@ -36,7 +36,7 @@ from instructgpt.run.disk import (
     sweep,
     sync_folder,
 )
-from instructgpt.training.state import Shape
+from instructgpt.training.state import TensorInfo
 
 FORMAT = 2
 REMEDY = "give another checkpoint"
@@ -56,7 +56,7 @@ class Checkpoint:
 
     step: int
     path: Path
-    shapes: dict[str, Shape]
+    shapes: dict[str, TensorInfo]
     state: dict[str, Any]
     run: dict[str, Any]
 
@@ -251,7 +251,7 @@ def _opened(path: Path) -> Checkpoint:
     with _damage_named(path):
         saved = files.read_shaped(path / "state.json", _Saved, REMEDY)
         found = dcp.HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
-        shapes = {name: Shape(t.size, t.properties.dtype) for name, t in found.items()}  # type: ignore[union-attr]
+        shapes = {name: TensorInfo(t.size, t.properties.dtype) for name, t in found.items()}  # type: ignore[union-attr]
         return Checkpoint(saved["step"], path, shapes, saved["state"], saved.get("run", {}))
 
 

@@ -354,7 +354,7 @@ class TrainingRun:
         """
         if self._last and self._last.step > self._saved.step:
             state = self._last.state
-            state.counters, state.tensors = self._last.counters, self._last.tensors
+            state.replace(self._last.counters, self._last.tensors)
             self.save(self._last.step, state)
 
     def save_model(self, network: Network, name: str = "model") -> None:

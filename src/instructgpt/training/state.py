@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from instructgpt.models.device import compute_device
 
 
-class Shape(NamedTuple):
+class TensorInfo(NamedTuple):
     """What a checkpoint tells of a tensor before it is read."""
 
     size: torch.Size
@@ -60,7 +60,7 @@ class TrainState:
                     flat[f"{key}.{network}.{name}"] = value
         return flat
 
-    def places(self, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
+    def places(self, shapes: Mapping[str, TensorInfo]) -> dict[str, Tensor]:
         """Where a checkpoint's tensors go, sharded like the networks: the weights, averages and
         moments themselves, and new tensors for batches.
         """
@@ -86,12 +86,18 @@ class TrainState:
         for network, optimizer in self.optimizers.items():
             self._restore_optimizer(network, optimizer, tensors)
         device = compute_device(next(iter(self.modules.values())))
-        self.tensors = {
+        in_flight = {
             name.removeprefix("batch."): tensor.to(device)
             for name, tensor in tensors.items()
             if name.startswith("batch.")
         }
-        self.counters = dict(counters)
+        self.replace(counters, in_flight)
+
+    def replace(self, counters: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Other counters and batches in flight, in place: who holds the old ones sees them."""
+        for own, other in ((self.counters, dict(counters)), (self.tensors, dict(tensors))):
+            own.clear()
+            own.update(other)
 
     def _restore_optimizer(
         self, network: str, optimizer: Optimizer, tensors: Mapping[str, Tensor]

@@ -1,4 +1,5 @@
-"""An answer while it grows, and when it has ended.
+"""An answer while it grows (`Episode`), when it has ended (`Sample`), and with its text
+(`Completion`).
 
 Axes: B rows, W width.
 """
@@ -23,6 +24,16 @@ class Sample:
     """Of each token under softmax(logits / temperature), before top-k and top-p."""
     finished: bool
     """Ended by a stop token."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A sample with its text."""
+
+    text: str
+    tokens: list[int]
+    logprobs: list[float]
+    finished: bool
 
 
 @dataclass
