@@ -5,7 +5,7 @@ modules. Run it as it stands: it makes a tiny model and learns to answer "ab" pr
 a reward that a labeler's rankings imply.
 """
 
-import copy
+import copy  # noqa: I001 - on fewer lines
 
 import torch
 from torch.optim import AdamW
