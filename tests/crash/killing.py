@@ -71,8 +71,7 @@ PLACES = {
         "instructgpt.run.directory:RunDirectory.sync",
     ),
     "final model": (
-        "instructgpt.rollout.policy:save_model",
-        "instructgpt.models.scorer:save_model",
+        "instructgpt.models.network:save_model",
         "transformers:PreTrainedModel.save_pretrained",
     ),
     "resume": (
