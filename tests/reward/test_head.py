@@ -11,6 +11,7 @@ from instructgpt.models.load import scalar_head, scorer_from_policy, trunk
 from instructgpt.reward import RewardConfig, RewardModel
 from instructgpt.reward.data import Comparison
 from instructgpt.reward.head import fit_head
+from instructgpt.reward.reading import ComparisonReader
 from tests.tiny import byte_tokenizer, tiny_model
 
 PROMPT = [5, 6]
@@ -60,7 +61,7 @@ def test_it_finds_the_minimum(micro_batch_tokens):
     scale = x.std(0, ddof=1)
     z = (x - x.mean(0)) / scale
     best = minimize(lambda w: eq_1(z @ w) + 0.05 * w @ w, np.zeros(x.shape[1]), method="BFGS")
-    loss = fit_head(reward, COMPARISONS, config)
+    loss = fit_head(ComparisonReader(reward, config), COMPARISONS)
     head = scalar_head(reward.model).weight[0].detach().double().numpy()
     np.testing.assert_allclose(head * scale, best.x, atol=2e-3)
     assert loss == pytest.approx(eq_1(z @ best.x), abs=1e-4)
@@ -70,7 +71,7 @@ def test_it_finds_the_minimum(micro_batch_tokens):
 def test_only_the_head_moves_and_its_start_plays_no_part():
     reward, config = make()
     before = {name: w.clone() for name, w in reward.model.state_dict().items()}
-    fit_head(reward, COMPARISONS, config)
+    fit_head(ComparisonReader(reward, config), COMPARISONS)
     after = reward.model.state_dict()
     assert [name for name in after if not torch.equal(after[name], before[name])] == [
         "score.weight"
@@ -78,7 +79,7 @@ def test_only_the_head_moves_and_its_start_plays_no_part():
     fitted = after["score.weight"].clone()
     with torch.no_grad():
         scalar_head(reward.model).weight.normal_()
-    fit_head(reward, COMPARISONS, config)
+    fit_head(ComparisonReader(reward, config), COMPARISONS)
     torch.testing.assert_close(reward.model.state_dict()["score.weight"], fitted)
 
 
@@ -86,6 +87,6 @@ def test_a_stronger_penalty_makes_smaller_weights():
     norms = []
     for head_l2 in (0.0, 0.1, 10.0):
         reward, config = make(head_l2=head_l2)
-        fit_head(reward, COMPARISONS, config)
+        fit_head(ComparisonReader(reward, config), COMPARISONS)
         norms.append(scalar_head(reward.model).weight.norm().item())
     assert norms[0] > 2 * norms[1] > 20 * norms[2]

@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -31,8 +32,8 @@ from instructgpt.models.weights import architecture, read_shapes, require_shapes
 
 LONGEST = 64
 """Tokens of a row that is read back: positions far enough apart to show how they are turned."""
-KNOWN = "_instructgpt_opens_beside"
-"""An attribute of a tokenizer: the architectures beside which it comes back as itself."""
+KNOWN: WeakKeyDictionary[PreTrainedTokenizerBase, set[str]] = WeakKeyDictionary()
+"""The architectures beside which a tokenizer is known to come back as itself."""
 LARGEST_ERROR = 1e-3
 """Of logits or scores, relative: between rounding (1e-6) and other positions (1e-2)."""
 MOST_PARAMETERS = 10**9
@@ -107,7 +108,7 @@ def require_own_tokenizer(
         UserError: it would not.
     """
     kind = model.config.model_type
-    known: set[str] = tokenizer.__dict__.setdefault(KNOWN, set())
+    known = KNOWN.setdefault(tokenizer, set())
     if kind in known:
         return
     with tempfile.TemporaryDirectory() as folder, quiet():

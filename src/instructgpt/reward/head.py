@@ -11,27 +11,24 @@ from torch import Tensor
 
 from instructgpt.distributed.sharding import assign
 from instructgpt.models.load import scalar_head
-from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, ranked_scores
 from instructgpt.reward.loss import ranking_loss
-from instructgpt.reward.model import RewardModel
-from instructgpt.reward.reading import Reader
+from instructgpt.reward.reading import ComparisonReader
 
 ITERATIONS = 200
 
 
-def fit_head(reward: RewardModel, comparisons: Sequence[Comparison], config: RewardConfig) -> float:
+def fit_head(reader: ComparisonReader, comparisons: Sequence[Comparison]) -> float:
     """Set the head to the minimum of eq. 1 plus `head_l2` · ‖w‖², and return eq. 1 there.
 
     w are the weights on states scaled to variance 1, so that `head_l2` means the same for every
     model. The head's start plays no part.
 
     Args:
-        reward: the model; only its head is changed.
+        reader: of the model, of which only the head is changed, with `head_l2` and `ties`.
         comparisons: the training rankings.
-        config: `head_l2`, `ties`, precision and micro-batch size.
     """
-    reader = Reader(reward, config)
+    reward, config = reader.reward, reader.config
     states_ND = reader.read_all(comparisons, reader.states).to(reward.device)
     scale_D = states_ND.std(0).clamp(min=1e-6)
     scaled_ND = (states_ND - states_ND.mean(0)) / scale_D  # a shift of all scores changes no pair

@@ -25,11 +25,11 @@ from instructgpt.reward.data import Comparison, answers
 from instructgpt.reward.model import RewardModel
 
 
-class Reader:
+class ComparisonReader:
     """Forward passes over comparisons, with the prompt once where the architecture allows.
 
     Args:
-        reward: the model; to be given before it is sharded for the first time.
+        reward: the model, not sharded yet: whether it reads trees is tried on it here.
         config: `shared_prefix`, and the precision and size of passes.
 
     Attributes:

@@ -15,7 +15,7 @@ from instructgpt.reward.data import Comparison
 from instructgpt.reward.head import fit_head
 from instructgpt.reward.inputs import Inputs, look
 from instructgpt.reward.model import RewardModel
-from instructgpt.reward.reading import Reader
+from instructgpt.reward.reading import ComparisonReader
 from instructgpt.reward.trainer import RewardModelTrainer
 from instructgpt.reward.validation import evaluate, judge
 from instructgpt.rollout.policy import SFTModel
@@ -53,9 +53,9 @@ def train(
         reward = _open(config, inputs.trunk)
         trainer = _train_loop(run, reward, inputs)
         run.check_finite(trainer.state)
-        _set_shift(config, reward, inputs.demonstrations)
+        _set_shift(trainer.reader, inputs.demonstrations)
         _write_evaluation(run, trainer, inputs.held_out)
-        run.save_model(reward)  # pyright: ignore[reportArgumentType] - a lazy `model`
+        run.save_model(reward)
         _check_saved_head(run, reward)
         return run.finish()
 
@@ -73,7 +73,7 @@ def _train_loop(run: TrainingRun, reward: RewardModel, inputs: Inputs) -> Reward
     cursor.position = trainer.state.counters["position"]
     if config.fit_head and not trainer.step:
         with run.phase("head"):
-            loss = fit_head(reward, training, config)
+            loss = fit_head(trainer.reader, training)
         say(f"reward: the head alone, fitted on the frozen trunk, reaches a loss of {loss:.3f}")
     state = trainer.state
     run.expect(total, state.updates, in_an_epoch)
@@ -84,7 +84,7 @@ def _train_loop(run: TrainingRun, reward: RewardModel, inputs: Inputs) -> Reward
             )
         if held_out and config.eval_every and state.updates % config.eval_every == 0:
             with run.phase("validation"):
-                evaluation = _evaluation(config, reward, held_out)
+                evaluation = _evaluation(trainer.reader, held_out)
             if evaluation:
                 metrics["reward/validation_accuracy"] = evaluation["accuracy"]["estimate"]
         state.counters["position"] = cursor.position
@@ -101,30 +101,26 @@ def _open(config: RewardConfig, trunk: ModelFacts) -> RewardModel:
     return RewardModel(policy, seed=config.seed, depth=config.depth)
 
 
-def _set_shift(
-    config: RewardConfig, reward: RewardModel, demonstrations: Sequence[Comparison]
-) -> None:
+def _set_shift(reader: ComparisonReader, demonstrations: Sequence[Comparison]) -> None:
     """The labelers' demonstrations shall score 0 on average (section 3.5)."""
-    reward.shift = 0.0  # a model that is trained on may have one, of its old weights
+    reader.reward.shift = 0.0  # a model that is trained on may have one, of its old weights
     if not demonstrations:
         say(
             "no demonstrations given: scores are not shifted (pass --demonstrations to make them "
             "score 0)"
         )
         return
-    reader = Reader(reward, config)
-    reward.shift = reader.read_all(demonstrations, reader.scores).mean().item()
+    reader.reward.shift = reader.read_all(demonstrations, reader.scores).mean().item()
 
 
-def _evaluation(config: RewardConfig, reward: RewardModel, held_out: Sequence[Comparison]) -> dict:
-    reader = Reader(reward, config)
+def _evaluation(reader: ComparisonReader, held_out: Sequence[Comparison]) -> dict:
     return evaluate(judge(reader.read_all(held_out, reader.scores), held_out))
 
 
 def _write_evaluation(
     run: TrainingRun, trainer: RewardModelTrainer, held_out: Sequence[Comparison]
 ) -> None:
-    evaluation = _evaluation(trainer.config, trainer.reward, held_out) if held_out else {}
+    evaluation = _evaluation(trainer.reader, held_out) if held_out else {}
     evaluation["shift"] = trainer.reward.shift
     run.write_json("evaluation.json", evaluation)
     if "accuracy" in evaluation:

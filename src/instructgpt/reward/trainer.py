@@ -20,7 +20,7 @@ from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, encode_rankings, ranked_scores
 from instructgpt.reward.loss import pair_accuracy, prompts_with_pairs, ranking_loss
 from instructgpt.reward.model import RewardModel
-from instructgpt.reward.reading import Reader
+from instructgpt.reward.reading import ComparisonReader
 from instructgpt.run.config import made
 from instructgpt.run.progress import say_skipped
 from instructgpt.run.schedule import scheduled
@@ -48,7 +48,7 @@ class RewardModelTrainer:
         self.total_steps = total_steps
         self.world = world()
         use_attention(reward.model, config.attention)
-        self.reader = Reader(reward, config)
+        self.reader = ComparisonReader(reward, config)  # looks at full weights
         shard(reward.model, config, self.world)
         self.state = TrainState(
             modules={"reward": reward.model},
