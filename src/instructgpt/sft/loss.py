@@ -1,4 +1,7 @@
-"""The supervised loss.
+"""The supervised loss in its reference form: all logits at once.
+
+Training takes the same sum from `models.forward.response_logprobs`, which holds a few rows of
+logits at a time; tests hold the two against each other.
 
 Axes: B batch, T time over the whole row (prompt and response), V vocabulary, N response tokens.
 """
