@@ -1,4 +1,4 @@
-"""The documentation against the code: keys, paths, names and links; and the Python page is run."""
+"""The documentation against the code: paths, names, links and commands; the Python page is run."""
 
 import importlib
 import json
@@ -9,64 +9,25 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pydantic_core import PydanticUndefined
+import yaml
 
 from instructgpt.cli import COMMANDS, app, main
-from instructgpt.ppo.config import PPOConfig
-from instructgpt.reward.config import RewardConfig
-from instructgpt.run.config import StageConfig
 from instructgpt.run.presets import preset_names
-from instructgpt.sft.config import SFTConfig
 from tests.files import write_policy
 from tests.tiny import any_model
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-STAGES = {"sft": SFTConfig, "reward": RewardConfig, "ppo": PPOConfig}
-KEYS = [(stage, key) for stage, cls in STAGES.items() for key in cls.model_fields]
+STAGES = ("sft", "reward", "ppo")
+GUIDES = [DOCS / f"{name}.md" for name in ("index", "sample", "evaluation", "pipeline", "use")]
+"""With the stages' pages, those whose commands are looked at one by one."""
 
 
 def code(page: Path) -> set[str]:
     """What stands in backticks, outside of code blocks."""
     text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
     return set(re.findall(r"`([^`\n]+)`", text))
-
-
-def rows(stage: str) -> dict[str, list[str]]:
-    """The rows of a stage's tables of keys, by key."""
-    text = (DOCS / "stages" / f"{stage}.md").read_text(encoding="utf-8")
-    cells = [
-        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        for line in text.splitlines()
-        if line.startswith("| `")
-    ]
-    return {row[0].strip("`"): row for row in cells if len(row) == 4}
-
-
-@pytest.mark.parametrize(("stage", "key"), KEYS)
-def test_every_key_stands_in_its_page_with_its_default_and_meaning(stage: str, key: str):
-    field = STAGES[stage].model_fields[key]
-    _, default, meaning, source = rows(stage)[key]
-    assert meaning.startswith(field.description)
-    assert source
-    text = default.strip("`")
-    if field.default is PydanticUndefined:
-        assert default == "required"
-    elif field.default in ("", ()):
-        assert default == "none"
-    elif isinstance(field.default, bool) or field.default is None:
-        assert default == f"`{json.dumps(field.default)}`"
-    elif isinstance(field.default, float):
-        assert float(text) == field.default
-    else:
-        assert default == f"`{field.default}`"
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_no_page_has_a_key_that_is_gone(stage: str):
-    assert set(rows(stage)) == set(STAGES[stage].model_fields)
-    assert set(StageConfig.model_fields) < set(rows(stage))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -211,9 +172,9 @@ def test_the_readmes_sizes_are_a_laptops():
 
 
 def commands() -> list[str]:
-    """Every command in a shell block of the index and the stages' pages."""
+    """Every command in a shell block of the guides and the stages' pages."""
     found = []
-    for page in (DOCS / "index.md", *sorted((DOCS / "stages").glob("*.md"))):
+    for page in (*GUIDES, *sorted((DOCS / "stages").glob("*.md"))):
         for block in re.findall(r"(?ms)^```sh\n(.*?)^```", page.read_text(encoding="utf-8")):
             lines = block.replace("\\\n", " ").splitlines()
             found += [line.partition("  #")[0] for line in lines]
@@ -237,6 +198,16 @@ def test_commands_are_accepted(command: str, tmp_path, monkeypatch, capsys):
         assert " -> " in capsys.readouterr().out
     else:
         app.parse_args([name, *rest], exit_on_error=False, print_error=False)
+
+
+def test_the_configuration_on_the_pipelines_page_is_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"(?ms)^```yaml\n(.*?)^```", (DOCS / "pipeline.md").read_text("utf-8"))
+    (tmp_path / "whole.yaml").write_text(block)
+    with pytest.raises(SystemExit) as ended:
+        main(["pipeline", "whole.yaml", "--out", "runs/whole", "--print-config"])
+    assert not ended.value.code
+    assert set(yaml.safe_load(capsys.readouterr().out)) >= set(yaml.safe_load(block)) - {"common"}
 
 
 def write_data(folder: Path) -> None:
