@@ -17,7 +17,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from instructgpt.models.forward import pad_rows
+from instructgpt.models.rows import pad_rows
 from instructgpt.rollout.policy import SFTModel
 from measure import Turn
 

@@ -12,7 +12,8 @@ from torch.nn.functional import logsigmoid
 from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
-from instructgpt.models.forward import Rows, last_token_scores, pad_rows, response_values
+from instructgpt.models.forward import last_token_scores, response_values
+from instructgpt.models.rows import Rows, pad_rows
 from instructgpt.ppo.gae import gae, token_rewards, whiten
 from instructgpt.ppo.kl import k1
 from instructgpt.ppo.loss import policy_loss, value_loss

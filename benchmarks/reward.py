@@ -15,8 +15,9 @@ import torch
 from torch.optim import AdamW
 
 from floor import TRAINED, MatmulFloor
-from instructgpt.models.forward import autocast, last_token_scores, pad_rows
+from instructgpt.models.forward import autocast, last_token_scores
 from instructgpt.models.load import use_attention
+from instructgpt.models.rows import pad_rows
 from instructgpt.models.tree import tree_tokens
 from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer
 from instructgpt.reward.data import Comparison

@@ -5,15 +5,14 @@ modules. Run it as it stands: it makes a tiny model and learns to answer "ab" pr
 a reward that a labeler's rankings imply.
 """
 
-import copy  # noqa: I001 - on fewer lines
+import copy
 
 import torch
 from torch.optim import AdamW
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
-from instructgpt.models.forward import (
-    last_token_scores, pad_rows, response_logprobs, response_values, text_rows,
-)  # fmt: skip
+from instructgpt.models.forward import last_token_scores, response_logprobs, response_values
+from instructgpt.models.rows import pad_rows, text_rows
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Episodes, Reading
 from instructgpt.ppo.iteration import make_experience, update

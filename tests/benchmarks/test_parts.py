@@ -13,7 +13,8 @@ import guard
 import measure
 import plain
 import table
-from instructgpt.models.forward import pad_rows, response_logprobs
+from instructgpt.models.forward import response_logprobs
+from instructgpt.models.rows import pad_rows
 from instructgpt.models.text import TextCodec
 from instructgpt.reward import RewardConfig, RewardModel, RewardModelTrainer
 from instructgpt.reward.data import Comparison

@@ -19,8 +19,9 @@ from instructgpt.models.fit import (
     size_of,
     widen_embedding,
 )
-from instructgpt.models.forward import hidden_states, pad_rows, response_logprobs
+from instructgpt.models.forward import hidden_states, response_logprobs
 from instructgpt.models.load import load_policy, scorer_from_policy
+from instructgpt.models.rows import pad_rows
 from instructgpt.models.scorer import Scorer
 from instructgpt.models.tree import reads_trees, tree_scores
 from instructgpt.models.writing import save_model

@@ -11,12 +11,12 @@ from instructgpt.models import frozen
 from instructgpt.models.forward import (
     autocast,
     last_token_scores,
-    pad_rows,
     response_logprobs,
     response_values,
 )
 from instructgpt.models.frozen import KeptOnDisk, hold_as_read
 from instructgpt.models.load import scorer_from_policy
+from instructgpt.models.rows import pad_rows
 from tests.tiny import ARCHITECTURES, tiny_model
 
 ROWS = ([[1, 2, 3], [4]], [[5, 6], [7, 8, 9]])

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from instructgpt.errors import UserError
-from instructgpt.models.forward import hidden_states, last_token_scores, pad_rows
+from instructgpt.models.forward import hidden_states, last_token_scores
 from instructgpt.models.load import (
     context_length,
     is_scorer,
@@ -28,6 +28,7 @@ from instructgpt.models.load import (
     scorer_from_policy,
     trunk,
 )
+from instructgpt.models.rows import pad_rows
 from instructgpt.models.scorer import Scorer
 from instructgpt.models.writing import save_model
 from tests.files import sentence, write_policy

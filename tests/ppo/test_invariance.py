@@ -8,12 +8,8 @@ from functools import partial
 import pytest
 import torch
 
-from instructgpt.models.forward import (
-    last_token_scores,
-    pad_rows,
-    response_logprobs,
-    response_values,
-)
+from instructgpt.models.forward import last_token_scores, response_logprobs, response_values
+from instructgpt.models.rows import pad_rows
 from instructgpt.ppo import collect
 from instructgpt.ppo import step as step_module
 from instructgpt.ppo import trainer as trainer_module

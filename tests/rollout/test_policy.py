@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from instructgpt.errors import UserError
-from instructgpt.models.forward import pad_rows, response_logprobs
+from instructgpt.models.forward import response_logprobs
+from instructgpt.models.rows import pad_rows
 from instructgpt.sft import SFTModel
 from tests.files import write_policy
 from tests.tiny import byte_tokenizer, tiny_model

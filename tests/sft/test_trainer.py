@@ -8,7 +8,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from instructgpt.errors import UserError
-from instructgpt.models.forward import budget_groups
+from instructgpt.models.rows import budget_groups
 from instructgpt.sft import Example, SFTConfig, SFTModel, SFTTrainer
 from instructgpt.sft.loss import completion_loss
 from instructgpt.sft.trainer import FirstLoss

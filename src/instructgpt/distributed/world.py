@@ -21,7 +21,7 @@ from torch import Tensor
 
 from instructgpt.distributed.watch import Watch
 from instructgpt.errors import UserError
-from instructgpt.models.forward import budget_groups
+from instructgpt.models.rows import budget_groups
 from instructgpt.run import progress
 
 T = TypeVar("T")

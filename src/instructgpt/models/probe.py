@@ -12,16 +12,15 @@ from instructgpt.models.device import compute_device
 from instructgpt.models.fit import context_length, embedding_rows
 from instructgpt.models.forward import (
     ENTER,
-    Rows,
     evaluating,
     exact,
     hidden_states,
     last_token_scores,
     model_logits,
-    pad_rows,
 )
 from instructgpt.models.once import once_per_model
 from instructgpt.models.opening import first_line
+from instructgpt.models.rows import Rows, pad_rows
 
 LENGTHS = (9, 5)
 """Of the rows that are tried."""

@@ -23,9 +23,10 @@ from transformers import (
 
 from instructgpt.errors import UserError
 from instructgpt.models.fit import context_length, embedding_rows
-from instructgpt.models.forward import evaluating, exact, last_token_scores, pad_rows
+from instructgpt.models.forward import evaluating, exact, last_token_scores
 from instructgpt.models.missing import CONFIG
 from instructgpt.models.opening import first_line, load_config, quiet
+from instructgpt.models.rows import pad_rows
 from instructgpt.models.spelling import spell_for_both
 from instructgpt.models.tokens import TEXTS, differing_tokens
 from instructgpt.models.weights import architecture, read_shapes, require_shapes, weight_files

@@ -23,9 +23,10 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from instructgpt.models import attention
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_room
-from instructgpt.models.forward import Tokens, exact, last_states, pad_rows, within_model
+from instructgpt.models.forward import exact, last_states, within_model
 from instructgpt.models.load import scalar_head, trunk, use_attention
 from instructgpt.models.once import once_per_model
+from instructgpt.models.rows import Tokens, pad_rows
 
 log = logging.getLogger(__name__)
 

@@ -13,14 +13,8 @@ from instructgpt.data.records import PromptText
 from instructgpt.distributed.sharding import gathered
 from instructgpt.distributed.world import World
 from instructgpt.models.budget import pass_tokens
-from instructgpt.models.forward import (
-    Rows,
-    autocast,
-    budget_groups,
-    pad_rows,
-    response_logprobs,
-    response_values,
-)
+from instructgpt.models.forward import autocast, response_logprobs, response_values
+from instructgpt.models.rows import Rows, budget_groups, pad_rows
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.experience import Episodes, Reading, pad
 from instructgpt.ppo.model import PPOModel

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from instructgpt.models.forward import is_response
+from instructgpt.models.rows import is_response
 from instructgpt.rollout.episode import Sample
 
 

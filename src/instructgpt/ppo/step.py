@@ -10,14 +10,8 @@ import torch
 from torch import Tensor
 
 from instructgpt.models.budget import pass_tokens
-from instructgpt.models.forward import (
-    Rows,
-    autocast,
-    budget_groups,
-    pad_rows,
-    response_logprobs,
-    text_rows,
-)
+from instructgpt.models.forward import autocast, response_logprobs
+from instructgpt.models.rows import Rows, budget_groups, pad_rows, text_rows
 from instructgpt.ppo.checks import check_first_ratio
 from instructgpt.ppo.collect import Collector
 from instructgpt.ppo.experience import Experience

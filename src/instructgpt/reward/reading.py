@@ -11,14 +11,8 @@ from torch import Tensor
 from instructgpt.distributed.sharding import gathered
 from instructgpt.distributed.world import world
 from instructgpt.models.budget import pass_tokens
-from instructgpt.models.forward import (
-    Rows,
-    autocast,
-    budget_groups,
-    last_states,
-    last_token_scores,
-    pad_rows,
-)
+from instructgpt.models.forward import autocast, last_states, last_token_scores
+from instructgpt.models.rows import Rows, budget_groups, pad_rows
 from instructgpt.models.tree import reads_trees, tree_last_states, tree_scores, tree_tokens
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, answers

@@ -14,8 +14,9 @@ from instructgpt.distributed.world import world
 from instructgpt.errors import UserError, require_a
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.dropout import own_rate, residual_dropout
-from instructgpt.models.forward import autocast, pad_rows, response_logprobs
+from instructgpt.models.forward import autocast, response_logprobs
 from instructgpt.models.load import use_attention
+from instructgpt.models.rows import pad_rows
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.config import made
 from instructgpt.run.schedule import scheduled
