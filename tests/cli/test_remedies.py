@@ -8,7 +8,7 @@ import pytest
 
 import instructgpt
 from instructgpt.cli import COMMANDS, app
-from instructgpt.pipeline.order import KINDS
+from instructgpt.run.stages import KINDS, SECTIONS
 
 SOURCE = Path(instructgpt.__file__).parent
 NAMES = [*([name] for name in COMMANDS), ["data", "import"], ["data", "export"]]
@@ -46,7 +46,7 @@ def literals(file: Path) -> list[tuple[int, str]]:
 
 def test_every_flag_that_a_message_names_exists():
     flags = set().union(*(flags_of(words) for words in NAMES)) | {"--install-completion"}
-    flags |= {f"--{kind}.{key}" for kind, k in KINDS.items() for key in k.config.model_fields}
+    flags |= {f"--{kind}.{key}" for kind in SECTIONS for key in KINDS[kind].config.model_fields}
     unknown = [
         f"{file.relative_to(SOURCE)}:{line}: {typed}"
         for file in sorted(SOURCE.rglob("*.py"))

@@ -7,9 +7,9 @@ from instructgpt.errors import UserError
 from instructgpt.models.config import SHAPES, InitConfig
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
+from instructgpt.run import stages
 from instructgpt.run.config import (
     RUNTIME_KEYS,
-    STAGES,
     Resolved,
     resolve,
 )
@@ -173,7 +173,7 @@ def test_a_preset_resolves_to_exactly_its_values(name: str, stage: str):
 @pytest.mark.parametrize("name", OURS)  # the header of tiny.yaml says it for all its values
 def test_every_value_names_its_source(name: str):
     for stage, section in read_preset(name).items():
-        assert stage in {*STAGES, "common"}
+        assert stage in {*stages.SECTIONS, "common"}
         for key, entry in section.items():
             assert set(entry) == {"value", "source"}, (stage, key)
             assert entry["source"].startswith(("paper: ", "inherited: ", "ours: ")), (stage, key)

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from cyclopts import Parameter
 from pydantic import BaseModel, create_model
@@ -13,20 +12,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from instructgpt.cli.groups import READS, RUN, group_of, type_of
-from instructgpt.run.config import Config, Resolved, resolve
+from instructgpt.run.config import resolve
 from instructgpt.run.progress import show
+from instructgpt.run.stages import KINDS
 
-C = TypeVar("C", bound=Config)
-LOOKS = {
-    "init": "models.init",
-    "sft": "sft.inputs",
-    "reward": "reward.inputs",
-    "ppo": "ppo.inputs",
-    "sample": "pipeline.sample",
-    "label": "label.stage",
-    "evaluate": "pipeline.evaluate",
-}
-"""Where each stage's `look` is, which reads and checks all its inputs."""
+if TYPE_CHECKING:
+    from instructgpt.run.directory import Run
 
 
 @Parameter(name="*")
@@ -72,10 +63,11 @@ class Layers(Showing):
     ] = None
 
 
-def flags_of(config: type[Config]) -> type[BaseModel]:
-    """A model with the same keys, all optional, whose set fields are the flags that were given;
-    those that are needed come first.
+def flags_of(stage: str) -> type[BaseModel]:
+    """A model with the keys of a stage, all optional, whose set fields are the flags that were
+    given; those that are needed come first.
     """
+    config = KINDS[stage].config
     fields: dict[str, Any] = {}
     for key, field in sorted(config.model_fields.items(), key=lambda x: not x[1].is_required()):
         kind, text = _kind(field)
@@ -99,35 +91,30 @@ def given(flags: BaseModel | None) -> dict[str, Any]:
     return {} if flags is None else {key: getattr(flags, key) for key in flags.model_fields_set}
 
 
-def load(
-    cls: type[C],
-    stage: str,
-    configs: Sequence[Path],
-    layers: Layers | Showing | None,
-    flags: BaseModel | None,
-) -> Resolved[C] | None:
-    """The configuration of a command, or None when the user only wanted to see or check it.
+def run_stage(
+    stage: str, configs: Sequence[Path], layers: Layers | Showing | None, flags: BaseModel | None
+) -> "Run | None":
+    """Run a stage, unless the user only wanted to see its configuration or to check its inputs.
 
     Args:
-        cls: the configuration's class.
         stage: the stage's name, and its section in files.
         configs: YAML files.
         layers: the presets, and what is only to be shown.
         flags: the flags that were given.
     """
-    layers = layers or Layers()
+    kind, layers = KINDS[stage], layers or Layers()
     presets = (layers.preset if isinstance(layers, Layers) else None) or ()
-    resolved = resolve(cls, presets=presets, files=configs, flags=given(flags), stage=stage)
+    resolved = resolve(kind.config, presets=presets, files=configs, flags=given(flags), stage=stage)
     if layers.print_config:
         show(resolved.to_yaml(), end="")
-        return None
-    if layers.dry_run:
+    elif layers.dry_run:
         from instructgpt.run.outline import of_stage
 
-        found = import_module(f"instructgpt.{LOOKS[stage]}").look(resolved.config)
+        found = kind.look(resolved.config)
         show(of_stage(stage, resolved.config.model_dump()["out"], found))
-        return None
-    return resolved
+    else:
+        return kind.run(resolved, stage)
+    return None
 
 
 def _kind(field: FieldInfo) -> tuple[Any, str]:

@@ -7,12 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from instructgpt.cli.data import OnError
-from instructgpt.cli.flags import Layers, flags_of, given, load
+from instructgpt.cli.flags import Layers, flags_of, given, run_stage
 from instructgpt.cli.stages import Files
 from instructgpt.errors import UserError
-from instructgpt.label.config import LabelConfig
 
-LabelFlags = flags_of(LabelConfig)
+LabelFlags = flags_of("label")
 
 
 def simulate(
@@ -24,11 +23,8 @@ def simulate(
     flags: Annotated[LabelFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Simulated labelers rank sampled answers; the rankings go to OUT/rankings.jsonl."""
-    from instructgpt.label.stage import simulate_labels
-
     flags = LabelFlags(**{**given(flags), **({"data": [candidates]} if candidates else {})})
-    if resolved := load(LabelConfig, "label", configs, layers, flags):
-        simulate_labels(resolved)
+    run_stage("label", configs, layers, flags)
 
 
 def rank(

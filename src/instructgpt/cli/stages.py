@@ -5,14 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from instructgpt.cli.flags import Layers, Showing, flags_of, given, load
+from instructgpt.cli.flags import Layers, Showing, flags_of, given, run_stage
 from instructgpt.errors import UserError
-from instructgpt.evaluation.config import CompareConfig
-from instructgpt.models.config import InitConfig
-from instructgpt.pipeline.config import SampleConfig
-from instructgpt.ppo.config import PPOConfig
-from instructgpt.reward.config import RewardConfig
-from instructgpt.sft.config import SFTConfig
 
 Rounds = Annotated[
     int, Parameter(help="how often to sample from the newest policy, rank, and train on all labels")
@@ -21,9 +15,8 @@ Arms = Annotated[
     Literal["ptx", "all"], Parameter(help="all: also train a policy without pretraining mix")
 ]
 Files = Annotated[Path, Parameter(help="YAML files, later ones winning; flags win over all")]
-InitFlags, SFTFlags = flags_of(InitConfig), flags_of(SFTConfig)
-RewardFlags, PPOFlags = flags_of(RewardConfig), flags_of(PPOConfig)
-SampleFlags, CompareFlags = flags_of(SampleConfig), flags_of(CompareConfig)
+InitFlags, SFTFlags, SampleFlags = flags_of("init"), flags_of("sft"), flags_of("sample")
+RewardFlags, PPOFlags, CompareFlags = flags_of("reward"), flags_of("ppo"), flags_of("evaluate")
 
 
 def init(
@@ -32,10 +25,7 @@ def init(
     flags: Annotated[InitFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Make a GPT-3-architecture model from scratch: random weights and a byte-level tokenizer."""
-    if resolved := load(InitConfig, "init", (), showing, flags):
-        from instructgpt.models.init import init as run
-
-        run(resolved)
+    run_stage("init", (), showing, flags)
 
 
 def sft(
@@ -44,10 +34,7 @@ def sft(
     flags: Annotated[SFTFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 1: fine-tune a model on demonstrations (appendix C.1; --preset ppo-init for C.3)."""
-    if resolved := load(SFTConfig, "sft", configs, layers, flags):
-        from instructgpt.sft.stage import train
-
-        train(resolved)
+    run_stage("sft", configs, layers, flags)
 
 
 def reward(
@@ -56,10 +43,7 @@ def reward(
     flags: Annotated[RewardFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 2: train a reward model on rankings (eq. 1; appendix C.2)."""
-    if resolved := load(RewardConfig, "reward", configs, layers, flags):
-        from instructgpt.reward.stage import train
-
-        train(resolved)
+    run_stage("reward", configs, layers, flags)
 
 
 def ppo(
@@ -68,10 +52,7 @@ def ppo(
     flags: Annotated[PPOFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Stage 3: optimize a policy against a reward model (eq. 2; appendix C.4)."""
-    if resolved := load(PPOConfig, "ppo", configs, layers, flags):
-        from instructgpt.ppo.stage import train
-
-        train(resolved)
+    run_stage("ppo", configs, layers, flags)
 
 
 def sample(
@@ -80,10 +61,7 @@ def sample(
     flags: Annotated[SampleFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
 ) -> None:
     """Sample K answers per prompt for the labelers to rank; they go to OUT/candidates.jsonl."""
-    if resolved := load(SampleConfig, "sample", configs, layers, flags):
-        from instructgpt.pipeline.sample import sample as run
-
-        run(resolved)
+    run_stage("sample", configs, layers, flags)
 
 
 def compare(
@@ -99,12 +77,8 @@ def compare(
 
     both = {key: value for key, value in (("a", a), ("b", b)) if value is not None}
     flags = CompareFlags(**{**given(flags), **both})
-    if resolved := load(CompareConfig, "evaluate", configs, layers, flags):
-        from instructgpt.pipeline.evaluate import evaluate
-
-        run = evaluate(resolved)
-        if json:
-            print_json({key: value for key, value in run.evaluation.items() if key != "pairs"})
+    if (run := run_stage("evaluate", configs, layers, flags)) and json:
+        print_json({key: value for key, value in run.evaluation.items() if key != "pairs"})
 
 
 def pipeline(

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from instructgpt.errors import UserError
 from instructgpt.models.outlook import Looked, Outlook
-from instructgpt.pipeline.order import KINDS, Stage
+from instructgpt.pipeline.order import Stage
 from instructgpt.run.config import Resolved
 from instructgpt.run.files import status_of
 from instructgpt.run.outline import block, of_stage
 from instructgpt.run.progress import silenced
+from instructgpt.run.stages import KINDS
 
 
 class Ahead(NamedTuple):

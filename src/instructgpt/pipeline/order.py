@@ -5,34 +5,13 @@ round samples from the last policy, ranks again, and trains the reward model and
 all labels, from the same SFT model (section 3.1: steps 2 and 3 are iterated).
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from instructgpt.distributed.world import world
-from instructgpt.evaluation.config import CompareConfig
-from instructgpt.models.config import InitConfig
-from instructgpt.models.init import init
-from instructgpt.models.init import look as look_init
-from instructgpt.models.outlook import Looked
-from instructgpt.pipeline.config import RankConfig, SampleConfig
-from instructgpt.pipeline.evaluate import evaluate
-from instructgpt.pipeline.evaluate import look as look_evaluate
-from instructgpt.pipeline.rank import look as look_rank
-from instructgpt.pipeline.rank import rank_candidates
-from instructgpt.pipeline.sample import look as look_sample
-from instructgpt.pipeline.sample import sample
-from instructgpt.ppo.config import PPOConfig
-from instructgpt.ppo.inputs import look as look_ppo
-from instructgpt.ppo.stage import train as train_ppo
-from instructgpt.reward.config import RewardConfig
-from instructgpt.reward.inputs import look as look_reward
-from instructgpt.reward.stage import train as train_reward
-from instructgpt.run.config import Config
 from instructgpt.run.directory import Run
-from instructgpt.sft.config import SFTConfig
-from instructgpt.sft.inputs import look as look_sft
-from instructgpt.sft.stage import train as train_sft
+from instructgpt.run.stages import KINDS
 
 Source = tuple[str, str]
 """A stage's name, and a file in its directory."""
@@ -40,40 +19,6 @@ Sources = tuple[Source, ...]
 SFT: Sources = (("sft", "model"),)
 PLAIN = "ppo-plain"
 """The arm without pretraining mix (the paper's "PPO", beside "PPO-ptx")."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of stage: its configuration, which is also its section's, what runs it, and what looks
-    at all its inputs beforehand.
-    """
-
-    config: type[Config]
-    run: Callable[..., Run]
-    look: Callable[..., Looked]
-
-
-def _by_one(run: Callable[..., Run]) -> Callable[..., Run]:
-    """A stage that the first process does for all."""
-
-    def call(*args: Any, **kwargs: Any) -> Run:
-        return world().once(lambda: run(*args, **kwargs))
-
-    return call
-
-
-KINDS = {
-    "init": Kind(InitConfig, _by_one(init), look_init),
-    "pretrain": Kind(SFTConfig, train_sft, look_sft),
-    "sft": Kind(SFTConfig, train_sft, look_sft),
-    "sample": Kind(SampleConfig, sample, look_sample),
-    "rank": Kind(RankConfig, _by_one(rank_candidates), look_rank),
-    "reward": Kind(RewardConfig, train_reward, look_reward),
-    "ppo": Kind(PPOConfig, train_ppo, look_ppo),
-    "evaluate": Kind(CompareConfig, evaluate, look_evaluate),
-}
-NAMED = frozenset({"pretrain", "sft", "sample", "rank", "reward", "ppo"})
-"""Kinds whose runner takes the stage's name."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +41,10 @@ class Stage:
 
     def run(self, config: Any) -> Run:
         """Run it, or find it finished."""
-        runner = KINDS[self.kind].run
-        return runner(config, stage=self.name) if self.kind in NAMED else runner(config)
+        kind = KINDS[self.kind]
+        if kind.by_one:
+            return world().once(lambda: kind.run(config, self.name))
+        return kind.run(config, self.name)
 
 
 def stages_of(

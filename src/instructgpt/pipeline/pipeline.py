@@ -17,7 +17,7 @@ from instructgpt.errors import UserError
 from instructgpt.models.outlook import Outlook
 from instructgpt.pipeline.ahead import look_ahead, outlined, printed
 from instructgpt.pipeline.log import StageLog
-from instructgpt.pipeline.order import KINDS, Stage, stages_of
+from instructgpt.pipeline.order import Stage, stages_of
 from instructgpt.pipeline.stale import refuse_stale
 from instructgpt.pipeline.summary import print_summary
 from instructgpt.report import require_matplotlib, write_report
@@ -27,6 +27,7 @@ from instructgpt.run.pace import duration
 from instructgpt.run.presets import nearest, read_preset, read_yaml
 from instructgpt.run.progress import Whole, say
 from instructgpt.run.progress import show as show_text
+from instructgpt.run.stages import KINDS, SECTIONS
 from instructgpt.run.tuning import give_back_memory, one_choice
 
 Show = Literal["", "config", "plan"]
@@ -107,17 +108,17 @@ def _sections(
     presets: Sequence[str], files: Sequence[str | Path], flags: Mapping[str, Any]
 ) -> set[str]:
     """The kinds of stages that are configured, in any layer."""
-    shared = {key for kind in KINDS.values() for key in kind.config.model_fields}
+    shared = {key for name in SECTIONS for key in KINDS[name].config.model_fields}
     found: set[str] = set()
     layers = [(f"preset {name}", read_preset(name)) for name in presets]
     layers += [(str(file), read_yaml(file)) for file in files]
     layers.append(("the command line", _nested(flags)))
     for place, layer in layers:
         for key in layer:
-            if key not in {*KINDS, "common"}:
+            if key not in {*SECTIONS, "common"}:
                 raise UserError(
-                    f"{place}: unknown section '{key}'{nearest(key, KINDS)}; sections are "
-                    f"{', '.join(KINDS)}"
+                    f"{place}: unknown section '{key}'{nearest(key, SECTIONS)}; sections are "
+                    f"{', '.join(SECTIONS)}"
                 )
             found.add(key)
         for key in layer.get("common") or {}:

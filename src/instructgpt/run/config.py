@@ -30,8 +30,7 @@ from instructgpt.errors import UserError, require_a
 from instructgpt.run.files import shortened
 from instructgpt.run.given import Given, is_record, parted
 from instructgpt.run.presets import nearest, read_preset, read_yaml
-
-STAGES = ("init", "pretrain", "sft", "sample", "rank", "reward", "ppo", "evaluate")
+from instructgpt.run.stages import SECTIONS
 
 
 def _one_or_many(value: Any, info: ValidationInfo) -> Any:
@@ -384,8 +383,8 @@ def _section(
     data: dict[str, Any], stage: str, place: str, fields: Iterable[str], in_pipeline: bool
 ) -> dict[str, Any]:
     """What a file says of this stage: its section over `common:`, or a flat file whole."""
-    data = {key: {} if key in STAGES and data[key] is None else data[key] for key in data}
-    sections = {key for key in data if key in {*STAGES, "common"} and isinstance(data[key], dict)}
+    data = {key: {} if key in SECTIONS and data[key] is None else data[key] for key in data}
+    sections = {key for key in data if key in {*SECTIONS, "common"} and isinstance(data[key], dict)}
     if not sections:
         return data
     strangers = [key for key in data if key not in sections]
@@ -393,7 +392,7 @@ def _section(
         raise UserError(
             f"{place}: unknown key '{strangers[0]}' beside the sections "
             f"{', '.join(sorted(sections))}"
-            f"{nearest(strangers[0], STAGES)}"
+            f"{nearest(strangers[0], SECTIONS)}"
         )
     if stage not in sections and not in_pipeline:
         raise UserError(f"{place}: has no section '{stage}:', only {', '.join(sorted(sections))}")
