@@ -40,7 +40,7 @@ class Judge(Protocol):
 
 
 @runtime_checkable
-class Panel(Judge, Protocol):
+class LabelerPanel(Judge, Protocol):
     """Several labelers who say which of two answers they prefer, beside a score of each."""
 
     def prefer(
@@ -66,7 +66,7 @@ class JudgedAnswers:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class HeadToHead:
     """How often a's answer beats b's (a tie is half), and the answers behind it.
 
     Attributes:
@@ -165,7 +165,7 @@ def compare(
     a: Sequence[Answer],
     b: Sequence[Answer],
     judge: Judge,
-) -> Comparison:
+) -> HeadToHead:
     """Hold answers against each other, the i-th of a against the i-th of b.
 
     Args:
@@ -176,7 +176,7 @@ def compare(
     """
     judged_a, judged_b = (judged(prompts, completions, judge) for completions in (a, b))
     samples = len(a) // len(prompts)
-    if isinstance(judge, Panel):
+    if isinstance(judge, LabelerPanel):
         repeated = [prompt for prompt in prompts for _ in range(samples)]
         wins = judge.prefer(
             repeated,
@@ -191,7 +191,7 @@ def compare(
             for score_a, score_b in zip(judged_a.scores, judged_b.scores, strict=True)
         ]
     clusters = [index // samples for index in range(len(wins))]
-    return Comparison(clustered_share(wins, clusters), judged_a, judged_b, list(wins))
+    return HeadToHead(clustered_share(wins, clusters), judged_a, judged_b, list(wins))
 
 
 def judged(

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from instructgpt.data.records import Prompt, PromptText
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
-from instructgpt.evaluation.compare import Comparison, Judge, answer, compare
+from instructgpt.evaluation.compare import HeadToHead, Judge, answer, compare
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.evaluation.inputs import Inputs, look
 from instructgpt.evaluation.language import language_model_loss
@@ -91,28 +91,26 @@ def _judge(config: CompareConfig, inputs: Inputs) -> Scorer:
     return judge
 
 
-@dataclass(frozen=True)
-class Answered:
-    """One answer of a policy."""
+class KeptAnswer(BaseModel, frozen=True, extra="forbid"):
+    """One answer of a policy, as it is kept."""
 
     text: str
     finished: bool
     tokens: int
 
 
-@dataclass(frozen=True)
-class Answers:
+class PolicyAnswers(BaseModel, frozen=True):
     """All answers of one policy, those to one prompt side by side, and its loss on the prose."""
 
-    answers: list[Answered]
-    prose_loss: float | None = None
+    answers: list[KeptAnswer]
+    prose_loss: float | None
 
-    def repeated(self, count: int) -> list[Answered]:
+    def repeated(self, count: int) -> list[KeptAnswer]:
         """`count` answers in all; the same one several times where greedy decoding gave one."""
         return [answer for answer in self.answers for _ in range(count // len(self.answers))]
 
 
-def _all_answers(config: CompareConfig, inputs: Inputs, folder: Path) -> dict[str, Answers]:
+def _all_answers(config: CompareConfig, inputs: Inputs, folder: Path) -> dict[str, PolicyAnswers]:
     """By policy, in the order: the others, b, b decoded greedily, a."""
     a, b, *others = labels([config.a, config.b, *config.further])
     policies = zip([*others, b], [*config.further, config.b], strict=True)
@@ -120,7 +118,7 @@ def _all_answers(config: CompareConfig, inputs: Inputs, folder: Path) -> dict[st
     # Part of a win may be mere sharpening, which greedy decoding gives for nothing.
     jobs[GREEDY.format(b)] = (config.b, 0.0)
     jobs[a] = (config.a, config.temperature)
-    answered: dict[str, Answers] = {}
+    answered: dict[str, PolicyAnswers] = {}
     with StageProgress("evaluate", len(jobs), phase="sampling") as progress:
         for number, (label, (path, temperature)) in enumerate(jobs.items(), 1):
             kept = folder / f"answers-{number}.json"
@@ -131,36 +129,25 @@ def _all_answers(config: CompareConfig, inputs: Inputs, folder: Path) -> dict[st
 
 def _answered(
     config: CompareConfig, inputs: Inputs, path: str, temperature: float, kept: Path
-) -> Answers:
+) -> PolicyAnswers:
     """A policy's answers, from the file in which they are kept, or made and kept there."""
     ranks = world()
     if not ranks.once(kept.exists):
         answers = _answers(config, inputs, path, temperature)
-        ranks.once(lambda: write_atomically(kept, json.dumps(asdict(answers))))
+        ranks.once(lambda: write_atomically(kept, json.dumps(answers.model_dump())))
     content = ranks.once(lambda: _read_kept(kept, len(inputs.prompts)))
-    return Answers([Answered(**row) for row in content["answers"]], content["prose_loss"])
-
-
-class _KeptAnswer(BaseModel, extra="forbid"):
-    text: str
-    finished: bool
-    tokens: int
-
-
-class _KeptAnswers(BaseModel):
-    answers: list[_KeptAnswer]
-    prose_loss: float | None
+    return PolicyAnswers(**content)
 
 
 def _read_kept(path: Path, prompts: int) -> dict[str, Any]:
     remedy = "remove it, and these answers are sampled again"
-    content = read_shaped(path, _KeptAnswers, remedy)
+    content = read_shaped(path, PolicyAnswers, remedy)
     if not content["answers"] or len(content["answers"]) % prompts:
         raise UserError(f"{path}: has answers to other prompts; {remedy}")
     return content
 
 
-def _answers(config: CompareConfig, inputs: Inputs, path: str, temperature: float) -> Answers:
+def _answers(config: CompareConfig, inputs: Inputs, path: str, temperature: float) -> PolicyAnswers:
     policy = SFTModel(
         path,
         inputs.policies[path].tokenizer,
@@ -178,24 +165,26 @@ def _answers(config: CompareConfig, inputs: Inputs, path: str, temperature: floa
         slots=config.rollout_slots,
         dtype=config.dtype,
     )
-    answers = [Answered(c.text, c.finished, len(c.tokens)) for c in completions]
-    if not temperature or not inputs.prose:
-        return Answers(answers)
-    loss = world().once(lambda: language_model_loss(policy, inputs.prose, dtype=config.dtype))
-    return Answers(answers, loss)
+    loss = None
+    if temperature and inputs.prose:
+        loss = world().once(lambda: language_model_loss(policy, inputs.prose, dtype=config.dtype))
+    answers = [
+        KeptAnswer(text=c.text, finished=c.finished, tokens=len(c.tokens)) for c in completions
+    ]
+    return PolicyAnswers(answers=answers, prose_loss=loss)
 
 
 def _evaluation(
     config: CompareConfig,
     records: Sequence[Prompt],
-    answered: dict[str, Answers],
+    answered: dict[str, PolicyAnswers],
     judge: Judge,
     audit: Audit,
 ) -> dict[str, Any]:
     prompts = [record.prompt for record in records]
     a, b, *_ = labels([config.a, config.b, *config.further])
     count = len(prompts) * config.samples
-    against: dict[str, Comparison] = {
+    against: dict[str, HeadToHead] = {
         label: compare(prompts, answers.repeated(count), answered[b].repeated(count), judge)
         for label, answers in answered.items()
         if label != b
@@ -258,14 +247,14 @@ def _mean(scores: Sequence[float], samples: int) -> Interval:
 
 
 def _audited(
-    audit: Audit, prompts: Sequence[PromptText], answers: Sequence[Answered]
+    audit: Audit, prompts: Sequence[PromptText], answers: Sequence[KeptAnswer]
 ) -> dict[str, float]:
     samples = len(answers) // len(prompts)
     repeated = [prompt for prompt in prompts for _ in range(samples)]
     return audit(repeated, [answer.text for answer in answers])
 
 
-def _text_figures(answers: Sequence[Answered]) -> dict[str, float]:
+def _text_figures(answers: Sequence[KeptAnswer]) -> dict[str, float]:
     """Length, ending and variety: what a judge may not see when a policy games it."""
     words = [answer.text.split() for answer in answers]
     pairs = [pair for answer_words in words for pair in pairwise(answer_words)]

@@ -8,7 +8,7 @@ from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved
 from instructgpt.run.inputs import inputs_of
 from instructgpt.run.provenance import (
-    Comparison,
+    Continuation,
     has_results,
     kept_rankings,
     read_info,
@@ -33,7 +33,7 @@ def refuse_stale(plan: Sequence[tuple[str, Path, Resolved[Any]]]) -> None:
         later = [other for other in made_from if other in begun and folder in made_from[other]]
         if folder in begun:
             inputs = read_inputs(resolved.config)
-            Comparison(folder, infos[folder], name, resolved, inputs).refuse_another_run(later)
+            Continuation(folder, infos[folder], name, resolved, inputs).refuse_another_run(later)
         if later and infos[folder].get("status") != "done":
             raise UserError(
                 f"{folder} is not finished, but {_listed(later)} {_were(later)} made from it; "

@@ -10,9 +10,9 @@ from instructgpt.data.records import Ranking
 from instructgpt.errors import UserError
 from instructgpt.models.text import TextCodec
 
-Answer = tuple[str, bool, str]
-"""Its text, whether it ended by itself (a cut one gets no token that ends a turn), and at which
-token where its model has several.
+Written = tuple[str, bool, str]
+"""An answer: its text, whether it ended by itself (a cut one gets no token that ends a turn), and
+at which token where its model has several.
 """
 
 
@@ -69,7 +69,7 @@ def encode_rankings(
             `on_error` is stop, or nothing is left.
     """
     groups: dict[tuple[object, ...], Comparison] = {}
-    texts: dict[tuple[object, ...], list[Answer]] = {}
+    texts: dict[tuple[object, ...], list[Written]] = {}
     skipped = []
     for number, ranking in enumerate(rankings, 1):
         answers = [(r.text, r.finished, r.ended_by) for r in ranking.responses]
@@ -147,10 +147,10 @@ def _name(ranking: Ranking, number: int) -> str:
 
 
 def _in_order(
-    answers: Sequence[Answer], shown: Sequence[Answer], ranks: Sequence[int]
+    answers: Sequence[Written], shown: Sequence[Written], ranks: Sequence[int]
 ) -> list[int]:
     """A labeler's ranks in the order of `answers`; the same text twice is matched in order."""
-    places: dict[Answer, list[int]] = {}
+    places: dict[Written, list[int]] = {}
     for text, rank in zip(shown, ranks, strict=True):
         places.setdefault(text, []).append(rank)
     return [places[text].pop(0) for text in answers]

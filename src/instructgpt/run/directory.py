@@ -23,7 +23,7 @@ from instructgpt.run.inputs import inputs_of
 from instructgpt.run.lock import open_locked
 from instructgpt.run.progress import say
 from instructgpt.run.provenance import (
-    Comparison,
+    Continuation,
     Source,
     differing,
     has_results,
@@ -262,8 +262,8 @@ class RunDirectory:
         if not (self.info and has_results(self.path, self.info)):  # mending mixes nothing here
             self.info = {key: self.info[key] for key in self.info if key == "tuning"}
             return
-        comparison = Comparison(self.path, self.info, self.stage, self._config, self.inputs)
-        self._mended = comparison.refuse_another_run()
+        continued = Continuation(self.path, self.info, self.stage, self._config, self.inputs)
+        self._mended = continued.refuse_another_run()
 
 
 def _versions() -> dict[str, str]:

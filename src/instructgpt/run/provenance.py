@@ -147,7 +147,7 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Continuation:
     """A run on disk held against the command that wants to go on with it.
 
     Attributes:
