@@ -30,7 +30,7 @@ from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking,
 from instructgpt.errors import UserError, harmless
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.evaluation.human import HumanEvaluator
-from instructgpt.label.stage import require_rankable
+from instructgpt.label.simulated.stage import require_rankable
 from instructgpt.label.terminal import rank_in_terminal
 from instructgpt.models.facts import look_at
 from instructgpt.pipeline.evaluate import evaluate

@@ -8,7 +8,7 @@ from instructgpt.data.formats import read_records
 from instructgpt.data.records import Ranking, Rating, Response
 from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.label.config import LabelConfig
+from instructgpt.label.simulated.config import LabelConfig
 from instructgpt.models.config import InitConfig
 from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.ppo.config import PPOConfig

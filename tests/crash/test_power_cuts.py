@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.label.config import LabelConfig
-from instructgpt.label.stage import simulate_labels
+from instructgpt.label.simulated.config import LabelConfig
+from instructgpt.label.simulated.stage import simulate_labels
 from instructgpt.label.terminal import rank_in_terminal
 from instructgpt.models.config import InitConfig
 from instructgpt.models.init import init

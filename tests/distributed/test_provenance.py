@@ -11,8 +11,8 @@ import pytest
 from instructgpt import reward as reward_stage
 from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.label.config import LabelConfig
-from instructgpt.label.stage import simulate_labels
+from instructgpt.label.simulated.config import LabelConfig
+from instructgpt.label.simulated.stage import simulate_labels
 from instructgpt.models.config import InitConfig
 from instructgpt.models.init import init
 from instructgpt.pipeline.config import RankConfig, SampleConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic_core import PydanticUndefined
 
-from instructgpt.label.config import LabelConfig
+from instructgpt.label.simulated.config import LabelConfig
 from instructgpt.label.simulated.rubric import WEIGHTS
 from instructgpt.label.simulated.task import Checks
 

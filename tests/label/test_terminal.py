@@ -13,7 +13,7 @@ from instructgpt.data.formats import read_records, write_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
 from instructgpt.label import terminal
-from instructgpt.label.page import CUT
+from instructgpt.label.screen import CUT
 from instructgpt.label.simulated.labelers import simulate, training_labelers
 from instructgpt.label.terminal import Session, parse_order, rank_in_terminal
 from tests.files import sentence

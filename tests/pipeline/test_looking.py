@@ -5,8 +5,8 @@ import yaml
 
 from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.label.config import LabelConfig
-from instructgpt.label.stage import simulate_labels
+from instructgpt.label.simulated.config import LabelConfig
+from instructgpt.label.simulated.stage import simulate_labels
 from instructgpt.models.config import InitConfig
 from instructgpt.models.init import init
 from instructgpt.pipeline import pipeline as module

@@ -155,7 +155,7 @@ def recorded(monkeypatch):
         return Path(out) / "report.html"
 
     monkeypatch.setattr(module, "run_pipeline", run_pipeline)
-    monkeypatch.setattr(module, "check_room", lambda *_, **__: None)
+    monkeypatch.setattr(module, "check_needs", lambda *_, **__: None)
     monkeypatch.setattr(module, "_shipped_model", lambda _show: "the/shipped/model")
     return told
 
@@ -211,7 +211,7 @@ def living_models():
 
 def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch, capsys):
     """Every stage of the preset `quickstart`, on a random model that fits in a test."""
-    monkeypatch.setattr(module, "check_room", lambda *_, **__: None)
+    monkeypatch.setattr(module, "check_needs", lambda *_, **__: None)
     model = write_policy(
         tmp_path / "base", model=tiny_model(layers=2, context=256), tokenizer=byte_tokenizer()
     )

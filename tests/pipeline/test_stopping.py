@@ -12,8 +12,8 @@ import time
 import pytest
 
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.label.config import LabelConfig
-from instructgpt.label.stage import simulate_labels
+from instructgpt.label.simulated.config import LabelConfig
+from instructgpt.label.simulated.stage import simulate_labels
 from instructgpt.models.config import InitConfig
 from instructgpt.models.init import init
 from instructgpt.pipeline.config import RankConfig, SampleConfig
@@ -62,7 +62,7 @@ def command(name, inputs, out):
         ),
         "label": (
             lambda: simulate_labels(LabelConfig(data=answers, out=out)),
-            "instructgpt.label.stage.rank_by_group",
+            "instructgpt.label.simulated.stage.rank_by_group",
         ),
         "rank": (
             lambda: rank_candidates(RankConfig(data=answers, by="rule", out=out)),

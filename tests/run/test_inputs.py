@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.label.config import LabelConfig
+from instructgpt.label.simulated.config import LabelConfig
 from instructgpt.models.config import InitConfig
 from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.ppo.config import PPOConfig

@@ -13,7 +13,7 @@ from instructgpt.data.formats import read_records
 from instructgpt.data.jsonl import MEND
 from instructgpt.data.records import Candidates, Ranking, prompt_id
 from instructgpt.errors import UserError, harmless
-from instructgpt.label.page import page
+from instructgpt.label.screen import page
 from instructgpt.run.disk import append_line, explained, make_folder, refuse_unfit, write_atomically
 from instructgpt.run.seeds import permutation
 from instructgpt.run.streams import read_lines

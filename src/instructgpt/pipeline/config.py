@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from instructgpt.data.formats import format_key
-from instructgpt.label.config import SimulatedLabelers
+from instructgpt.label.simulated.config import SimulatedLabelers
 from instructgpt.run.config import LENGTHS, Config, Device
 from instructgpt.run.inputs import Answers, Mendable, Policy, Prompts, Rankings
 

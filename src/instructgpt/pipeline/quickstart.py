@@ -15,8 +15,8 @@ from instructgpt.data.splits import HELD_OUT, split_by_field, with_splits
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.models.outlook import Outlook
+from instructgpt.pipeline.needs import check_needs
 from instructgpt.pipeline.pipeline import Show, run_pipeline
-from instructgpt.pipeline.room import check_room
 from instructgpt.run.lock import out_folder
 from instructgpt.run.progress import say
 
@@ -78,7 +78,7 @@ def quickstart(
         given |= {"rank.by": "people", **({"rank.rankings": rankings} if rankings else {})}
     if not tiny:
         if not show:
-            world().once(lambda: check_room(out, rounds=rounds, plain_arm=arms == "all"))
+            world().once(lambda: check_needs(out, rounds=rounds, plain_arm=arms == "all"))
         model = model or world().once(lambda: _shipped_model(show))
         given |= {"sft.model": model, "evaluate.base": model}
     elif model:

@@ -10,16 +10,16 @@ from instructgpt.data.formats import write_records
 from instructgpt.data.records import Candidates, Prompt, Ranking
 from instructgpt.data.splits import HELD_OUT, split_by_field
 from instructgpt.errors import UserError
+from instructgpt.label.rankings import description
 from instructgpt.label.simulated.audit import trivial_predictors
 from instructgpt.label.simulated.rule import rank
-from instructgpt.label.simulated.task import Task
-from instructgpt.label.stage import (
+from instructgpt.label.simulated.stage import (
     answers_described,
-    description,
     noise_free,
     rank_by_group,
     require_rankable,
 )
+from instructgpt.label.simulated.task import Task
 from instructgpt.label.terminal import rank_in_terminal, require_terminal
 from instructgpt.models.outlook import Looked, Outlook
 from instructgpt.pipeline.config import RankConfig

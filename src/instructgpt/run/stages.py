@@ -76,9 +76,9 @@ KINDS = {
         by_one=True,
     ),
     "label": StageKind(
-        "label.config:LabelConfig",
-        "label.stage:look",
-        "label.stage:simulate_labels",
+        "label.simulated.config:LabelConfig",
+        "label.simulated.stage:look",
+        "label.simulated.stage:simulate_labels",
         takes_name=False,
         by_one=True,
         in_pipeline=False,

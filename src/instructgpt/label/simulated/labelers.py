@@ -14,7 +14,7 @@ import numpy as np
 
 from instructgpt.data.records import Candidates, Prompt, PromptText, Ranking, plain_text, prompt_id
 from instructgpt.errors import UserError
-from instructgpt.label.config import NOISE, TASTE
+from instructgpt.label.simulated.config import NOISE, TASTE
 from instructgpt.label.simulated.rubric import WEIGHTS, Quality, overall, quality
 from instructgpt.label.simulated.task import Task
 from instructgpt.run.seeds import derive, permutation

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from instructgpt.errors import UserError
-from instructgpt.pipeline import room
+from instructgpt.pipeline import needs
+from instructgpt.pipeline.needs import check_needs
 from instructgpt.pipeline.quickstart import quickstart
-from instructgpt.pipeline.room import check_room
 from tests.files import sentence
 
 NAMES = ("sft", "sample", "rank", "reward", "ppo", "evaluate")
@@ -18,9 +18,9 @@ def machine(monkeypatch):
     """A machine with so much free memory and disk (GB)."""
 
     def has(memory: float | None, disk: float) -> None:
-        monkeypatch.setattr(room, "free_memory_gb", lambda: memory)
+        monkeypatch.setattr(needs, "free_memory_gb", lambda: memory)
         usage = type("Usage", (), {"free": disk * 1e9})
-        monkeypatch.setattr(room.shutil, "disk_usage", lambda _path: usage)
+        monkeypatch.setattr(needs.shutil, "disk_usage", lambda _path: usage)
 
     return has
 
@@ -51,30 +51,30 @@ def test_too_little_room_is_said_before_the_first_stage(memory, disk, words, tmp
 def test_a_finished_run_asks_for_nothing(tmp_path, machine):
     machine(0.1, 0.1)
     finished(tmp_path, *NAMES)
-    check_room(tmp_path)
+    check_needs(tmp_path)
     with pytest.raises(UserError, match="7 GB of free memory"):
-        check_room(tmp_path, rounds=2)  # the second round is left
+        check_needs(tmp_path, rounds=2)  # the second round is left
 
 
 def test_it_asks_for_the_stages_that_are_left(tmp_path, machine):
     finished(tmp_path, *NAMES[:5])
     machine(2.6, 0.1)
-    check_room(tmp_path)
+    check_needs(tmp_path)
     machine(2.4, 50)
     with pytest.raises(UserError, match=r"needs 2\.5 GB of free memory"):
-        check_room(tmp_path)
+        check_needs(tmp_path)
 
 
 def test_what_a_stage_has_written_is_not_asked_for_again(tmp_path, machine):
     finished(tmp_path, *NAMES[:4])
     machine(None, 5.0)
     with pytest.raises(UserError, match=r"needs 7\.6 GB of free disk"):
-        check_room(tmp_path)
+        check_needs(tmp_path)
     checkpoint = tmp_path / "05-ppo" / "checkpoints" / "step-9"
     checkpoint.mkdir(parents=True)
     with (checkpoint / "tensors").open("wb") as file:
         file.truncate(3_300_000_000)
-    check_room(tmp_path)
+    check_needs(tmp_path)
 
 
 def test_an_unreadable_run_is_not_done(tmp_path, machine):
@@ -82,4 +82,4 @@ def test_an_unreadable_run_is_not_done(tmp_path, machine):
     (tmp_path / "06-evaluate" / "run.json").write_text("{")
     machine(0.1, 50)
     with pytest.raises(UserError, match=r"needs 2\.5 GB"):
-        check_room(tmp_path)
+        check_needs(tmp_path)

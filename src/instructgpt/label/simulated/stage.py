@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import combinations
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from instructgpt.data.formats import write_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError, placed
-from instructgpt.evaluation.human import HumanEvaluator
-from instructgpt.evaluation.stats import Interval
-from instructgpt.label.config import LabelConfig, SimulatedLabelers
+from instructgpt.label.rankings import agreement_of, description, tied_share
 from instructgpt.label.simulated.audit import checks_outside_the_rubric, trivial_predictors
+from instructgpt.label.simulated.config import LabelConfig, SimulatedLabelers
 from instructgpt.label.simulated.labelers import held_out_labelers, simulate, training_labelers
 from instructgpt.label.simulated.rubric import quality
 from instructgpt.label.simulated.task import Task
@@ -116,31 +114,6 @@ def rank_by_group(
         f"simulated {group} labelers; {said}; {tied_share(rankings):.1%} of the pairs tied"
     )
     return rankings
-
-
-def agreement_of(rankings: Sequence[Ranking]) -> Interval | None:
-    """How often two labelers prefer the same answer; None where no two ranked the same pair."""
-    try:
-        return HumanEvaluator(rankings).agreement()
-    except UserError:
-        return None
-
-
-def tied_share(rankings: Sequence[Ranking]) -> float:
-    """The share of pairs of answers that their labeler ranked equal."""
-    tied = [a == b for ranking in rankings for a, b in combinations(ranking.ranks, 2)]
-    return sum(tied) / len(tied)
-
-
-def description(rankings: Sequence[Ranking]) -> dict[str, Any]:
-    """Who ranked, how much, how well they agree, how often they tie; JSON-ready."""
-    agreement = agreement_of(rankings)
-    return {
-        "labelers": sorted({ranking.labeler_id for ranking in rankings if ranking.labeler_id}),
-        "rankings": len(rankings),
-        "agreement": asdict(agreement) if agreement else None,
-        "tied_pairs": tied_share(rankings),
-    }
 
 
 def _outside_the_rubric(candidates: Sequence[Candidates]) -> dict[str, float]:

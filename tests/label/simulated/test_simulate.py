@@ -10,6 +10,7 @@ from instructgpt.data.formats import read_records, write_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
 from instructgpt.evaluation.compare import compare
+from instructgpt.label.rankings import agreement_of, tied_share
 from instructgpt.label.simulated.labelers import (
     SimulatedJudge,
     held_out_labelers,
@@ -17,7 +18,6 @@ from instructgpt.label.simulated.labelers import (
     training_labelers,
 )
 from instructgpt.label.simulated.rubric import quality
-from instructgpt.label.stage import agreement_of, tied_share
 from instructgpt.rollout.episode import Completion
 from tests.files import sentence
 from tests.label.invented import PROMPTS, candidates

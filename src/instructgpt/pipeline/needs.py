@@ -40,7 +40,7 @@ more, the rest computed from the sizes of what is held and written.
 """
 
 
-def check_room(out: Path, *, rounds: int = 1, plain_arm: bool = False) -> None:
+def check_needs(out: Path, *, rounds: int = 1, plain_arm: bool = False) -> None:
     """Refuse before the first stage what would fail in a later one; a finished run needs nothing.
 
     Raises:

@@ -11,9 +11,9 @@ from instructgpt.data.records import Demonstration, Prompt
 from instructgpt.errors import UserError
 from instructgpt.label.simulated.audit import trivial_predictors
 from instructgpt.label.simulated.rubric import WEIGHTS, Quality, addressed, overall, quality
+from instructgpt.label.simulated.stage import noise_free
 from instructgpt.label.simulated.task import Task
 from instructgpt.label.simulated.text import count_items, sentences, words
-from instructgpt.label.stage import noise_free
 from tests.files import sentence
 from tests.label.invented import PROMPTS, candidates
 
