@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from instructgpt.cli import app
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.label.config import LabelConfig
+from instructgpt.label.simulated.config import LabelConfig
 from instructgpt.models.config import InitConfig
 from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.ppo.config import PPOConfig
