@@ -13,8 +13,9 @@ from torch.distributed import TCPStore
 from instructgpt.distributed import sharding
 from instructgpt.distributed import watch as watch_module
 from instructgpt.distributed import world as world_module
+from instructgpt.distributed.joining import unused
 from instructgpt.distributed.watch import Watch
-from instructgpt.distributed.world import MicroBatch, Stopped, World, _unused
+from instructgpt.distributed.world import MicroBatch, Stopped, World
 from instructgpt.errors import UserError
 from instructgpt.models.device import VISITED
 from instructgpt.sft.config import SFTConfig
@@ -143,7 +144,7 @@ def test_processes_that_start_again_find_nothing_of_their_first_start(store):
         found = {}
 
         def join(rank, found=found):
-            found[rank] = _unused(store.clone(), rank, 3)
+            found[rank] = unused(store.clone(), rank, 3)
 
         threads = [threading.Thread(target=join, args=(rank,)) for rank in range(3)]
         for thread in threads:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from instructgpt.distributed.world import BACKENDS, Gathered, World
+from instructgpt.distributed.joining import BACKENDS
+from instructgpt.distributed.world import Gathered, World
 from instructgpt.errors import UserError
 from instructgpt.models.device import VISITED, compute_device
 from instructgpt.models.dropout import decoder_layers

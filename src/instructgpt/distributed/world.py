@@ -6,12 +6,10 @@ a rank.
 """
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from instructgpt.distributed.joining import join, whole_number
 from instructgpt.distributed.watch import Watch
 from instructgpt.errors import UserError
 from instructgpt.models.rows import budget_groups
@@ -27,12 +26,6 @@ from instructgpt.run import progress
 T = TypeVar("T")
 R = TypeVar("R")
 
-BACKENDS = "cuda:nccl,cpu:gloo"
-"""What carries tensors of GPUs, and those that wait in the machine's memory."""
-PATIENCE = timedelta(days=7)
-"""How long a collective waits: people may rank for days. Dead processes are found by `watch`."""
-GATHERING = timedelta(minutes=10)
-"""How long the processes wait for each other at the start; machines may boot meanwhile."""
 STEP_GRACE_SECONDS = 5.0
 """How long a step may go on after a signal before it is given up; schedulers grant about 30 s."""
 
@@ -86,7 +79,7 @@ class World:
     @property
     def here(self) -> int:
         """How many of the processes share this machine."""
-        return _number("LOCAL_WORLD_SIZE", str(self.size), least=1)
+        return whole_number("LOCAL_WORLD_SIZE", str(self.size), least=1)
 
     # ---------------------------------------------------------------- agreement
 
@@ -256,7 +249,7 @@ class World:
 @cache
 def world() -> World:
     """The world this process belongs to; under torchrun the first call joins it."""
-    size = _number("WORLD_SIZE", "1", least=1)
+    size = whole_number("WORLD_SIZE", "1", least=1)
     if size == 1:
         return World()
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
@@ -265,77 +258,12 @@ def world() -> World:
                 f"WORLD_SIZE is {size}, but {name} is not set; start with torchrun, or unset "
                 "WORLD_SIZE"
             )
-    if (rank := _number("RANK")) >= size:
+    if (rank := whole_number("RANK")) >= size:
         raise UserError(
             f"RANK is {rank}, but WORLD_SIZE is {size}; start with torchrun, or unset both"
         )
-    _number("MASTER_PORT", least=1)
-    return _join(rank, size)
-
-
-def _number(name: str, default: str = "0", *, least: int = 0) -> int:
-    """A whole number of those that torchrun puts into the environment."""
-    value = os.environ.get(name, default)
-    if not re.fullmatch("[0-9]{1,6}", value) or int(value) < least:
-        raise UserError(
-            f"{name} is {value!r} in the environment, not a whole number from {least} on; start "
-            f"with torchrun, or unset {name}"
-        )
-    return int(value)
-
-
-def _join(rank: int, size: int) -> World:
-    if torch.cuda.is_available():
-        place, there = _number("LOCAL_RANK"), torch.cuda.device_count()
-        if place >= there:
-            raise UserError(
-                f"LOCAL_RANK is {place}, but there are {there} GPUs; start fewer processes"
-            )
-        torch.cuda.set_device(place)
-    if rank:
-        progress.silence()
-    try:
-        store, _, _ = next(iter(dist.rendezvous("env://", timeout=GATHERING)))
-    except RuntimeError as error:
-        raise UserError(
-            f"process {rank} of {size} did not find the others in "
-            f"{GATHERING.total_seconds() / 60:.0f} minutes ({str(error).splitlines()[0]}); start "
-            "all of them, with the same MASTER_ADDR and MASTER_PORT"
-        ) from None
-    store = _unused(store, rank, size)
-    dist.init_process_group(
-        BACKENDS if torch.cuda.is_available() else "gloo",
-        store=dist.PrefixStore("work", store),
-        rank=rank,
-        world_size=size,
-        timeout=PATIENCE,
-    )
-    return World(rank, size, Watch(store, rank, size))
-
-
-def _unused(store: dist.Store, rank: int, size: int) -> dist.Store:
-    """A part of the store that no earlier start has written to.
-
-    torchrun keeps the store when it starts all processes again, and counts its starts on each
-    machine apart. So the first process counts them and answers the others, who ask by a name of
-    their own: what they asked in earlier starts still stands there.
-    """
-    if rank == 0:
-        start = str(store.add("starts", 1))
-        waiting = set(range(1, size))
-        while waiting:
-            for other in sorted(waiting):
-                if store.check([f"heard/{start}/{other}"]):
-                    waiting.remove(other)
-                elif store.check([f"asked/{other}"]):
-                    store.set(f"answer/{store.get(f'asked/{other}').decode()}", start)
-            time.sleep(0.02)
-    else:
-        name = os.urandom(8).hex()
-        store.set(f"asked/{rank}", name)
-        start = store.get(f"answer/{name}").decode()
-        store.set(f"heard/{start}/{rank}", "")
-    return dist.PrefixStore(f"start-{start}", store)
+    whole_number("MASTER_PORT", least=1)
+    return World(rank, size, join(rank, size))
 
 
 def is_joined() -> bool:
