@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from instructgpt.report.load import load
-from instructgpt.report.tables import peak_memory
+from instructgpt.report.read.load import load
 
 
 def main() -> None:
@@ -41,7 +40,7 @@ def figures(out: Path) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "total_seconds": sum(seconds.values()),
-        "peak_bytes": max(peak for run in runs.values() if (peak := peak_memory(run))),
+        "peak_bytes": max(peak for run in runs.values() if (peak := run.peak_memory)),
         "agreement": {name: group["agreement"] for name, group in rank["groups"].items()},
         "reward_accuracy": reward["accuracy"],
         "score": [iterations[0]["objective/scores"], iterations[-1]["objective/scores"]],

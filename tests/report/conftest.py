@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from instructgpt.report import write_report
+from instructgpt.report.read.load import Work, load
 from tests.report import rounds
 
 
@@ -12,3 +13,9 @@ def quickstart(tmp_path_factory) -> Path:
     path = rounds.make_quickstart(tmp_path_factory.mktemp("runs") / "quickstart")
     write_report(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory) -> Work:
+    """The same, read and not drawn."""
+    return load(rounds.make_quickstart(tmp_path_factory.mktemp("runs") / "quickstart"))

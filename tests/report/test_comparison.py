@@ -3,8 +3,8 @@ import pytest
 from instructgpt.errors import UserError
 from instructgpt.report import compare_report
 from tests.report import fake, rounds
+from tests.report.tell.test_sections import do_not_draw
 from tests.report.test_page import Page, assert_self_contained
-from tests.report.test_sections import do_not_draw
 
 
 def test_pipelines_are_compared_step_by_step(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from instructgpt.errors import UserError
 from instructgpt.report import compare_report, write_report
-from instructgpt.report.samples import Answer, Sample, pick
+from instructgpt.report.tell.samples import Answer, Sample, pick
 from tests.report import fake, rounds
 
 ATTACK = "<script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(1)>"

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from instructgpt.evaluation.stats import Interval
-from instructgpt.report.load import load
-from instructgpt.report.tables import peak_memory
+from instructgpt.report.read.load import load
 from instructgpt.run.progress import say
 
 
@@ -36,7 +35,7 @@ def summary(out: Path) -> Iterator[tuple[str, str]]:
             kl = scored[-1]["objective/kl"]
             yield f"{name}: score; KL from SFT", f"{first:.2f} → {last:.2f}; {kl:.1f} nats"
     yield from _win_rates(evaluation.get("evaluate", {}))
-    if peaks := [peak for run in runs.values() if (peak := peak_memory(run))]:
+    if peaks := [peak for run in runs.values() if (peak := run.peak_memory)]:
         yield "peak memory", f"{max(peaks) / 1e9:.1f} GB"
 
 

@@ -1,7 +1,7 @@
 """One self-contained HTML page for a run, a pipeline, or several runs side by side."""
 
 from instructgpt.report.comparison import compare_report
-from instructgpt.report.drawing import require_matplotlib
+from instructgpt.report.draw.svg import require_matplotlib
 from instructgpt.report.page import write_report
 
 __all__ = ["compare_report", "require_matplotlib", "write_report"]

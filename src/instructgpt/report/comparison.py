@@ -5,15 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from instructgpt.errors import UserError
-from instructgpt.report import figures
-from instructgpt.report.figures import Row
-from instructgpt.report.load import Interval, Run, Stage, Work, load
+from instructgpt.report.draw import figures
+from instructgpt.report.draw.figures import Row
 from instructgpt.report.page import render
-from instructgpt.report.panels import Panel, overlay_panels, trade_off
-from instructgpt.report.sections import ORDER, FirstScreen, Section
-from instructgpt.report.story import color, simulated, title
-from instructgpt.report.tables import differences_table, results_table
-from instructgpt.report.words import overlapping
+from instructgpt.report.read.kinds import in_order, kind_of
+from instructgpt.report.read.load import Interval, Run, Stage, Work, load
+from instructgpt.report.tell.panels import Panel, overlay_panels, trade_off
+from instructgpt.report.tell.sections import FirstScreen, Section
+from instructgpt.report.tell.story import simulated
+from instructgpt.report.tell.tables import differences_table, results_table
+from instructgpt.report.tell.words import overlapping
 
 
 def compare_report(directories: Sequence[Path], out: Path) -> Path:
@@ -40,7 +41,7 @@ def compare_report(directories: Sequence[Path], out: Path) -> Path:
     return render(
         Path(out),
         title=f"{len(works)} {'pipelines' if is_pipeline else 'runs'} compared",
-        kicker="Pipelines" if is_pipeline else title(kinds[0]),
+        kicker="Pipelines" if is_pipeline else kind_of(kinds[0]).title,
         simulated=next(filter(None, map(simulated, works)), ""),
         facts=[],
         summary=[f"The same figures of {names}, laid over each other."],
@@ -55,7 +56,7 @@ def _kinds(works: Sequence[Work]) -> list[str]:
     """The kinds of stages that at least two of the works ran, in the order of a page."""
     kinds = [{stage.kind for stage in work.stages if stage.run} for work in works]
     shared = {kind for found in kinds for kind in found if sum(kind in k for k in kinds) > 1}
-    return [*(kind for kind in ORDER if kind in shared), *sorted(shared - set(ORDER))]
+    return in_order(shared)
 
 
 def _sections(anchor: str, kind: str, works: Sequence[Work], *, alone: bool) -> list[Section]:
@@ -73,17 +74,18 @@ def _sections(anchor: str, kind: str, works: Sequence[Work], *, alone: bool) -> 
         *trade_off(runs, lambda run: run.name),
         *overlay_panels(runs),
     ]
+    name, _, color = kind_of(kind)
     results, settings = results_table(runs, stages), differences_table(runs)
     if alone:
         return [
             Section("results", "Results", tables=[results]),
-            Section("curves", "Figures", panels=panels, color=color(kind)),
+            Section("curves", "Figures", panels=panels, color=color),
             Section("configuration", "Configuration: what differs", tables=[settings]),
         ]
     if not panels and not settings.rows:
         return []
     tables = [results, settings._replace(title="Settings that differ")]
-    return [Section(anchor, title(kind), color=color(kind), panels=panels, tables=tables)]
+    return [Section(anchor, name, color=color, panels=panels, tables=tables)]
 
 
 def _intervals(runs: Sequence[Run], key: str, name: str, xlabel: str) -> list[Panel]:

@@ -8,11 +8,12 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from instructgpt.report.load import load
-from instructgpt.report.loop import loop_cards
-from instructgpt.report.sections import first_screen, sections_of
-from instructgpt.report.story import facts, simulated, summary, title
-from instructgpt.report.words import decimals, signed
+from instructgpt.report.read.kinds import kind_of
+from instructgpt.report.read.load import load
+from instructgpt.report.tell.loop import loop_cards
+from instructgpt.report.tell.sections import first_screen, sections_of
+from instructgpt.report.tell.story import facts, simulated, summary
+from instructgpt.report.tell.words import decimals, signed
 from instructgpt.run.disk import explained, make_folder, new_file
 
 
@@ -27,7 +28,7 @@ def write_report(path: Path, out: Path | None = None) -> Path:
     return render(
         Path(out) if out else path / "report.html",
         title=work.name,
-        kicker="Pipeline" if work.is_pipeline else title(work.stages[0].kind),
+        kicker="Pipeline" if work.is_pipeline else kind_of(work.stages[0].kind).title,
         simulated=simulated(work),
         facts=facts(work),
         summary=summary(work),

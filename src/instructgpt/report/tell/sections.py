@@ -3,35 +3,30 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from instructgpt.report import judged, unseen
-from instructgpt.report.figures import Row
-from instructgpt.report.lineage import Picture, lineage_table, originals, picture, sources
-from instructgpt.report.load import Run, Stage, Work
-from instructgpt.report.loop import feeding_ranks, reference_groups
-from instructgpt.report.panels import Panel, curve_panels, overlay_panels, trade_off
-from instructgpt.report.preference import (
-    accuracy_of_all,
-    accuracy_panels,
-    ranking_panels,
-)
-from instructgpt.report.samples import SampleTable, sample_table
-from instructgpt.report.story import GREY, color, headline, title
-from instructgpt.report.tables import (
+from instructgpt.report.draw.figures import Row
+from instructgpt.report.draw.lineage import Picture, picture
+from instructgpt.report.read.kinds import NO_COLOR, in_order, kind_of
+from instructgpt.report.read.lineage import feeding_ranks, originals, sources
+from instructgpt.report.read.load import Run, Stage, Work
+from instructgpt.report.read.rankings import reference_groups
+from instructgpt.report.read.verdict import Verdict
+from instructgpt.report.tell import judged, unseen
+from instructgpt.report.tell.panels import Panel, curve_panels, overlay_panels, trade_off
+from instructgpt.report.tell.preference import accuracy_of_all, accuracy_panels, ranking_panels
+from instructgpt.report.tell.samples import SampleTable, sample_table
+from instructgpt.report.tell.story import headline
+from instructgpt.report.tell.tables import (
     Table,
     config_table,
     environment_table,
     inputs_table,
+    lineage_table,
     rankings_table,
     results_table,
     stages_table,
     timings_table,
 )
-from instructgpt.report.verdict import Verdict
-from instructgpt.report.words import sentence
-
-TOGETHER = {"init": "pretrain", "sample": "rank", "label": "rank"}
-"""Kinds that share a section with another."""
-ORDER = ("evaluate", "pretrain", "sft", "rank", "reward", "ppo")
+from instructgpt.report.tell.words import sentence
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Section:
     name: str = ""
     status: str = ""
     lead: str = ""
-    color: str = GREY
+    color: str = NO_COLOR
     notes: tuple[str, ...] = ()
     panels: Sequence[Panel] = ()
     more: Sequence[Panel] = ()
@@ -89,8 +84,8 @@ def sections_of(work: Work) -> list[Section]:
     """All sections of the page, the result first."""
     by_section: dict[str, list[Stage]] = {}
     for stage in work.stages:
-        by_section.setdefault(TOGETHER.get(stage.kind, stage.kind), []).append(stage)
-    kinds = [*(kind for kind in ORDER if kind in by_section), *sorted(set(by_section) - set(ORDER))]
+        by_section.setdefault(kind_of(stage.kind).section, []).append(stage)
+    kinds = in_order(by_section)
     steps = [step_section(f"step-{i}", work, by_section[kind]) for i, kind in enumerate(kinds, 1)]
     result = [step for step, kind in zip(steps, kinds, strict=True) if kind == "evaluate"]
     others = [step for step, kind in zip(steps, kinds, strict=True) if kind != "evaluate"]
@@ -100,15 +95,15 @@ def sections_of(work: Work) -> list[Section]:
 
 def step_section(anchor: str, work: Work, stages: Sequence[Stage]) -> Section:
     """One section for the stages of a kind: together what compares, then each by itself."""
-    kind = TOGETHER.get(stages[0].kind, stages[0].kind)
+    kind = kind_of(stages[0].kind).section
     whole = [stage_section(f"{anchor}-{i}", work, s) for i, s in enumerate(stages, 1) if s.run]
     known = [section for section in whole if not section.is_empty]
     if len(known) == 1 and kind != "rank":
         only = known[0]
         name = only.name if only.name != kind else ""
-        return replace(only, anchor=anchor, title=title(kind), name=name)
+        return replace(only, anchor=anchor, title=kind_of(kind).title, name=name)
     runs = [replace(stage.run, name=stage.name) for stage in stages if stage.run]
-    section = Section(anchor, title(kind), color=color(kind))
+    section = Section(anchor, kind_of(kind).title, color=kind_of(kind).color)
     if kind == "rank":
         table = rankings_table(stages)
         return replace(
@@ -123,7 +118,7 @@ def step_section(anchor: str, work: Work, stages: Sequence[Stage]) -> Section:
     if kind == "reward":
         return _reward_models(replace(section, panels=overlays, parts=known), work, stages)
     if kind == "evaluate":
-        return replace(known[-1], anchor=anchor, title=title(kind), parts=known[:-1])
+        return replace(known[-1], anchor=anchor, title=kind_of(kind).title, parts=known[:-1])
     table = results_table(runs, [stage for stage in stages if stage.run])
     return replace(section, panels=overlays, parts=known, tables=[table])
 
@@ -146,10 +141,10 @@ def stage_section(anchor: str, work: Work, stage: Stage) -> Section:
     """Everything about one stage."""
     section = Section(
         anchor,
-        title(stage.kind),
+        kind_of(stage.kind).title,
         name=stage.name,
         status=stage.status,
-        color=color(stage.kind),
+        color=kind_of(stage.kind).color,
     )
     run = stage.run
     if run is None:

@@ -1,59 +1,17 @@
 """Figures of rankings and of the reward model that learns them."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
-from instructgpt.report import figures
-from instructgpt.report.figures import Bin, Row
-from instructgpt.report.load import (
-    Interval,
-    Json,
-    Run,
-    as_dict,
-    as_texts,
-    intervals,
-    is_finite,
-)
-from instructgpt.report.panels import Panel
-from instructgpt.report.verdict import is_simulated
-from instructgpt.report.words import overlapping, percent, plural, span
+from instructgpt.report.draw import figures
+from instructgpt.report.draw.figures import Bin, Row
+from instructgpt.report.read.load import Interval, Json, Run, as_dict, intervals, is_finite
+from instructgpt.report.read.rankings import Group, groups, is_simulated, labelers_of
+from instructgpt.report.tell.panels import Panel
+from instructgpt.report.tell.words import overlapping, percent, plural, span
 
 TRIVIAL_LIMIT = 0.6
 """Above it, one feature that needs no reading explains the rankings too well."""
 MAX_ROWS = 24
-
-
-class Group(NamedTuple):
-    """One group of labelers, and what can be said of their rankings."""
-
-    name: str
-    labelers: list[str]
-    rankings: int | None
-    agreement: Interval | None
-    tied: float | None
-
-    @property
-    def label(self) -> str:
-        """What the page calls it."""
-        return "held-out" if self.name == "heldout" else self.name
-
-
-def groups(run: Run) -> list[Group]:
-    """The groups of labelers that a `rank` or `label` stage recorded."""
-    found = as_dict(run.evaluation.get("groups"))
-    if not found and run.evaluation.get("labelers"):
-        found = {str(run.config.get("group") or "labelers"): run.evaluation}
-    return [
-        Group(
-            str(name),
-            as_texts(raw.get("labelers")),
-            int(raw["rankings"]) if is_finite(raw.get("rankings")) else None,
-            Interval.parse(raw.get("agreement")),
-            float(raw["tied_pairs"]) if is_finite(raw.get("tied_pairs")) else None,
-        )
-        for name, raw in found.items()
-        if isinstance(raw, dict)
-    ]
 
 
 def who(names: Iterable[str]) -> str:
@@ -62,12 +20,6 @@ def who(names: Iterable[str]) -> str:
     if known in (["written rule"], ["you"]):
         return {"written rule": "the written rule", "you": "you"}[known[0]]
     return "the simulated labelers" if is_simulated(known) else "the labelers"
-
-
-def labelers_of(run: Run) -> list[str]:
-    """Every labeler whom a `rank` stage or a reward model's evaluation names."""
-    named = [name for group in groups(run) for name in group.labelers]
-    return named or [str(name) for name in as_dict(run.evaluation.get("by_labeler"))]
 
 
 def ranking_panels(runs: Sequence[Run]) -> list[Panel]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from instructgpt.report.drawing import GREY, INK, MUTED, PALETTE, look, short, svg
-from instructgpt.report.load import Interval
+from instructgpt.report.draw.svg import GREY, INK, MUTED, PALETTE, look, short, svg
+from instructgpt.report.read.load import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
-from instructgpt.report.lineage import Sources, sources
-from instructgpt.report.load import Interval, Run, Stage, Work, is_finite
-from instructgpt.report.preference import Group, groups, labelers_of, rankings_said, who
-from instructgpt.report.story import COLORS, steps
-from instructgpt.report.verdict import Verdict
-from instructgpt.report.words import clip, duration, number, percent, plural, span
+from instructgpt.report.read.kinds import KINDS
+from instructgpt.report.read.lineage import feeding_ranks, sources
+from instructgpt.report.read.load import Interval, Stage, Work, is_finite
+from instructgpt.report.read.rankings import groups, labelers_of, reference_groups
+from instructgpt.report.read.verdict import Verdict
+from instructgpt.report.tell.preference import rankings_said, who
+from instructgpt.report.tell.words import clip, duration, number, percent, plural, span
 
 Fact = tuple[str, str]
 
@@ -41,7 +42,7 @@ def loop_cards(work: Work) -> list[Card]:
             _names(sft, "sft"),
             "A labeler writes the wanted answer; supervised learning imitates it.",
             ("prompt", "demonstration", "SFT"),
-            COLORS["sft"],
+            KINDS["sft"].color,
             _sft_facts(sft, found[last["sft"][0]].outside_models if sft else []),
             sft is not None,
         ),
@@ -50,7 +51,7 @@ def loop_cards(work: Work) -> list[Card]:
             _names(reward, "reward"),
             f"{_ranker(feeding, reward)} {k} answers to a prompt; a reward model learns the order.",
             (f"{k} answers", "ranking", "RM"),
-            COLORS["reward"],
+            KINDS["reward"].color,
             _reward_facts(reward, feeding),
             reward is not None,
         ),
@@ -59,22 +60,11 @@ def loop_cards(work: Work) -> list[Card]:
             _names(ppo, "ppo"),
             "The policy answers, the reward model scores, PPO updates the policy.",
             ("answer", f"score − {_setting(ppo, 'kl_coef', 'β')}·KL", _algorithm(ppo)),
-            COLORS["ppo"],
+            KINDS["ppo"].color,
             _ppo_facts(ppo, evaluate),
             ppo is not None,
         ),
     ]
-
-
-def feeding_ranks(work: Work, found: list[Sources], index: int) -> list[Stage]:
-    """The stages whose rankings the reward model of stage `index` was trained on.
-
-    Where no path tells, the last such stage before it.
-    """
-    kinds = {"rank", "label"}
-    before = [stage for stage in work.stages[:index] if stage.kind in kinds and stage.run]
-    traced = [work.stages[i] for i in found[index].data if work.stages[i].kind in kinds]
-    return traced or before[-1:]
 
 
 def _names(stage: Stage | None, usual: str) -> str:
@@ -130,24 +120,6 @@ def _reward_facts(stage: Stage | None, feeding: list[Stage]) -> list[Fact]:
     return [*facts, *_training(stage)]
 
 
-def reference_groups(reward: Run, feeding: list[Stage]) -> list[tuple[str, Group]]:
-    """The groups of labelers to hold a reward model against, each with its stage's name.
-
-    Those on whose rankings it was measured; where the names do not tell, those who rank for
-    training.
-    """
-    known = [
-        (stage.name, group)
-        for stage in feeding
-        if stage.run
-        for group in groups(stage.run)
-        if group.agreement
-    ]
-    measured = set(labelers_of(reward))
-    judging = [found for found in known if measured & set(found[1].labelers)]
-    return judging or [found for found in known if found[1].name != "heldout"]
-
-
 def _ppo_facts(stage: Stage | None, evaluate: Stage | None) -> list[Fact]:
     if stage is None or stage.run is None:
         return []
@@ -164,7 +136,7 @@ def _ppo_facts(stage: Stage | None, evaluate: Stage | None) -> list[Fact]:
 
 
 def _training(stage: Stage) -> list[Fact]:
-    count = steps(stage.run) if stage.run else 0
+    count = stage.run.steps if stage.run else 0
     time = f" in {duration(stage.seconds)}" if stage.seconds else ""  # 0 while it runs
     return [("training", plural(count, "step") + time)] if count else []
 

@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from instructgpt.report import figures, write_report
-from instructgpt.report.load import Work, load
-from instructgpt.report.loop import loop_cards
-from instructgpt.report.sections import Section, first_screen, references, sections_of
-from instructgpt.report.story import simulated
-from instructgpt.report.tables import stages_table
+from instructgpt.report import write_report
+from instructgpt.report.draw import figures
+from instructgpt.report.read.load import load
+from instructgpt.report.tell.loop import loop_cards
+from instructgpt.report.tell.sections import Section, first_screen, references, sections_of
+from instructgpt.report.tell.story import simulated
+from instructgpt.report.tell.tables import stages_table
 from tests.report import fake, rounds
 from tests.report.test_page import Page, assert_self_contained
 
@@ -16,11 +17,6 @@ from tests.report.test_page import Page, assert_self_contained
 @pytest.fixture(scope="module")
 def path(quickstart) -> Path:
     return quickstart
-
-
-@pytest.fixture(scope="module")
-def work(path) -> Work:
-    return load(path)
 
 
 @pytest.fixture(scope="module")
@@ -184,13 +180,6 @@ def test_a_later_process_starts_from_nothing(tmp_path):
 def test_a_stage_that_runs_again_is_of_its_kind(tmp_path):
     page = Page(write_report(fake.make_ppo(tmp_path / "x", 12, info={"stage": "ppo-2"})))
     assert "Reinforcement learning with PPO x 22 November 2026" in page.text
-
-
-def test_the_trainer_of_sft_pretrains_too(tmp_path):
-    rows = [{"step": step, "sft/loss": 4.0} for step in range(3)]
-    text = Page(write_report(fake.make_run(tmp_path / "x", "pretrain", rows))).text
-    assert "Pretraining loss" in text
-    assert "SFT loss" not in text
 
 
 @pytest.mark.parametrize("name", ["evaluation.json", "timings.jsonl", "config.yaml"])

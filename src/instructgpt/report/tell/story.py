@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
-from instructgpt.report.load import Interval, Run, Work, clock, is_finite
-from instructgpt.report.preference import groups, labelers_of, rankings_said, who
-from instructgpt.report.verdict import Verdict, is_simulated
-from instructgpt.report.words import (
+from instructgpt.report.read.kinds import TOLD
+from instructgpt.report.read.load import Interval, Run, Work, clock
+from instructgpt.report.read.rankings import groups, is_simulated, labelers_of
+from instructgpt.report.read.verdict import Verdict
+from instructgpt.report.tell.judged import result
+from instructgpt.report.tell.preference import rankings_said, who
+from instructgpt.report.tell.words import (
     change,
     duration,
     listed,
@@ -15,33 +18,6 @@ from instructgpt.report.words import (
     sentence,
     span,
 )
-
-# The three steps of the paper, each with its color on the page, which style.css defines.
-COLORS = {kind: f"var(--{kind})" for kind in ("sft", "reward", "ppo", "evaluate")}
-GREY = "var(--muted)"
-TITLES = {
-    "init": "A model from scratch",
-    "pretrain": "Pretraining",
-    "sft": "Supervised fine-tuning",
-    "sample": "Answers sampled for ranking",
-    "rank": "Rankings",
-    "label": "Rankings",
-    "reward": "Reward model",
-    "ppo": "Reinforcement learning with PPO",
-    "evaluate": "Evaluation",
-}
-RESULTS = ("evaluate", "reward", "ppo", "sft", "pretrain")
-"""The kinds of which the summary tells, what matters most first."""
-
-
-def title(kind: str) -> str:
-    """What a stage of this kind is called on the page."""
-    return TITLES.get(kind, kind)
-
-
-def color(kind: str) -> str:
-    """The color of a stage of this kind."""
-    return COLORS.get(kind, GREY)
 
 
 def headline(run: Run) -> str:
@@ -56,7 +32,7 @@ def summary(work: Work) -> list[str]:
         told = list(_headlines(run)) if run else []
     else:
         last = {stage.kind: stage.run for stage in work.stages if stage.run}
-        told = [headline(last[kind]) for kind in RESULTS if kind in last]
+        told = [headline(last[kind]) for kind in TOLD if kind in last]
     return [sentence(clause) for clause in told if clause][:3]
 
 
@@ -104,12 +80,6 @@ def simulated(work: Work) -> str:
     return who.get((ranked, judged), "")
 
 
-def steps(run: Run) -> int:
-    """The last optimizer step of which a metric was recorded."""
-    found = [line["step"] for line in run.metrics if is_finite(line.get("step"))]
-    return int(max(found, default=0))
-
-
 def _headlines(run: Run) -> Iterator[str]:
     for name in ("pretraining", "SFT"):
         room = "sft" if name == "SFT" else "pretrain"
@@ -137,4 +107,4 @@ def _headlines(run: Run) -> Iterator[str]:
             share = percent(group.agreement.estimate)
             yield f"two {group.label} labelers agree on {share} of pairs"
     if verdict := Verdict.parse(run.evaluation):
-        yield verdict.sentence
+        yield result(verdict)

@@ -13,11 +13,11 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from instructgpt.errors import UserError
+from instructgpt.report.read.kinds import KINDS
 from instructgpt.run.files import parse_json, parse_yaml, read_json, read_text
 
 Json = dict[str, Any]
-KINDS = frozenset("init pretrain sft sample rank label reward ppo evaluate".split())
-"""What a stage can be; one that runs again carries a suffix: `ppo-2`, `ppo-plain`."""
+PEAK = "memory/peak_bytes"
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,26 @@ class Run:
             if isinstance(row.get("path"), str) and (row.get("kind") != "judge" or "digest" in row)
         ]
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it took by its own clock, from `started` to `finished`."""
+        started, finished = (clock(self.info.get(key)) for key in ("started", "finished"))
+        if started is None or finished is None or finished < started:
+            return None
+        return finished - started
+
+    @property
+    def steps(self) -> int:
+        """The last optimizer step of which a metric was recorded."""
+        found = [line["step"] for line in self.metrics if is_finite(line.get("step"))]
+        return int(max(found, default=0))
+
+    @property
+    def peak_memory(self) -> float | None:
+        """The highest reading of the process's peak memory, in bytes."""
+        readings = [line[PEAK] for line in self.timings if is_finite(line.get(PEAK))]
+        return max(readings, default=None)
+
     def series(self, name: str) -> Series | None:
         """The metric called `name`, or None if no finite value of it was recorded."""
         found = [
@@ -188,7 +208,7 @@ def load(path: Path) -> Work:
     if not (path / "pipeline.json").is_file():
         run = load_run(path)
         status = str(run.info.get("status") or "unknown")
-        stage = Stage(run.name, run.stage, status, run_seconds(run), run, path=run.path)
+        stage = Stage(run.name, run.stage, status, run.seconds, run, path=run.path)
         return Work(run.name, (stage,), is_pipeline=False, path=run.path)
     plan = _read_object(path / "pipeline.json")
     rows = plan.get("stages")
@@ -206,12 +226,9 @@ def load_run(path: Path) -> Run:
     metrics, timings, samples = (
         _read_lines(path / f"{name}.jsonl", notes) for name in ("metrics", "timings", "samples")
     )
-    info = _read_object(path / "run.json")
-    if info.get("stage") == "pretrain":  # the trainer of SFT does it, and names its metrics so
-        metrics = [{_renamed(name): value for name, value in line.items()} for line in metrics]
     return Run(
         name=path.resolve().name,
-        info=info,
+        info=_read_object(path / "run.json"),
         path=path.resolve(),
         config=_read_config(path / "config.yaml", notes),
         metrics=metrics,
@@ -222,20 +239,12 @@ def load_run(path: Path) -> Run:
     )
 
 
-def run_seconds(run: Run) -> float | None:
-    """How long the run took by its own clock, from `started` to `finished`."""
-    started, finished = (clock(run.info.get(key)) for key in ("started", "finished"))
-    if started is None or finished is None or finished < started:
-        return None
-    return finished - started
-
-
 def _load_stage(root: Path, row: Json) -> Stage:
     directory = root / str(row.get("dir") or row.get("name") or "")
     run = load_run(directory) if (directory / "run.json").is_file() else None
     seconds = row.get("seconds")
     if not is_finite(seconds):
-        seconds = run_seconds(run) if run else None
+        seconds = run.seconds if run else None
     return Stage(
         name=str(row.get("name") or directory.name),
         kind=str(row.get("kind") or (run.stage if run else "run")),
@@ -245,10 +254,6 @@ def _load_stage(root: Path, row: Json) -> Stage:
         round=int(row["round"]) if is_finite(row.get("round")) else None,
         path=directory.resolve(),
     )
-
-
-def _renamed(metric: str) -> str:
-    return f"pretrain/{metric[4:]}" if metric.startswith("sft/") else metric
 
 
 def clock(value: object) -> float | None:

@@ -4,9 +4,9 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from instructgpt.report.load import Json, Run, is_finite
-from instructgpt.report.verdict import policy_name
-from instructgpt.report.words import clip
+from instructgpt.report.read.load import Json, Run, is_finite
+from instructgpt.report.read.verdict import policy_name
+from instructgpt.report.tell.words import clip
 
 RANDOM_SHOWN = 4
 ENDS_SHOWN = 2

@@ -1,12 +1,15 @@
 """The tables of a report: rankings, stages, clock readings, environment, data, configuration."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from instructgpt.report.load import Run, Stage, Work, as_dict, is_finite
-from instructgpt.report.preference import groups
-from instructgpt.report.story import headline, steps, title
-from instructgpt.report.words import clip, duration, number, percent, plain, plural, span
+from instructgpt.report.read.kinds import kind_of
+from instructgpt.report.read.lineage import sources
+from instructgpt.report.read.load import PEAK, Run, Stage, Work, as_dict, is_finite
+from instructgpt.report.read.rankings import groups
+from instructgpt.report.tell.story import headline
+from instructgpt.report.tell.words import clip, duration, number, percent, plain, plural, span
 
 RUN_FACTS = ("command", "git_commit", "seed", "machine", "tuning", "versions")
 READINGS = {
@@ -14,12 +17,14 @@ READINGS = {
     "timing/collect": "collecting answers",
     "throughput/tokens_per_second": "tokens per second",
     "throughput/episodes_per_second": "answers per second",
-    "memory/peak_bytes": "peak memory",
+    PEAK: "peak memory",
 }
-MEMORY = "memory/peak_bytes"
 STAGES_NOTE = (
     "Peak memory is the most that the process had held so far. The stages of a pipeline share one "
     "process, so it never falls: ≤ marks a stage that set no new peak, and may have needed less."
+)
+LINEAGE_NOTE = (
+    "What each stage started from, by the paths in its run.json; digests are under Inputs."
 )
 
 
@@ -40,15 +45,16 @@ def stages_table(work: Work) -> Table:
     before = 0.0
     for stage in work.stages:
         run = stage.run
-        peak = peak_memory(run) if run else None
+        peak = run.peak_memory if run else None
         same = peak is not None and abs(peak - before) <= 0.001 * before
+        again = f", round {stage.round}" if (stage.round or 1) > 1 else ""
         rows.append(
             (
                 stage.name,
-                title(stage.kind) + (f", round {stage.round}" if (stage.round or 1) > 1 else ""),
+                kind_of(stage.kind).title + again,
                 stage.status,
                 plain(run.info.get("started") or "") if run else "",
-                f"{steps(run):,}" if run and run.metrics else "",
+                f"{run.steps:,}" if run and run.metrics else "",
                 duration(stage.seconds) if stage.seconds else "",
                 "" if peak is None else ("≤ " if same else "") + _gib(peak),
             )
@@ -62,11 +68,6 @@ def stages_table(work: Work) -> Table:
     return Table("Stages", head, rows, (4, 5, 6), strong, STAGES_NOTE if work.is_pipeline else "")
 
 
-def peak_memory(run: Run) -> float | None:
-    """The highest reading of the process's peak memory, in bytes."""
-    return max((line[MEMORY] for line in run.timings if is_finite(line.get(MEMORY))), default=None)
-
-
 def timings_table(work: Work) -> Table | None:
     """Means, totals and peaks of `timings.jsonl`."""
     rows = []
@@ -74,7 +75,7 @@ def timings_table(work: Work) -> Table | None:
         readings: dict[str, list[float]] = {}
         for line in stage.run.timings if stage.run else []:
             for key, value in line.items():
-                if key not in ("step", MEMORY) and is_finite(value):
+                if key not in ("step", PEAK) and is_finite(value):
                     readings.setdefault(key, []).append(value)
         rows += [
             (stage.name, READINGS.get(key, key), *_reading(key, values))
@@ -137,6 +138,19 @@ def inputs_table(work: Work) -> Table | None:
     return Table("Inputs", ("file or model", "digest", "read by"), rows) if rows else None
 
 
+def lineage_table(work: Work) -> Table | None:
+    """One line a stage: models and data that it took."""
+    rows: list[tuple[str, ...]] = []
+    for stage, source in zip(work.stages, sources(work), strict=True):
+        names = [[work.stages[i].name for i in inner] for inner in (source.models, source.data)]
+        models = [*names[0], *map(_short_path, source.outside_models)]
+        data = [*names[1], *(_short_path(path) for path in source.outside_data)]
+        if models or data:
+            rows.append((stage.name, ", ".join(models), ", ".join(data)))
+    head = ("stage", "model from", "data from")
+    return Table("What was made from what", head, rows, note=LINEAGE_NOTE) if rows else None
+
+
 def config_table(stage: Stage) -> Table | None:
     """Every value of a stage's configuration with its source; what is not a default is set bold."""
     if stage.run is None or not stage.run.config:
@@ -167,12 +181,17 @@ def results_table(runs: Sequence[Run], stages: Sequence[Stage]) -> Table:
         (
             run.name,
             headline(run) or "nothing recorded",
-            f"{steps(run):,}",
+            f"{run.steps:,}",
             duration(stage.seconds) if stage.seconds is not None else "",
         )
         for run, stage in zip(runs, stages, strict=True)
     ]
     return Table("", ("run", "result", "steps", "time"), rows, (2, 3))
+
+
+def _short_path(path: str) -> str:
+    parts = Path(path).parts
+    return clip(path if len(parts) < 3 else "…/" + "/".join(parts[-2:]))
 
 
 def _few(names: Sequence[str]) -> str:

@@ -1,11 +1,12 @@
 """Figures of an evaluation: win rates, scores, use cases, and the gain on every single pair."""
 
-from instructgpt.report import figures
-from instructgpt.report.figures import Row
-from instructgpt.report.load import Interval, Json, is_finite
-from instructgpt.report.panels import Panel
-from instructgpt.report.verdict import Verdict, is_simulated
-from instructgpt.report.words import number, overlapping, percent, plural, span
+from instructgpt.report.draw import figures
+from instructgpt.report.draw.figures import Row
+from instructgpt.report.read.load import Interval, Json, is_finite
+from instructgpt.report.read.rankings import is_simulated
+from instructgpt.report.read.verdict import Verdict
+from instructgpt.report.tell.panels import Panel
+from instructgpt.report.tell.words import number, overlapping, percent, plural, span
 
 MAX_ROWS = 24
 
@@ -83,6 +84,20 @@ def gains(evaluation: Json, verdict: Verdict) -> list[Panel]:
         changes, f"score of {verdict.a} − score of {verdict.b}", "pairs of answers"
     )
     return [Panel("Gain on every pair", svg, caption, "Histogram of score differences")]
+
+
+def result(verdict: Verdict) -> str:
+    """The result in a clause: who is preferred how often, and what a control reaches."""
+    text = (
+        f"{verdict.judge} prefer{_s(verdict.judge)} {verdict.a} to {verdict.b} in "
+        f"{percent(verdict.rate.estimate)} of comparisons [{span(verdict.rate)}]"
+    )
+    if verdict.rate.low <= 0.5 <= verdict.rate.high:
+        text += ", which could be chance"
+    for name, control in list(verdict.controls.items())[:1]:
+        overlap = ", and the intervals overlap" if control.overlaps(verdict.rate) else ""
+        text += f"; {name} reaches {percent(control.estimate)}{overlap}"
+    return text
 
 
 def _against_chance(rate: Interval) -> str:

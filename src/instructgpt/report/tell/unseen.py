@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from instructgpt.report.tables import Table
-from instructgpt.report.verdict import Verdict
-from instructgpt.report.words import number, percent, signed
+from instructgpt.report.read.verdict import Verdict
+from instructgpt.report.tell.tables import Table
+from instructgpt.report.tell.words import number, percent, signed
 
 
 class Sign(NamedTuple):

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from instructgpt.errors import UserError
-from instructgpt.report import figures, verdict, words
-from instructgpt.report.drawing import look
-from instructgpt.report.figures import Bin, Line, Row
-from instructgpt.report.load import Interval
+from instructgpt.report.draw import figures
+from instructgpt.report.draw.figures import Bin, Line, Row
+from instructgpt.report.draw.svg import look
+from instructgpt.report.read import verdict
+from instructgpt.report.read.load import Interval
+from instructgpt.report.tell import words
 
 HOSTILE = "--><script>alert('$x$')</script>\n\ud800\x00&\""
 

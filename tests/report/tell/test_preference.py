@@ -1,38 +1,15 @@
-from instructgpt.report.figures import Row
-from instructgpt.report.load import Interval, Run
-from instructgpt.report.preference import (
+from instructgpt.report.draw.figures import Row
+from instructgpt.report.read.load import Interval, Run
+from instructgpt.report.read.rankings import groups, labelers_of
+from instructgpt.report.tell.preference import (
     accuracy_of_all,
     accuracy_panels,
-    groups,
-    labelers_of,
     ranking_panels,
     rankings_said,
     who,
 )
 from tests.report import fake, rounds
-
-
-def rank(name: str = "rank", **changes: object) -> Run:
-    return Run(name, {"stage": "rank"}, evaluation={**rounds.rank_evaluation(), **changes})
-
-
-def test_the_groups_of_labelers_are_read():
-    training, held_out = groups(rank())
-    assert (training.rankings, training.tied) == (1005, 0.24)
-    assert training.agreement == Interval(0.729, 0.729 - 0.012, 0.729 + 0.012, 4100)
-    assert (training.label, held_out.label) == ("training", "held-out")
-
-
-def test_a_label_run_is_one_group():
-    own = {"labelers": rounds.HELD_OUT, "agreement": None, "tied_pairs": 0.2}
-    (group,) = groups(Run("x", {}, config={"group": "heldout"}, evaluation=own))
-    assert (group.name, group.rankings, group.tied) == ("heldout", None, 0.2)
-
-
-def test_groups_may_be_anything():
-    for wrong in (None, [], "x", {"training": None}, {"training": 3}):
-        assert groups(rank(groups=wrong)) == []
-        assert ranking_panels([rank(groups=wrong, trivial_predictors=None)]) == []
+from tests.report.read.test_rankings import rank
 
 
 def test_labelers_are_called_what_they_are():
@@ -89,3 +66,9 @@ def test_reward_models_are_held_against_each_other():
     (panel,) = accuracy_of_all(runs, [])
     assert panel.alt == "reward 70\xa0% (65–75\xa0%); reward-2 72\xa0% (67–77\xa0%)"
     assert accuracy_of_all(runs[:1], []) == []
+
+
+def test_groups_may_be_anything():
+    for wrong in (None, [], "x", {"training": None}, {"training": 3}):
+        assert groups(rank(groups=wrong)) == []
+        assert ranking_panels([rank(groups=wrong, trivial_predictors=None)]) == []

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from instructgpt.errors import UserError
-from instructgpt.report.load import Interval, load, load_run
+from instructgpt.report.read.load import Interval, load, load_run
 from tests.report import fake
 
 

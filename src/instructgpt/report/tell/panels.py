@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from instructgpt.report import figures
-from instructgpt.report.curves import CURVES, UNDRAWN, Curve
-from instructgpt.report.figures import Line
-from instructgpt.report.load import Run, Series, is_finite
-from instructgpt.report.words import change, number, plural
+from instructgpt.report.draw import figures
+from instructgpt.report.draw.figures import Line
+from instructgpt.report.read.load import Run, Series, is_finite
+from instructgpt.report.tell.curves import CURVES, UNDRAWN, Curve
+from instructgpt.report.tell.words import change, number, plural
 
 MAX_LEFTOVERS = 12
 

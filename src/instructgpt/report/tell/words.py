@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from instructgpt.report.load import Interval
+from instructgpt.report.read.load import Interval
 
 
 def number(value: float) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from instructgpt.report.load import Interval, Json, as_dict, intervals, is_finite
-from instructgpt.report.words import percent, span
+from instructgpt.report.read.load import Interval, Json, as_dict, intervals, is_finite
 
 
 @dataclass(frozen=True)
@@ -65,21 +64,6 @@ class Verdict:
             frozenset({*originals, "base"} - {a, b}),
         )
 
-    @property
-    def sentence(self) -> str:
-        """The result in a clause: who is preferred how often, and what a control reaches."""
-        judges = "" if self.judge.endswith("labelers") else "s"
-        text = (
-            f"{self.judge} prefer{judges} {self.a} to {self.b} in {percent(self.rate.estimate)} "
-            f"of comparisons [{span(self.rate)}]"
-        )
-        if self.rate.low <= 0.5 <= self.rate.high:
-            text += ", which could be chance"
-        for name, control in list(self.controls.items())[:1]:
-            overlap = ", and the intervals overlap" if control.overlaps(self.rate) else ""
-            text += f"; {name} reaches {percent(control.estimate)}{overlap}"
-        return text
-
 
 def policy_name(text: str) -> str:
     """A policy's short name: what made it, where the path of a run's model stands.
@@ -89,11 +73,6 @@ def policy_name(text: str) -> str:
     """
     found = re.fullmatch(r".*?(?:\d+-)?([^/]+)/(?:model|model-ema|best)/?", text)
     return found[1] if found else text
-
-
-def is_simulated(names: Collection[str]) -> bool:
-    """Do all these labelers, or judges, say of themselves that they are simulated?"""
-    return bool(names) and all("simulated" in name for name in names)
 
 
 def _judge_name(text: str) -> str:

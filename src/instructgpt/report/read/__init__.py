@@ -1,0 +1,1 @@
+"""Runs to numbers: what the files of a run directory say."""
