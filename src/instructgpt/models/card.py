@@ -10,13 +10,12 @@ from typing import Any
 import yaml
 from transformers import PreTrainedModel
 
+from instructgpt.models.source import Origin, source_of
 from instructgpt.models.text import TextCodec
 from instructgpt.models.turns import how_to_read, prompt_code
 from instructgpt.run.config import Config
 
 CARD = "README.md"
-ORIGIN = "_instructgpt_origin"
-"""An attribute of a model: where its weights came from."""
 KEPT = ("base_model", "license", "language")
 """What a card takes over from that of the model that was trained from."""
 DATA = ("data", "demonstrations", "pretrain_data")
@@ -37,19 +36,6 @@ STAGES = {
     "ppo": "A policy: trained with PPO against a reward model",
     "critic": "The value function of PPO, which continues its reward model",
 }
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where weights came from.
-
-    Attributes:
-        name: the model, as the user wrote it.
-        front: what its own card says of `KEPT`.
-    """
-
-    name: str
-    front: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +93,7 @@ def card(model: PreTrainedModel, text: TextCodec, about: About | None = None) ->
         about: how it was made, where that is known.
     """
     is_scorer = "SequenceClassification" in type(model).__name__
-    origin: Origin | None = getattr(model, ORIGIN, None)
+    origin = source_of(model).origin
     stage = about.stage if about else "reward" if is_scorer else ""
     front = {
         "library_name": "transformers",

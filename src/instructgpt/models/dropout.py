@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from instructgpt.errors import UserError
-from instructgpt.models.load import ORIGINAL_DROPOUT, trunk
+from instructgpt.models.load import trunk
+from instructgpt.models.source import source_of
 from instructgpt.run.progress import say
 
 ATTENTION = frozenset({"attn", "self_attn", "attention", "self_attention"})
@@ -33,7 +34,7 @@ def own_rate(model: PreTrainedModel) -> float:
     """The residual dropout that the model's own configuration names; 0 where it names none, or
     where its attention and MLP blocks are not found, which is said.
     """
-    original = getattr(model, ORIGINAL_DROPOUT, {})  # loading switches off what the file has
+    original = source_of(model).dropout  # loading switches off what the file has
     values = (original.get(key, getattr(model.config, key, None)) for key in RATES)
     rate = next((float(value) for value in values if isinstance(value, float | int)), 0.0)
     if rate:

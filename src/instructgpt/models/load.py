@@ -22,7 +22,7 @@ from transformers import (
 
 from instructgpt.errors import UserError
 from instructgpt.models import attention
-from instructgpt.models.card import ORIGIN, origin_of
+from instructgpt.models.card import origin_of
 from instructgpt.models.facts import Kind, auto_class
 from instructgpt.models.fit import context_length as context_length
 from instructgpt.models.opening import first_line, load_config, model_folder
@@ -31,6 +31,7 @@ from instructgpt.models.opening import load_tokenizer as load_tokenizer
 from instructgpt.models.parts import HEADS, require_same_trunk
 from instructgpt.models.parts import scalar_head as scalar_head
 from instructgpt.models.parts import trunk as trunk
+from instructgpt.models.source import Source, remember_source, source_of
 from instructgpt.models.weights import (
     assemble,
     read_shapes,
@@ -39,7 +40,6 @@ from instructgpt.models.weights import (
     weight_files,
 )
 
-ORIGINAL_DROPOUT = "_instructgpt_original_dropout"
 SHIFT_KEY = "reward_shift"
 """The key of `config.json` that is subtracted from a raw score."""
 
@@ -92,8 +92,10 @@ def scorer_from_policy(
             f"another model"
         ) from None
     model = model.float().to(device).eval()
-    _keep_original_dropout(model, policy)
-    setattr(model, ORIGIN, getattr(policy, ORIGIN, None))
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    remember_source(model, source_of(policy))
     require_same_trunk(model, policy)
     wanted = trunk(model).state_dict()
     weights = {name: w for name, w in trunk(policy).state_dict().items() if name in wanted}
@@ -169,8 +171,7 @@ def _load(path: str | Path, kind: Kind, device: str) -> PreTrainedModel:
     require_finite(path, model)
     if kind == "scorer":
         _take_bias(path, model, files)
-    setattr(model, ORIGINAL_DROPOUT, dropout)
-    setattr(model, ORIGIN, origin_of(path, folder))
+    remember_source(model, Source(origin_of(path, folder), dropout))
     return model.to(device).eval()  # type: ignore[arg-type]
 
 
@@ -193,13 +194,6 @@ def _is_dropout(key: str, value: Any) -> bool:
         and isinstance(value, float | int)
         and not isinstance(value, bool)
     )
-
-
-def _keep_original_dropout(model: PreTrainedModel, source: PreTrainedModel) -> None:
-    setattr(model, ORIGINAL_DROPOUT, dict(getattr(source, ORIGINAL_DROPOUT, {})))
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
 
 
 def _drop_end_as_padding(config: PreTrainedConfig) -> None:

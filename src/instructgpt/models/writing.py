@@ -9,9 +9,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instructgpt.errors import UserError
 from instructgpt.models.card import CARD
-from instructgpt.models.load import ORIGINAL_DROPOUT
 from instructgpt.models.opening import first_line
 from instructgpt.models.readback import require_reads_back
+from instructgpt.models.source import source_of
 from instructgpt.models.spelling import spell_for_both
 from instructgpt.run.disk import make_folder, new_folder
 
@@ -62,7 +62,7 @@ def save_model(
 
 def _swap_dropout(model: PreTrainedModel) -> dict[str, Any]:
     """Put the configuration's own dropout values back; returns the values to restore afterwards."""
-    original = getattr(model, ORIGINAL_DROPOUT, {})
+    original = source_of(model).dropout
     current = {key: getattr(model.config, key) for key in original}
     for key, value in original.items():
         setattr(model.config, key, value)
