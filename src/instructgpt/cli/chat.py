@@ -1,23 +1,11 @@
 """`chat`: a conversation with a policy, one line a turn."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from instructgpt.cli.use import (
-    Device,
-    Model,
-    ResponseLength,
-    Seed,
-    Temperature,
-    Template,
-    TopK,
-    TopP,
-    check_sampling,
-    length_of,
-)
+from instructgpt.cli.opening import Model, Sampling
 from instructgpt.data.records import Message
 from instructgpt.errors import UserError
-from instructgpt.models.missing import require_found
 from instructgpt.run.files import check_text
 from instructgpt.run.progress import say, show
 
@@ -27,38 +15,25 @@ if TYPE_CHECKING:
 HELP = "/quit or Ctrl-D ends, /clear forgets the conversation, /help shows this"
 
 
-def chat(
-    model: Model,
-    *,
-    response_length: ResponseLength = None,
-    temperature: Temperature = 1.0,
-    top_p: TopP = 1.0,
-    top_k: TopK = 0,
-    seed: Seed = 0,
-    template: Template = "auto",
-    device: Device = "auto",
-) -> None:
+def chat(model: Model, *, sampling: Sampling | None = None) -> None:
     """Talk with a policy: one line a turn; /help says what else can be typed."""
-    check_sampling(response_length, temperature, top_p, top_k, seed, device)
-    require_found(model)  # before what takes seconds to import
+    sampling = sampling or Sampling()
+    sampling.check(model)
     from instructgpt.models.fit import size_of
-    from instructgpt.models.load import pick_device
     from instructgpt.models.prompts import Room
     from instructgpt.rollout.policy import SFTModel
-    from instructgpt.run.tuning import choose
 
-    choose(0, None, "", device=device)
-    policy = SFTModel(model, template=template, device=pick_device(device))
+    device = sampling.place()
+    policy = SFTModel(model, template=sampling.template, device=device)
     context = size_of(policy.model).context
-    length = length_of(response_length, context)
+    length = sampling.length(context)
     Room("model", policy.text, context, "response_length", length).require_any()
-    settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
     if sys.stdin.isatty():
         say(HELP)
-    _converse(policy, length, seed, settings)
+    _converse(policy, length, sampling)
 
 
-def _converse(policy: "SFTModel", length: int, seed: int, settings: dict[str, Any]) -> None:
+def _converse(policy: "SFTModel", length: int, sampling: Sampling) -> None:
     turns: list[Message] = []
     told = False
     while line := _read_line():
@@ -72,8 +47,9 @@ def _converse(policy: "SFTModel", length: int, seed: int, settings: dict[str, An
         try:
             check_text(line, "the line")
             recent = _recent(policy, turns, length)
+            seed = sampling.seed + len(turns)
             answer = policy.generate(
-                [recent], max_new_tokens=length, seed=seed + len(turns), **settings
+                [recent], max_new_tokens=length, seed=seed, **sampling.settings
             )[0].text
         except ValueError as error:  # a line that cannot be answered does not end the conversation
             say(f"instructgpt: {error}")

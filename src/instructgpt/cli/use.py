@@ -8,67 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from instructgpt.cli.groups import AMOUNT, HARDWARE, METHOD, NEEDED, READS, RUN
+from instructgpt.cli.groups import READS, RUN
+from instructgpt.cli.opening import Model, Opening, Sampling
 from instructgpt.cli.words import is_text
 from instructgpt.data.records import Demonstration, Prompt
 from instructgpt.errors import UserError, harmless
-from instructgpt.models.missing import require_found
-from instructgpt.pipeline.config import SampleConfig
-from instructgpt.run.config import resolve
 from instructgpt.run.presets import nearest
 from instructgpt.run.progress import say_skipped, show
 
 if TYPE_CHECKING:
     from instructgpt.models.facts import ModelFacts
 
-LONGEST = 256
-"""Tokens of an answer, where nobody says."""
-Model = Annotated[
-    str, Parameter(metavar="MODEL", group=NEEDED, help="a model directory or a Hub id")
-]
-Template = Annotated[
-    str,
-    Parameter(
-        metavar="TEXT",
-        group=READS,
-        help="how a prompt becomes text: auto, chat, plain, or a pattern with {prompt}",
-    ),
-]
-Device = Annotated[
-    str, Parameter(metavar="TEXT", group=HARDWARE, help="cpu, cuda, cuda:N, or auto")
-]
 Json = Annotated[
     bool, Parameter(negative="", group=RUN, show_default=False, help="print the result as JSON")
 ]
-ResponseLength = Annotated[
-    int | None,
-    Parameter(
-        name=["--response_length", "--max_new_tokens", "--max_tokens"],
-        group=AMOUNT,
-        help="longest answer in tokens (default: 256, or half of the model's context)",
-    ),
-]
-Temperature = Annotated[
-    float,
-    Parameter(
-        metavar="NUMBER",
-        group=METHOD,
-        help="1 is the policy itself, 0 takes the likeliest token",
-    ),
-]
-TopP = Annotated[
-    float,
-    Parameter(
-        name="--top_p",
-        metavar="NUMBER",
-        group=METHOD,
-        help="keep the likeliest tokens up to this mass",
-    ),
-]
-TopK = Annotated[
-    int, Parameter(name="--top_k", group=METHOD, help="keep so many likeliest tokens (0: all)")
-]
-Seed = Annotated[int, Parameter(group=RUN, help="decides the samples")]
 OnError = Annotated[
     Literal["stop", "skip"],
     Parameter(
@@ -90,23 +43,15 @@ def generate(
         str | None, Parameter(metavar="FILE", group=READS, help="a file of prompts instead")
     ] = None,
     on_error: OnError = "stop",
-    response_length: ResponseLength = None,
-    temperature: Temperature = 1.0,
-    top_p: TopP = 1.0,
-    top_k: TopK = 0,
-    seed: Seed = 0,
-    template: Template = "auto",
-    device: Device = "auto",
+    sampling: Sampling | None = None,
     json: Json = False,
 ) -> None:
     """Answer prompts with a policy."""
-    check_sampling(response_length, temperature, top_p, top_k, seed, device)
-    require_found(model)  # before what takes seconds to import
-    from instructgpt.models.load import pick_device
+    sampling = sampling or Sampling()
+    sampling.check(model)
     from instructgpt.models.outlook import Outlook
     from instructgpt.models.prompts import Room, fitting
     from instructgpt.rollout.policy import SFTModel
-    from instructgpt.run.tuning import choose
 
     prompt = [*_prompts(texts), *(prompt or [])]
     if not prompt and not data:
@@ -115,15 +60,16 @@ def generate(
         raise UserError("--prompt: the prompt is empty; give some text")
     outlook = Outlook()
     facts = outlook.model("model", model, "policy")
-    length = length_of(response_length, facts.context)
-    room = Room("model", facts.text(template), facts.context, "response_length", length)
+    text, length = facts.text(sampling.template), sampling.length(facts.context)
+    room = Room("model", text, facts.context, "response_length", length)
     records = [Prompt(prompt=text).at(f"--prompt {text[:20]!r}") for text in prompt]
     records += outlook.records("data", [data], Prompt, on_error=on_error) if data else []
     prompts = [record.prompt for record in fitting("generate", records, [room], on_error)]
-    choose(0, None, "", device=device)
-    policy = SFTModel(model, facts.tokenizer, template=template, device=pick_device(device))
-    settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
-    completions = policy.generate(prompts, max_new_tokens=length, **settings)
+    device = sampling.place()
+    policy = SFTModel(model, facts.tokenizer, template=sampling.template, device=device)
+    completions = policy.generate(
+        prompts, max_new_tokens=length, seed=sampling.seed, **sampling.settings
+    )
     if json:
         print_json([asdict(completion) for completion in completions])
         return
@@ -147,17 +93,14 @@ def score(
         ),
     ] = None,
     on_error: OnError = "stop",
-    template: Template = "auto",
-    device: Device = "auto",
+    opening: Opening | None = None,
     json: Json = False,
 ) -> None:
     """Score answers with a reward model; the labelers' demonstrations score 0 on average."""
-    check_sampling(None, 1.0, 1.0, 0, 0, device)
-    require_found(model)  # before what takes seconds to import
-    from instructgpt.models.load import pick_device
+    opening = opening or Opening()
+    opening.check(model)
     from instructgpt.models.outlook import Outlook
     from instructgpt.reward.model import RewardModel
-    from instructgpt.run.tuning import choose
 
     given = [(prompt, text) for text in response or []] if prompt else []
     records = [Demonstration(prompt=p, response=text) for p, text in given]
@@ -166,10 +109,10 @@ def score(
     if not records:
         raise UserError("score needs --prompt TEXT and --response TEXT, or --data FILE")
     facts = outlook.model("model", model, "scorer")
-    records = _readable(records, facts, template, on_error)
+    records = _readable(records, facts, opening.template, on_error)
     pairs: list[tuple[Any, str]] = [(record.prompt, record.response) for record in records]
-    choose(0, None, "", device=device)
-    reward = RewardModel(model, facts.tokenizer, template=template, device=pick_device(device))
+    device = opening.place()
+    reward = RewardModel(model, facts.tokenizer, template=opening.template, device=device)
     scores = reward.score([p for p, _ in pairs], [text for _, text in pairs]).tolist()
     if json:
         print_json(
@@ -243,25 +186,6 @@ def _prompts(words: Sequence[str]) -> Sequence[str]:
             meant = nearest(word.partition("=")[0], [f"--{flag}" for flag in flags])
             raise UserError(f"there is no flag {word}{meant}; such a prompt is given as --prompt=…")
     return words
-
-
-def check_sampling(
-    response_length: int | None,
-    temperature: float,
-    top_p: float,
-    top_k: int,
-    seed: int,
-    device: str,
-) -> None:
-    """Refuse what cannot be sampled with before a model is opened, as `sample` does."""
-    values = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "seed": seed}
-    values |= {"device": device, "response_length": response_length}
-    resolve(SampleConfig, flags={"model": "-", "data": "-", "out": "-", **values})
-
-
-def length_of(asked: int | None, context: int | None) -> int:
-    """How long an answer may be: half of a small model's context is left for the prompt."""
-    return asked or min(LONGEST, (context or 2 * LONGEST) // 2)
 
 
 def print_json(value: Any) -> None:
