@@ -5,9 +5,9 @@ around an answer is found by rendering a conversation that we know.
 import datetime
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 from transformers import PreTrainedTokenizerBase
@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from instructgpt.data.records import Message
 from instructgpt.errors import UserError
 from instructgpt.models.control import Spelling, special_tokens
+from instructgpt.models.framing import Framing, framed_ids, plain_ids, readings
 from instructgpt.run.progress import say
 
 DATE = datetime.date(2024, 7, 26)
@@ -22,8 +23,6 @@ DATE = datetime.date(2024, 7, 26)
 TOLD = Message(role="system", content="Look at the clock.")
 ASKED = Message(role="user", content="Is it late?")
 ANSWERED = Message(role="assistant", content="Quite so.")
-ANCHOR = "\n"
-"""What an answer is read behind where a tokenizer puts a space before every text of its own."""
 BRACKETS = frozenset("<>[]{}|｜")
 """Of which control tokens have some, special or not."""
 
@@ -33,27 +32,6 @@ _FORMS |= {"%F": DATE.isoformat(), "%T": "00:00:00", "%Z": "", "%%": "%"}
 _REPLACED = "".join(f" | replace({form!r}, {day!r})" for form, day in _FORMS.items())
 _DATED = f"{{%- macro strftime_now(form) -%}}{{{{ form{_REPLACED} }}}}{{%- endmacro %}}\n"
 """Jinja that tells a template `DATE`, in the form that it asks for."""
-
-
-@dataclass(frozen=True)
-class Framing:
-    """What surrounds an answer between the opened turn and the next one.
-
-    Attributes:
-        end: the id of the token that ends the turn.
-        lead: whitespace before the answer.
-        closing: whitespace between the answer and `end`.
-        rest: what a conversation that ends here has after that.
-        writes_end: whether the template writes `end`; if not, it is the end-of-text token.
-        anchored: an answer is read as the continuation of a text, not as a text of its own.
-    """
-
-    end: int
-    lead: str = ""
-    closing: str = ""
-    rest: str = ""
-    writes_end: bool = True
-    anchored: bool = False
 
 
 class BrokenTemplateError(UserError):
@@ -196,7 +174,7 @@ class ChatTemplate:
         if head.startswith(opened):
             known = replace(known, lead=head.removeprefix(opened))
         encode, prompt = functools.partial(plain_ids, self.tokenizer), self._tokens(opened)
-        for framing in _variants(known):
+        for framing in readings(known):
             if prompt + framed_ids(ANSWERED.content, framing, encode) == wanted:
                 return framing
         return replace(known, lead="", closing="")
@@ -227,45 +205,6 @@ class ChatTemplate:
     def _tokens(self, text: str) -> list[int]:
         encoded = self.tokenizer(text, add_special_tokens=False, verbose=False)
         return list(encoded["input_ids"])  # type: ignore[arg-type]
-
-
-def _variants(known: Framing) -> Iterator[Framing]:
-    """Ways to read an answer, the simplest first, of which one has the template's own tokens."""
-    for anchored in (False, True):
-        for lead, closing in (("", ""), ("", known.closing), (known.lead, known.closing)):
-            if not (lead.strip() or closing.strip()):
-                yield replace(known, lead=lead, closing=closing, anchored=anchored)
-
-
-def framed_ids(
-    text: str, framing: Framing, encode: Callable[[str], list[int]], *, finished: bool = True
-) -> list[int]:
-    """Token ids of an answer in its frame; one that was cut has nothing behind it.
-
-    Args:
-        text: the answer.
-        framing: what surrounds it.
-        encode: a text as tokens, without any that stand for its beginning or end.
-        finished: whether the answer ended by itself.
-    """
-    text = framing.lead + text + (framing.closing if finished else "")
-    ids = encode(text)
-    if framing.anchored:
-        anchor, behind = encode(ANCHOR), encode(ANCHOR + text)
-        if behind[: len(anchor)] == anchor:
-            ids = behind[len(anchor) :]
-    return [*ids, framing.end] if finished else ids
-
-
-def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text of which no part becomes a special token."""
-    encoded = tokenizer(
-        text,
-        add_special_tokens=False,
-        split_special_tokens=True,
-        verbose=False,  # no warning about a length that we check ourselves
-    )
-    return list(encoded["input_ids"])  # type: ignore[arg-type]
 
 
 def spellings(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> set[str]:

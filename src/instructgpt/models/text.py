@@ -7,8 +7,9 @@ from transformers import PreTrainedTokenizerBase
 
 from instructgpt.data.records import Message, PromptText, plain_text
 from instructgpt.errors import UserError
-from instructgpt.models.chat import ChatTemplate, Framing, framed_ids, plain_ids, spellings
+from instructgpt.models.chat import ChatTemplate, spellings
 from instructgpt.models.control import Spelling, special_tokens
+from instructgpt.models.framing import Framing, framed_ids, plain_ids
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import say
 
