@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from instructgpt.cli import EXAMPLES, app, main
+from instructgpt import cli as program
+from instructgpt.cli import app, main
 from instructgpt.cli.words import prepared
 from tests.cli.test_commands import COMMANDS, IDS
 from tests.files import write_rows
@@ -171,8 +172,8 @@ def test_help_fits_80_columns_and_ends_with_an_example(words, cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     out = cli(*words, "-h").out
     assert max(map(len, out.splitlines())) <= 80
-    if words[-1] in EXAMPLES:
-        example = EXAMPLES[words[-1]]
+    if command := program.COMMANDS.get(" ".join(words)):
+        example = command.example
         assert example.splitlines()[-1].strip() == out.splitlines()[-1].strip()
         text = re.sub(r"\s+", " ", example.replace("\\\n", " "))
         name, *rest = [word.strip("'") for word in text.split()]

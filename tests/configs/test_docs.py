@@ -190,7 +190,7 @@ def test_commands_are_accepted(command: str, tmp_path, monkeypatch, capsys):
     (tmp_path / "rewards.py").symlink_to(ROOT / "examples" / "rewards.py")
     program, name, *rest = shlex.split(command)
     assert program == "instructgpt"
-    assert name in COMMANDS or name == "eval"
+    assert name in {known.split()[0] for known in COMMANDS}
     if name in {"sft", "reward", "ppo", "sample", "eval"}:
         with pytest.raises(SystemExit) as ended:
             main([name, *rest, "--dry-run"])

@@ -24,17 +24,17 @@ from tests.files import write_rows
 def test_prose_is_parted_into_documents(tmp_path: Path, name: str, text: str, documents: list[str]):
     data = text.encode()
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    assert read_documents(tmp_path / name) == documents
+    assert read_documents(tmp_path / name) == (documents, [])
 
 
 def test_a_folder_of_prose_is_read_in_order(tmp_path: Path):
     (tmp_path / "b.txt").write_text("from text")
     (tmp_path / "a.jsonl").write_text('{"text": " kept \\n"}\n{"text": "2", "url": "x"}\n')
     (tmp_path / "README.md").write_text("not prose")
-    assert read_documents(tmp_path) == [" kept \n", "2", "from text"]
+    assert read_documents(tmp_path) == ([" kept \n", "2", "from text"], [])
 
 
-def test_bad_prose(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_bad_prose(tmp_path: Path):
     def error(name: str, content: bytes) -> str:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError) as caught:
@@ -51,9 +51,10 @@ def test_bad_prose(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     assert error("a.jsonl", lines).startswith(
         'a.jsonl line 2: found the keys text, but a document needs a string "text"; mend or remove'
     )
-    assert read_documents(tmp_path / "a.jsonl", on_error="skip") == ["fine"]
-    assert [message.split(": ")[0] for message in caplog.messages] == [
-        f"skipped {tmp_path}/a.jsonl line {n}" for n in (2, 3)
+    documents, skipped = read_documents(tmp_path / "a.jsonl", on_error="skip")
+    assert documents == ["fine"]
+    assert [sentence.split(": ")[0] for sentence in skipped] == [
+        f"{tmp_path}/a.jsonl line {n}" for n in (2, 3)
     ]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty holds no \.txt, .* file; name another folder"):
@@ -64,7 +65,7 @@ def test_bad_prose(tmp_path: Path, caplog: pytest.LogCaptureFixture):
 
 @pytest.mark.real
 def test_public_prose_is_readable(public_data: Path):
-    documents = read_documents(public_data / "pretrain")
+    documents, _ = read_documents(public_data / "pretrain")
     assert len(documents) > 100
     blank = [text for text in documents if not text.strip()]
     assert not blank

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import ModuleType
+from typing import NamedTuple
 
 from cyclopts import App, CycloptsError
 
@@ -21,104 +22,128 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says what a stopped command says
 )
-_data = App(name="data", help="Import and export prompts, demonstrations, rankings and ratings.")
-_label = App(name="label", help="Labels for what was sampled.")
-_evaluate = App(name="eval", help="Compare policies.")
 
+
+class Command(NamedTuple):
+    """A command: where it is in `cli`, what it does, and the example at the end of its help."""
+
+    target: str
+    help: str
+    example: str
+
+
+GROUPS = {
+    "data": "Import and export prompts, demonstrations, rankings and ratings.",
+    "label": "Labels for what was sampled.",
+    "eval": "Compare policies.",
+}
+"""The commands that have others within."""
 COMMANDS = {
-    "quickstart": "instructgpt.cli.stages:quickstart",
-    "init": "instructgpt.cli.stages:init",
-    "sft": "instructgpt.cli.stages:sft",
-    "reward": "instructgpt.cli.stages:reward",
-    "ppo": "instructgpt.cli.stages:ppo",
-    "sample": "instructgpt.cli.stages:sample",
-    "pipeline": "instructgpt.cli.stages:pipeline",
-    "generate": "instructgpt.cli.use:generate",
-    "chat": "instructgpt.cli.chat:chat",
-    "score": "instructgpt.cli.use:score",
-    "report": "instructgpt.cli.use:report",
+    "quickstart": Command(
+        "stages:quickstart",
+        "The whole loop on a real language model, in minutes, on a laptop CPU.",
+        "instructgpt quickstart --tiny",
+    ),
+    "init": Command(
+        "stages:init",
+        "Make a GPT-3-architecture model from scratch.",
+        "instructgpt init --preset gpt3-tiny --out runs/base",
+    ),
+    "sft": Command(
+        "stages:sft",
+        "Stage 1: fine-tune a model on demonstrations.",
+        "instructgpt sft --model MODEL --data demonstrations.jsonl --out runs/sft",
+    ),
+    "reward": Command(
+        "stages:reward",
+        "Stage 2: train a reward model on rankings.",
+        "instructgpt reward --model runs/sft/model --data rankings.jsonl \\\n"
+        "      --out runs/reward",
+    ),
+    "ppo": Command(
+        "stages:ppo",
+        "Stage 3: optimize a policy against a reward model (PPO-ptx).",
+        "instructgpt ppo --model runs/sft/model --reward_model runs/reward/model \\\n"
+        "      --data prompts.jsonl --ptx_coef 0 --total_episodes 4096 --out runs/ppo",
+    ),
+    "sample": Command(
+        "stages:sample",
+        "Sample K answers per prompt for the labelers to rank.",
+        "instructgpt sample --model runs/sft/model --data prompts.jsonl \\\n"
+        "      --out runs/answers",
+    ),
+    "pipeline": Command(
+        "stages:pipeline",
+        "Run all stages, from a base model to a report.",
+        "instructgpt pipeline --preset tiny --sft.epochs 2 --out runs/tiny",
+    ),
+    "generate": Command(
+        "use:generate",
+        "Answer prompts with a policy.",
+        "instructgpt generate runs/ppo/model 'Name a color.'",
+    ),
+    "chat": Command(
+        "chat:chat",
+        "Talk with a policy.",
+        "instructgpt chat runs/ppo/model",
+    ),
+    "score": Command(
+        "use:score",
+        "Score an answer with a reward model.",
+        "instructgpt score runs/reward/model --prompt 'Name a color.' --response Blue.",
+    ),
+    "report": Command(
+        "use:report",
+        "Write report.html for a run or a pipeline, or compare runs.",
+        "instructgpt report runs/ppo",
+    ),
+    "data import": Command(
+        "data:import_records",
+        "Read a file of another tool into our records.",
+        "instructgpt data import hh.jsonl --kind ranking --out rankings.jsonl",
+    ),
+    "data export": Command(
+        "data:export_records",
+        "Write our records in another tool's format.",
+        "instructgpt data export rankings.jsonl --kind ranking --out trl.jsonl",
+    ),
+    "label rank": Command(
+        "label:rank",
+        "Rank sampled answers yourself, in this terminal.",
+        "instructgpt label rank runs/answers/candidates.jsonl --out rankings.jsonl",
+    ),
+    "label simulate": Command(
+        "label:simulate",
+        "Let simulated labelers rank sampled answers.",
+        "instructgpt label simulate runs/answers/candidates.jsonl \\\n      --out runs/labels",
+    ),
+    "eval compare": Command(
+        "stages:compare",
+        "How often policy A is preferred to policy B.",
+        "instructgpt eval compare runs/ppo/model runs/sft/model \\\n"
+        "      --data prompts.jsonl --judge runs/reward/model --out runs/compare",
+    ),
 }
-HELP = {
-    "quickstart": "The whole loop on a real language model, in minutes, on a laptop CPU.",
-    "init": "Make a GPT-3-architecture model from scratch.",
-    "sft": "Stage 1: fine-tune a model on demonstrations.",
-    "reward": "Stage 2: train a reward model on rankings.",
-    "ppo": "Stage 3: optimize a policy against a reward model (PPO-ptx).",
-    "sample": "Sample K answers per prompt for the labelers to rank.",
-    "pipeline": "Run all stages, from a base model to a report.",
-    "generate": "Answer prompts with a policy.",
-    "chat": "Talk with a policy.",
-    "score": "Score an answer with a reward model.",
-    "report": "Write report.html for a run or a pipeline, or compare runs.",
-}
-EXAMPLES = {
-    "quickstart": "instructgpt quickstart --tiny",
-    "init": "instructgpt init --preset gpt3-tiny --out runs/base",
-    "sft": "instructgpt sft --model MODEL --data demonstrations.jsonl --out runs/sft",
-    "reward": "instructgpt reward --model runs/sft/model --data rankings.jsonl \\\n"
-    "      --out runs/reward",
-    "ppo": "instructgpt ppo --model runs/sft/model --reward_model runs/reward/model \\\n"
-    "      --data prompts.jsonl --ptx_coef 0 --total_episodes 4096 --out runs/ppo",
-    "sample": "instructgpt sample --model runs/sft/model --data prompts.jsonl \\\n"
-    "      --out runs/answers",
-    "pipeline": "instructgpt pipeline --preset tiny --sft.epochs 2 --out runs/tiny",
-    "generate": "instructgpt generate runs/ppo/model 'Name a color.'",
-    "chat": "instructgpt chat runs/ppo/model",
-    "score": "instructgpt score runs/reward/model --prompt 'Name a color.' --response Blue.",
-    "report": "instructgpt report runs/ppo",
-    "import": "instructgpt data import hh.jsonl --kind ranking --out rankings.jsonl",
-    "export": "instructgpt data export rankings.jsonl --kind ranking --out trl.jsonl",
-    "rank": "instructgpt label rank runs/answers/candidates.jsonl --out rankings.jsonl",
-    "simulate": "instructgpt label simulate runs/answers/candidates.jsonl \\\n"
-    "      --out runs/labels",
-    "compare": "instructgpt eval compare runs/ppo/model runs/sft/model \\\n"
-    "      --data prompts.jsonl --judge runs/reward/model --out runs/compare",
-}
-"""The end of each command's help."""
 
 
-def _example(name: str) -> str:
-    return f"Example:\n\n  {EXAMPLES[name]}"
+def _add_commands() -> None:
+    groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
+    for name, command in COMMANDS.items():
+        *group, own = name.split()
+        (groups[group[0]] if group else app).command(
+            f"instructgpt.cli.{command.target}",
+            name=own,
+            help=command.help,
+            help_epilogue=f"Example:\n\n  {command.example}",
+        )
+    for group in groups.values():
+        app.command(group)
+    app.register_install_completion_command(
+        help="Let the shell (bash, zsh or fish) complete commands and flags."
+    )
 
 
-for _name, _target in COMMANDS.items():
-    app.command(_target, name=_name, help=HELP[_name], help_epilogue=_example(_name))
-app.register_install_completion_command(
-    help="Let the shell (bash, zsh or fish) complete commands and flags."
-)
-app.command(_data)
-_data.command(
-    "instructgpt.cli.data:import_records",
-    name="import",
-    help_epilogue=_example("import"),
-    help="Read a file of another tool into our records.",
-)
-_data.command(
-    "instructgpt.cli.data:export_records",
-    name="export",
-    help_epilogue=_example("export"),
-    help="Write our records in another tool's format.",
-)
-app.command(_label)
-_label.command(
-    "instructgpt.cli.label:rank",
-    name="rank",
-    help_epilogue=_example("rank"),
-    help="Rank sampled answers yourself, in this terminal.",
-)
-_label.command(
-    "instructgpt.cli.label:simulate",
-    name="simulate",
-    help_epilogue=_example("simulate"),
-    help="Let simulated labelers rank sampled answers.",
-)
-app.command(_evaluate)
-_evaluate.command(
-    "instructgpt.cli.stages:compare",
-    name="compare",
-    help_epilogue=_example("compare"),
-    help="How often policy A is preferred to policy B.",
-)
+_add_commands()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

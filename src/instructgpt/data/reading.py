@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, TypeVar
 
-from instructgpt.data.formats import documents_and_skipped, documents_of, read_objects, read_records
+from instructgpt.data.formats import documents_of, read_documents, read_objects, read_records
 from instructgpt.data.jsonl import MEND, REMEDY
 from instructgpt.data.records import Record
 from instructgpt.run.given import Given
@@ -73,7 +73,7 @@ def load_documents(
         if isinstance(path, Given):
             found, skipped = documents_of(path.rows, on_error or "stop")
         else:
-            found, skipped = documents_and_skipped(locate(path), on_error or "stop", remedy=remedy)
+            found, skipped = read_documents(locate(path), on_error or "stop", remedy=remedy)
         say_skipped(skipped)
         documents += [document for document in found if document.strip()]
         if empty := sum(not document.strip() for document in found):

@@ -1,6 +1,5 @@
 """Files of other tools to records and back. A new format is one line in `files.READERS`."""
 
-from instructgpt.data.formats.documents import documents_and_skipped as documents_and_skipped
 from instructgpt.data.formats.documents import documents_of as documents_of
 from instructgpt.data.formats.documents import read_documents as read_documents
 from instructgpt.data.formats.files import FORMATS as FORMATS

@@ -1,6 +1,5 @@
 """Prose for the pretraining mix: plain text files and JSON Lines with a "text" field."""
 
-import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,42 +11,29 @@ from instructgpt.data.jsonl import REMEDY, Row, open_text
 from instructgpt.errors import UserError
 from instructgpt.run.files import check_text
 
-logger = logging.getLogger(__name__)
-
 _SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz")
 _MARKER_LINE = re.compile(r"^%%\r?(?:\n|\Z)", re.MULTILINE)
 _BLANK_LINES = re.compile(r"^(?:[ \t\r]*\n){2,}", re.MULTILINE)
 
 
-def read_documents(path: Path, *, on_error: OnError = "stop") -> list[str]:
-    """The documents of a file, or of all .txt and .jsonl files (.gz too) of a folder, by name.
+def read_documents(
+    path: Path, on_error: OnError = "stop", *, remedy: str = REMEDY
+) -> tuple[list[str], list[str]]:
+    """The documents of a file, or of all .txt and .jsonl files (.gz too) of a folder, by name; and
+    a sentence for each that was skipped.
 
     A .jsonl file has one in each line's `text`. A .txt file is parted at the lines `%%`; where
     there are none, at two or more blank lines; where there are none of those either, it is one
-    document. Pieces of whitespace alone are no documents. What "skip" skips is logged as a warning.
-
-    Raises:
-        UserError: a file cannot be read, is empty or of another type, or, unless `on_error` is
-            "skip", a line has no text or holds a NUL or a lone surrogate.
-    """
-    texts, skipped = documents_and_skipped(path, on_error)
-    for message in skipped:
-        logger.warning("skipped %s", message)
-    return texts
-
-
-def documents_and_skipped(
-    path: Path, on_error: OnError, *, remedy: str = REMEDY
-) -> tuple[list[str], list[str]]:
-    """The documents, and a sentence for each that was skipped.
+    document. Pieces of whitespace alone are no documents.
 
     Args:
-        path: as in `read_documents`.
+        path: the file or the folder.
         on_error: what a bad line or document does.
         remedy: what the user can do about one.
 
     Raises:
-        UserError: as `read_documents`.
+        UserError: a file cannot be read, is empty or of another type, or, unless `on_error` is
+            "skip", a line has no text or holds a NUL or a lone surrogate.
     """
     if path.name.endswith((".jsonl", ".jsonl.gz")) and not os.path.isdir(path):
         texts, skipped = convert_rows(path, _text, on_error, remedy=remedy)
@@ -55,7 +41,7 @@ def documents_and_skipped(
         places = ((f"{path} document {n}", text) for n, text in enumerate(_parts(path), start=1))
         texts, skipped = convert_each(places, _checked, on_error, remedy=remedy)
     elif os.path.isdir(path):
-        found = [documents_and_skipped(file, on_error, remedy=remedy) for file in _inside(path)]
+        found = [read_documents(file, on_error, remedy=remedy) for file in _inside(path)]
         return [text for part, _ in found for text in part], [x for _, part in found for x in part]
     else:
         raise UserError(f"{path}: expected a {', '.join(_SUFFIXES)} file; rename or convert it")
