@@ -31,7 +31,7 @@ from instructgpt.models.opening import load_tokenizer as load_tokenizer
 from instructgpt.models.parts import HEADS, require_same_trunk
 from instructgpt.models.parts import scalar_head as scalar_head
 from instructgpt.models.parts import trunk as trunk
-from instructgpt.models.source import Source, remember_source, source_of
+from instructgpt.models.source import ModelSource, remember_source, source_of
 from instructgpt.models.weights import (
     assemble,
     read_shapes,
@@ -171,7 +171,7 @@ def _load(path: str | Path, kind: Kind, device: str) -> PreTrainedModel:
     require_finite(path, model)
     if kind == "scorer":
         _take_bias(path, model, files)
-    remember_source(model, Source(origin_of(path, folder), dropout))
+    remember_source(model, ModelSource(origin_of(path, folder), dropout))
     return model.to(device).eval()  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from instructgpt.errors import UserError
 from instructgpt.models.card import card
 from instructgpt.models.llama_gguf import read_model, read_tokenizer
-from instructgpt.models.source import Origin, Source, remember_source
+from instructgpt.models.source import ModelSource, Origin, remember_source
 from instructgpt.models.text import TextCodec
 from instructgpt.models.writing import save_model
 from instructgpt.run.disk import make_folder, scratch
@@ -101,5 +101,5 @@ def _convert(gguf: Path, folder: Path) -> None:
     tokenizer.chat_template = CHAT_TEMPLATE
     model = read_model(gguf, pad_token_id=tokenizer.pad_token_id)
     origin = Origin(HUB_ID, {"base_model": HUB_ID, "license": "apache-2.0"})
-    remember_source(model, Source(origin))
+    remember_source(model, ModelSource(origin))
     save_model(model, tokenizer, folder, card=card(model, TextCodec(tokenizer)))

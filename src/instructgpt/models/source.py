@@ -24,7 +24,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """What is written back, or on the card, when a model is saved.
 
     Attributes:
@@ -36,11 +36,11 @@ class Source:
     dropout: Mapping[str, float] = field(default_factory=dict)
 
 
-def source_of(model: PreTrainedModel) -> Source:
+def source_of(model: PreTrainedModel) -> ModelSource:
     """What is known of a model's files; nothing of a model that was made or loaded elsewhere."""
-    return getattr(model, SOURCE, Source())
+    return getattr(model, SOURCE, ModelSource())
 
 
-def remember_source(model: PreTrainedModel, source: Source) -> None:
+def remember_source(model: PreTrainedModel, source: ModelSource) -> None:
     """From now on `source_of` the model, and of its copies."""
     setattr(model, SOURCE, source)
