@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import re
 import shlex
 import shutil
@@ -110,7 +109,6 @@ def test_every_metric_in_a_stage_page_is_written_by_the_code(stage: str):
 
 def test_the_python_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})  # one thread, as in all tests
     write_policy(tmp_path / "base", context=256)
     write_data(tmp_path)
     shutil.copy(ROOT / "configs" / "rm.yaml", tmp_path)

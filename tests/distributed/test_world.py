@@ -271,7 +271,7 @@ def test_shards_that_do_not_divide_the_processes():
     sentence(raised)
 
 
-def test_offloading_and_precision_are_passed_on(monkeypatch):
+def test_offloading_and_precision_are_passed_on(monkeypatch, patched):
     """They act on a GPU alone: what torch is asked for is looked at."""
     from torch.distributed import fsdp
 
@@ -283,7 +283,7 @@ def test_offloading_and_precision_are_passed_on(monkeypatch):
     config = SFTConfig.load(model="m", data="d", out="o", cpu_offload=True, dtype="bfloat16")
     model = tiny_model()
     VISITED[model] = torch.device("cuda")
-    monkeypatch.setattr(sharding, "head_is_plain", lambda _: True)  # would compute there
+    patched(sharding, "head_is_plain", lambda _: True)  # would compute there
     sharding.shard(model, config, World(0, 2))
     assert len(asked) == 3  # two layers and what is around them
     for settings in asked:

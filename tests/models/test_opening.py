@@ -11,11 +11,12 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, BertConfig
 
 from instructgpt.errors import UserError
-from instructgpt.models import opening
+from instructgpt.models import opening, weights
 from instructgpt.models.facts import look_at
 from instructgpt.models.load import load_policy, load_scorer, load_tokenizer
 from tests.files import sentence, write_policy
@@ -293,10 +294,13 @@ def test_weights_that_nobody_asks_for_are_left_alone(model):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite(bad, model, capfd, monkeypatch):
     """In the last row, behind a limit on how much is read at a time."""
-    monkeypatch.setattr("instructgpt.models.weights.PIECE", 100)
-    edit(model, lambda w: w["model.layers.1.mlp.up_proj.weight"][-1].fill_(bad))
+    monkeypatch.setattr(weights, "PIECE", 100)
+    name = "model.layers.1.mlp.up_proj.weight"
+    edit(model, lambda w: w[name][-1].fill_(bad))
+    with safe_open("model/model.safetensors", framework="pt") as tensors:
+        assert len(list(weights._pieces(tensors.get_slice(name)))) > 2
     said = refusal("model", capfd)
-    assert "the weight 'model.layers.1.mlp.up_proj.weight' is not finite; the model is" in said
+    assert f"the weight '{name}' is not finite; the model is" in said
     assert look_at("model", "policy", check_weights=False).rows == 258
 
 

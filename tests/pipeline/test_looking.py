@@ -7,8 +7,10 @@ from instructgpt.errors import UserError
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.label.simulated.config import LabelConfig
 from instructgpt.label.simulated.stage import simulate_labels
+from instructgpt.models import scorer as scorers
 from instructgpt.models.config import InitConfig
 from instructgpt.models.init import init
+from instructgpt.models.scorer import Scorer
 from instructgpt.pipeline import pipeline as module
 from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.pipeline.evaluate import evaluate
@@ -17,6 +19,7 @@ from instructgpt.pipeline.rank import rank_candidates
 from instructgpt.pipeline.sample import sample
 from instructgpt.ppo import inputs as ppo_inputs
 from instructgpt.reward import inputs as reward_inputs
+from instructgpt.rollout import policy as policies
 from instructgpt.run.outline import time_left
 from instructgpt.sft import inputs as sft_inputs
 from tests.files import sentence, write_rows
@@ -49,11 +52,14 @@ def given(tmp_path_factory):
     return stages
 
 
+LOADERS = ((policies, "load_policy"), (scorers, "load_scorer"))
+
+
 @pytest.fixture
 def refused(given, tmp_path, monkeypatch):
     """Runs a stage that must be refused before it holds a weight, and returns the sentence."""
-    for name in ("instructgpt.rollout.policy.load_policy", "instructgpt.models.scorer.load_scorer"):
-        monkeypatch.setattr(name, lambda *_, **__: pytest.fail("weights were loaded"))
+    for owner, name in LOADERS:
+        monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("weights were loaded"))
 
     def run(stage, **values):
         (config, start), settings = given[stage]
@@ -64,6 +70,24 @@ def refused(given, tmp_path, monkeypatch):
         return sentence(raised)
 
     return run
+
+
+def load(*_, **__):
+    raise RuntimeError("weights were loaded")
+
+
+@pytest.mark.parametrize("stage", ["sft", "reward", "ppo", "sample", "evaluate"])
+def test_policies_are_loaded_where_the_refusals_watch(stage, given, tmp_path, patched):
+    patched(*LOADERS[0], load)
+    (config, start), settings = given[stage]
+    with pytest.raises(RuntimeError, match="weights were loaded"):
+        start(config(**settings | {"out": str(tmp_path / "run")}))
+
+
+def test_scorers_are_loaded_where_the_refusals_watch(given, patched):
+    patched(*LOADERS[1], load)
+    with pytest.raises(RuntimeError, match="weights were loaded"):
+        Scorer(given["evaluate"][1]["judge"])
 
 
 FILES = [

@@ -209,9 +209,9 @@ def living_models():
     return [found for found in gc.get_objects() if issubclass(type(found), PreTrainedModel)]
 
 
-def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch, capsys):
+def test_the_preset_runs_on_another_model(tmp_path, own, monkeypatch, patched, capsys):
     """Every stage of the preset `quickstart`, on a random model that fits in a test."""
-    monkeypatch.setattr(module, "check_needs", lambda *_, **__: None)
+    patched(module, "check_needs", lambda *_, **__: None)
     model = write_policy(
         tmp_path / "base", model=tiny_model(layers=2, context=256), tokenizer=byte_tokenizer()
     )

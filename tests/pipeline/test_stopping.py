@@ -20,6 +20,7 @@ from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.pipeline.evaluate import evaluate
 from instructgpt.pipeline.rank import rank_candidates
 from instructgpt.pipeline.sample import sample
+from instructgpt.run import stopping
 from instructgpt.run.directory import Run
 from instructgpt.run.stopping import stoppable, to_the_end
 from tests.files import write_rows
@@ -87,9 +88,12 @@ def interrupting(patch, place, number, *, call):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("name", ["init", "sample", "evaluate", "label", "rank"])
-def test_a_signal_leaves_a_stage_that_says_stopped(name, number, inputs, tmp_path, monkeypatch):
+def test_a_signal_leaves_a_stage_that_says_stopped(
+    name, number, inputs, tmp_path, monkeypatch, patched
+):
     monkeypatch.setattr("instructgpt.pipeline.sample.PROMPTS_AT_A_TIME", 2)
-    monkeypatch.setattr("instructgpt.run.stopping.leave_terminal", lambda: None)
+    if number == signal.SIGHUP:
+        patched(stopping, "leave_terminal", lambda: None)
     run, place = command(name, inputs, tmp_path)
     with monkeypatch.context() as patch:
         interrupting(patch, place, number, call=2 if name in {"sample", "evaluate"} else 1)

@@ -33,8 +33,13 @@ def test_the_answers_are_the_engines(arch, slots, look, monkeypatch):
     monkeypatch.setattr(graphs, "WIDTH_STEP", 16)
     model = MODELS[arch]
     expected = engine(model, fixed=False, slots=slots).generate(PROMPTS, SEEDS, SAMPLING)
-    found = engine(model, slots=slots).generate(PROMPTS, SEEDS, SAMPLING)
+    looks = []
+    found = engine(model, slots=slots).generate(
+        PROMPTS, SEEDS, SAMPLING, check=lambda: looks.append(look)
+    )
     assert_same(found, expected)
+    steps = [len(sample.tokens) - 1 for sample in found]  # an answer's first token needs none
+    assert sum(looks) >= max(max(steps), sum(steps) / slots)
     assert len({len(sample.tokens) for sample in found}) > 3
     assert worst_gap(model, PROMPTS, found) < 1e-5
 

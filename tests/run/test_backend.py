@@ -264,3 +264,8 @@ def test_the_same_product_to_the_bit_is_not_measured(monkeypatch):
     monkeypatch.setattr(products, "_faster", lambda *_: pytest.fail("measured"))
     monkeypatch.setattr(products, "single", lambda _: torch.matmul)
     assert products.compare_precisions()[0] == "highest"
+    other = {"highest": torch.matmul, "medium": torch.add}
+    monkeypatch.setattr(products, "single", other.get)
+    monkeypatch.setattr(products, "is_single", lambda _: True)
+    with pytest.raises(pytest.fail.Exception, match="measured"):  # as any other product is
+        products.compare_precisions()

@@ -53,22 +53,17 @@ def half_a_file(path: Path) -> None:
         raise Crash
 
 
-@pytest.fixture(params=["at once", "in turn"])
-def exchange(request, monkeypatch):
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_replaces_another_and_leaves_nothing(exchanges, tmp_path, patched):
     """With and without a system call that lets two names change places."""
-    if request.param == "in turn":
-        monkeypatch.setattr(disk, "_exchange", lambda *_: False)
-
-
-@pytest.mark.usefixtures("exchange")
-def test_a_folder_replaces_another_and_leaves_nothing(tmp_path):
+    if not exchanges:
+        patched(disk, "_exchange", lambda *_: False)
     fill(tmp_path / "model", "old")
     fill(tmp_path / "model", "new")
     assert names(tmp_path) == ["model"]
     assert (tmp_path / "model" / "below" / "b").read_text() == "new"
 
 
-@pytest.mark.usefixtures("exchange")
 def test_an_error_on_the_way_leaves_the_old_one(tmp_path):
     fill(tmp_path / "model", "old")
     for half in (half_a_folder, half_a_file):
@@ -274,7 +269,7 @@ def test_a_writer_that_is_killed_leaves_what_the_next_sweeps(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_file_system_without_locks_or_folder_syncs(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_or_folder_syncs(tmp_path, patched):
     def no_locks(*_):
         raise OSError(37, "No locks available")
 
@@ -285,8 +280,8 @@ def test_a_file_system_without_locks_or_folder_syncs(tmp_path, monkeypatch):
             raise OSError(22, "Invalid argument")
         real(descriptor)
 
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    monkeypatch.setattr(os, "fsync", fsync)
+    patched(fcntl, "flock", no_locks)
+    patched(os, "fsync", fsync)
     (tmp_path / ".a.tmp-1").write_text("perhaps somebody's")
     write_atomically(tmp_path / "a", "new")
     make_folder(tmp_path / "b" / "c")
