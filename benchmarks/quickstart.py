@@ -32,11 +32,11 @@ def main() -> None:
 
 def figures(out: Path) -> dict[str, Any]:
     """What a finished quickstart in `out` reached."""
-    stages = load(out).stages
-    runs = {stage.name: stage.run for stage in stages if stage.run}
+    work = load(out)
+    runs = {run.name: run for run in work.runs}
     rank, reward, evaluate = (runs[name].evaluation for name in ("rank", "reward", "evaluate"))
     iterations = [step for step in runs["ppo"].metrics if "objective/kl" in step]
-    seconds = {stage.name: stage.seconds or 0.0 for stage in stages}
+    seconds = {stage.name: stage.seconds or 0.0 for stage in work.stages}
     return {
         "seconds": seconds,
         "total_seconds": sum(seconds.values()),

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from instructgpt.report import write_report
-from instructgpt.report.read.load import Work, load
+from instructgpt.report.read.load import load
+from instructgpt.report.read.work import Work
 from tests.report import rounds
 
 

@@ -68,7 +68,6 @@ def evaluation(a: str = "ppo-2") -> Row:
         "a": a,
         "b": "sft",
         "judge": "6 held-out simulated labelers",
-        "judge_note": "A win under their written rubric; no person judged.",
         "win_rate": interval(rates[a], 0.055, 272),
         "others": {name: interval(r, 0.055, 272) for name, r in rates.items() if name != a},
         "controls": {"greedy decoding of sft": interval(0.55, 0.06, 272)},

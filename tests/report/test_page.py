@@ -8,7 +8,7 @@ import pytest
 
 from instructgpt.errors import UserError
 from instructgpt.report import compare_report, write_report
-from instructgpt.report.tell.samples import Answer, Sample, pick
+from instructgpt.report.tell.samples import AnswerCell, SampleRow, pick
 from tests.report import fake, rounds
 
 ATTACK = "<script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(1)>"
@@ -197,7 +197,8 @@ def test_an_empty_answer_is_marked(tmp_path):
 
 
 def test_a_start_that_no_calendar_has_is_left_out(tmp_path):
-    path = fake.make_sft(tmp_path / "sft", steps=3, info={"started": 1e300, "git_commit": None})
+    info = {"started": "9999-12-31T23:59:59-23:00", "git_commit": None}
+    path = fake.make_sft(tmp_path / "sft", steps=3, info=info)
     assert "Supervised fine-tuning sft The SFT" in Page(write_report(path)).text
 
 
@@ -250,7 +251,7 @@ def test_metrics_nobody_foresaw_are_drawn_under_their_own_name(tmp_path):
 
 def test_the_samples_shown_are_best_worst_and_a_fixed_draw():
     samples = [
-        Sample("", f"prompt {i}", Answer("b", 0.0, True), Answer("a", float(gain), True))
+        SampleRow("", f"prompt {i}", AnswerCell("b", 0.0, True), AnswerCell("a", float(gain), True))
         for i, gain in enumerate([3, -2, 9, 0, 1, -7, 2, 4, 5, 6])
     ]
     shown = pick(samples, seed=0)
@@ -267,7 +268,7 @@ def test_the_samples_shown_are_best_worst_and_a_fixed_draw():
 
 def test_the_ends_of_the_scale_are_of_different_prompts():
     samples = [
-        Sample("", prompt, Answer("b", 0.0, True), Answer("a", gain, True))
+        SampleRow("", prompt, AnswerCell("b", 0.0, True), AnswerCell("a", gain, True))
         for prompt, gain in (("x", 9.0), ("x", 8.0), ("y", 7.0), ("z", 1.0), ("z", -5.0))
     ]
     shown = pick(samples, seed=0)

@@ -19,7 +19,7 @@ def print_summary(out: Path) -> None:
 
 def summary(out: Path) -> Iterator[tuple[str, str]]:
     """Names and values, as far as the stages of the pipeline in `out` wrote them."""
-    runs = {stage.name: stage.run for stage in load(out).stages if stage.run}
+    runs = {run.name: run for run in load(out).runs}
     evaluation = {name: run.evaluation for name, run in runs.items()}
     for name, found in evaluation.items():
         for group, labelers in found.get("groups", {}).items():

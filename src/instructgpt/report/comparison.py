@@ -1,5 +1,6 @@
 """Several runs of one stage, or several pipelines, on one page."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,9 @@ from instructgpt.report.draw import figures
 from instructgpt.report.draw.figures import Row
 from instructgpt.report.page import render
 from instructgpt.report.read.kinds import in_order, kind_of
-from instructgpt.report.read.load import Interval, Run, Stage, Work, load
-from instructgpt.report.tell.panels import Panel, overlay_panels, trade_off
+from instructgpt.report.read.load import load
+from instructgpt.report.read.work import StageRun, Work
+from instructgpt.report.tell.charts import Chart, overlay_charts, trade_off
 from instructgpt.report.tell.sections import FirstScreen, Section
 from instructgpt.report.tell.story import simulated
 from instructgpt.report.tell.tables import differences_table, results_table
@@ -54,51 +56,42 @@ def compare_report(directories: Sequence[Path], out: Path) -> Path:
 
 def _kinds(works: Sequence[Work]) -> list[str]:
     """The kinds of stages that at least two of the works ran, in the order of a page."""
-    kinds = [{stage.kind for stage in work.stages if stage.run} for work in works]
-    shared = {kind for found in kinds for kind in found if sum(kind in k for k in kinds) > 1}
-    return in_order(shared)
+    ran = Counter(kind for work in works for kind in {run.kind for run in work.runs})
+    return in_order({kind for kind, count in ran.items() if count > 1})
 
 
 def _sections(anchor: str, kind: str, works: Sequence[Work], *, alone: bool) -> list[Section]:
     """Results, curves and differing settings of the last stage of a kind in each work."""
-    stages: list[Stage] = []
-    runs: list[Run] = []
-    for work in works:
-        for stage in [s for s in work.stages if s.kind == kind and s.run][-1:]:
-            if stage.run:
-                stages.append(stage)
-                runs.append(replace(stage.run, name=work.name))
-    panels = [
-        *_intervals(runs, "win_rate", "Win rate", "preferred to the baseline (%)"),
-        *_intervals(runs, "accuracy", "Accuracy", "held-out pairs ordered rightly (%)"),
-        *trade_off(runs, lambda run: run.name),
-        *overlay_panels(runs),
+    runs = [replace(run, name=work.name) for work in works if (run := work.last(kind))]
+    charts = [
+        *_estimates(runs, "win_rate", "Win rate", "preferred to the baseline (%)"),
+        *_estimates(runs, "accuracy", "Accuracy", "held-out pairs ordered rightly (%)"),
+        *trade_off(runs),
+        *overlay_charts(runs),
     ]
-    name, _, color = kind_of(kind)
-    results, settings = results_table(runs, stages), differences_table(runs)
+    results, settings = results_table(runs), differences_table(runs)
+    color = kind_of(kind).color
     if alone:
         return [
             Section("results", "Results", tables=[results]),
-            Section("curves", "Figures", panels=panels, color=color),
+            Section("curves", "Figures", charts=charts, color=color),
             Section("configuration", "Configuration: what differs", tables=[settings]),
         ]
-    if not panels and not settings.rows:
+    if not charts and not settings.rows:
         return []
     tables = [results, settings._replace(title="Settings that differ")]
-    return [Section(anchor, name, color=color, panels=panels, tables=tables)]
+    return [Section(anchor, kind_of(kind).title, color=color, charts=charts, tables=tables)]
 
 
-def _intervals(runs: Sequence[Run], key: str, name: str, xlabel: str) -> list[Panel]:
-    rows = [
-        Row(run.name, value) for run in runs if (value := Interval.parse(run.evaluation.get(key)))
-    ]
+def _estimates(runs: Sequence[StageRun], key: str, name: str, xlabel: str) -> list[Chart]:
+    rows = [Row(run.name, value) for run in runs if (value := run.estimate(key))]
     if not rows:
         return []
     svg = figures.intervals(rows, f"{xlabel}, 95 % interval")
-    best = max(rows, key=lambda row: row.interval.estimate).label
+    best = max(rows, key=lambda row: row.estimate.value).label
     caption = "Each by its own judge on its own prompts or pairs."
-    caption += overlapping(best, {row.label: row.interval for row in rows})
-    return [Panel(name, svg, caption)]
+    caption += overlapping(best, {row.label: row.estimate for row in rows})
+    return [Chart(name, svg, caption)]
 
 
 def _distinct(works: list[Work]) -> list[Work]:

@@ -33,7 +33,7 @@ def write_report(path: Path, out: Path | None = None) -> Path:
         facts=facts(work),
         summary=summary(work),
         cards=cards if any(card.active for card in cards) else [],
-        goes_round=any((stage.round or 1) > 1 for stage in work.stages),
+        goes_round=any(stage.round > 1 for stage in work.stages),
         first=first_screen(work),
         sections=sections_of(work),
     )
@@ -56,7 +56,7 @@ def _drawing() -> Callable[[str], Markup]:
 def render(out: Path, **context: object) -> Path:
     """Write the template filled with `context`."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("instructgpt.report", ""),
+        loader=jinja2.PackageLoader("instructgpt.report", "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -65,7 +65,7 @@ def render(out: Path, **context: object) -> Path:
     environment.filters["signed"] = signed
     environment.filters["decimals"] = decimals
     environment.filters["drawn"] = _drawing()  # for our own SVG only; all else is escaped
-    page = environment.get_template("template.html.j2").render(context)
+    page = environment.get_template("page.html.j2").render(context)
     with explained(out):
         make_folder(out.parent)
         with new_file(out) as file:

@@ -12,7 +12,7 @@ from instructgpt.report.draw import figures
 from instructgpt.report.draw.figures import Bin, Line, Row
 from instructgpt.report.draw.svg import look
 from instructgpt.report.read import verdict
-from instructgpt.report.read.load import Interval
+from instructgpt.report.read.values import Estimate
 from instructgpt.report.tell import words
 
 HOSTILE = "--><script>alert('$x$')</script>\n\ud800\x00&\""
@@ -26,8 +26,8 @@ def parsed(svg: str) -> ElementTree.Element:
 def every_figure(label: str) -> list[str]:
     x = np.arange(100.0)
     rows = [
-        Row(label, Interval(0.6, 0.5, 0.7, 12), strong=True),
-        Row("other", Interval(1.0, 1.0, 1.0, None), hollow=True),
+        Row(label, Estimate(0.6, 0.5, 0.7, 12), strong=True),
+        Row("other", Estimate(1.0, 1.0, 1.0, None), hollow=True),
     ]
     return [
         figures.curves([Line(label, x, np.sin(x)), Line("_hidden", x[:5], x[:5])], "loss", 0.5),
@@ -53,7 +53,7 @@ def test_drawings_are_equal_byte_for_byte_and_need_nothing_from_outside():
 
 
 def test_every_color_is_a_name_that_the_page_has_for_light_and_for_dark():
-    style = resources.files("instructgpt.report").joinpath("style.css").read_text()
+    style = resources.files("instructgpt.report").joinpath("templates", "style.css").read_text()
     light, dark = re.findall(r":root \{(.*?)\}", style, flags=re.DOTALL)
     for svg in every_figure(HOSTILE):
         assert not re.findall(r'style="[^"]*(?:#|black|white)', svg)
@@ -93,14 +93,14 @@ def test_numbers_and_units_stand_in_the_drawing():
 
 
 def test_equal_numbers_of_observations_stand_once_at_the_axis():
-    rows = [Row(name, Interval(0.6, 0.5, 0.7, 1200)) for name in "abc"]
+    rows = [Row(name, Estimate(0.6, 0.5, 0.7, 1200)) for name in "abc"]
     text = " ".join(parsed(figures.intervals(rows, "win rate (%)")).itertext())
     assert text.count("1,200") == 1
     assert "win rate (%), n = 1,200" in text
 
 
 def test_scores_are_drawn_as_they_are_and_shares_in_per_cent():
-    rows = [Row("a", Interval(-0.25, -0.5, 0.0, None)), Row("b", Interval(0.5, 0.4, 0.6, None))]
+    rows = [Row("a", Estimate(-0.25, -0.5, 0.0, None)), Row("b", Estimate(0.5, 0.4, 0.6, None))]
     text = " ".join(parsed(figures.intervals(rows, "score", (), share=False)).itertext())
     assert "−0.25" in text
     assert "0.50" in text

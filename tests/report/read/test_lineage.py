@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from instructgpt.report.read.lineage import Sources, originals, sources
-from instructgpt.report.read.load import Run, Stage, Work, load
+from instructgpt.report.read.load import load
+from instructgpt.report.read.work import StageRun, Work
 from instructgpt.report.tell.tables import lineage_table
 
 NAMES = "sft sample rank reward ppo sample-2 rank-2 reward-2 ppo-plain ppo-2 evaluate".split()
@@ -38,9 +39,8 @@ def test_models_from_outside_are_called_as_an_evaluation_calls_them(work):
     assert originals(load(work.path / "11-evaluate")) == []
 
 
-def stage(name: str, path: str, **info: object) -> Stage:
-    run = Run(name, info, config={"out": f"runs/q/{name}"})
-    return Stage(name, "sft", "done", None, run, path=Path(path))
+def stage(name: str, path: str, **info: object) -> StageRun:
+    return StageRun(name, "sft", info, path=Path(path), config={"out": f"runs/q/{name}"})
 
 
 def test_a_pipeline_that_was_moved_is_traced_by_where_it_ran():

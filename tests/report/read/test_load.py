@@ -4,13 +4,14 @@ import math
 import pytest
 
 from instructgpt.errors import UserError
-from instructgpt.report.read.load import Interval, load, load_run
+from instructgpt.report.read.load import load, load_run
+from instructgpt.report.read.values import Estimate
 from tests.report import fake
 
 
 def test_a_run_is_read(tmp_path):
     run = load_run(fake.make_sft(tmp_path / "sft", steps=40))
-    assert run.stage == "sft"
+    assert run.kind == "sft"
     assert run.config["batch_size"] == 32
     series = run.series("sft/validation_loss")
     assert series is not None
@@ -21,10 +22,8 @@ def test_a_run_is_read(tmp_path):
 def test_only_run_json_is_needed(tmp_path):
     (tmp_path / "run.json").write_text('{"stage": "ppo", "status": "running"}')
     work = load(tmp_path)
-    assert work.stages[0].status == "running"
-    assert work.stages[0].seconds is None
-    run = work.stages[0].run
-    assert run is not None
+    (run,) = work.runs
+    assert (run.status, run.seconds) == ("running", None)
     assert (run.metrics, run.samples, run.evaluation, run.config) == ([], [], {}, {})
 
 
@@ -89,7 +88,8 @@ def test_what_is_not_finite_becomes_nan_and_what_is_no_number_is_left_out(tmp_pa
 
 def test_a_pipeline_tells_which_stages_left_a_run(tmp_path):
     work = load(fake.make_pipeline(tmp_path / "quickstart"))
-    assert [stage.name for stage in work.stages if stage.run is None] == ["sample", "rank"]
+    assert [stage.name for stage in work.stages if not stage.ran] == ["sample", "rank"]
+    assert [run.name for run in work.runs] == "init pretrain sft reward ppo evaluate".split()
     assert work.stages[2].seconds == 22.5
 
 
@@ -100,8 +100,8 @@ def test_a_pipeline_of_nothing_is_read(tmp_path):
 
 @pytest.mark.parametrize("raw", [None, 0.5, {}, {"estimate": None}, {"estimate": math.nan}])
 def test_no_interval_without_an_estimate(raw):
-    assert Interval.parse(raw) is None
+    assert Estimate.parse(raw) is None
 
 
 def test_an_interval_without_bounds_is_a_point():
-    assert Interval.parse({"estimate": 0.6, "n": 5}) == Interval(0.6, 0.6, 0.6, 5)
+    assert Estimate.parse({"estimate": 0.6, "n": 5}) == Estimate(0.6, 0.6, 0.6, 5)

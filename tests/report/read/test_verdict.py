@@ -1,6 +1,4 @@
-import pytest
-
-from instructgpt.report.read.verdict import Verdict, policy_name
+from instructgpt.report.read.verdict import Verdict
 from tests.report import rounds
 from tests.report.fake import interval
 
@@ -25,23 +23,14 @@ def test_the_baseline_stands_before_what_was_made_from_it():
     assert list(verdict_of(scores=scores).scores) == ["base", "sft", "ppo", "ppo-2"]
 
 
-def test_an_older_file_names_policies_by_path_and_side():
-    verdict = Verdict.parse(
-        {
-            "a": "/runs/tiny/07-ppo/model",
-            "b": "/runs/tiny/03-sft/model",
-            "judge": "/runs/tiny/06-reward/model",
-            "win_rate": interval(0.6),
-            "controls": {"greedy decoding of b": interval(0.5)},
-            "scores": {"a": interval(5.8), "b": interval(5.3)},
-            "texts": {"a": {"tokens": 21.0}, "b": {"tokens": 25.0}},
-        }
-    )
-    assert verdict is not None
-    assert (verdict.a, verdict.b, verdict.judge) == ("ppo", "sft", "the reward model of reward")
-    assert list(verdict.controls) == ["greedy decoding of sft"]
-    assert list(verdict.scores) == ["sft", "ppo"]
-    assert verdict.texts == {"sft": {"tokens": 25.0}, "ppo": {"tokens": 21.0}}
+def test_a_reward_model_that_judges_is_called_by_its_stage():
+    assert verdict_of(judge="/runs/tiny/06-reward/model").judge == "the reward model of reward"
+    assert verdict_of(judge="HuggingFaceTB/judge").judge == "HuggingFaceTB/judge"
+
+
+def test_policies_that_share_a_short_name_stay_two():
+    rates = {"x/sft/model": interval(0.6), "y/sft/model": interval(0.4)}
+    assert set(verdict_of(others=rates).rates) == {*rates, "ppo-2"}
 
 
 def test_the_baseline_is_no_rival_of_itself():
@@ -55,17 +44,4 @@ def test_without_a_win_rate_there_is_no_verdict():
 
 def test_a_policy_may_be_compared_with_its_namesake():
     verdict = verdict_of(a="sft", win_rate=interval(0.5))
-    assert verdict.rates["sft"].estimate == 0.5
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("runs/q/09-ppo-plain/model", "ppo-plain"),
-        ("07-ppo/model-ema/", "ppo"),
-        ("HuggingFaceTB/SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M"),
-        ("sft", "sft"),
-    ],
-)
-def test_policies_have_short_names(path, name):
-    assert policy_name(path) == name
+    assert verdict.rates["sft"].value == 0.5

@@ -56,7 +56,6 @@ def test_the_page_is_whole(page):
     for text in (
         "labelers and judges are simulated",
         "6 held-out simulated labelers",
-        "A win under their written rubric; no person judged.",
         "2,009 rankings by 6 simulated labelers",
         "A simulated labeler ranks 4 answers to a prompt",
         "score − 0.02·KL",
@@ -97,27 +96,27 @@ def test_the_arrow_goes_round_only_where_the_work_does(page, tmp_path, monkeypat
 
 def test_arms_and_rounds_are_laid_over_each_other(sections):
     section = sections["Reinforcement learning with PPO"]
-    panels = {panel.title: panel for panel in section.panels}
+    charts = {chart.title: chart for chart in section.charts}
     for title in ("Score and reward: score", "KL from the starting model: training"):
         for name in ("ppo ends at", "ppo-plain ends at", "ppo-2 ends at"):
-            assert name in panels[title].caption, title
-    assert "ppo-plain" not in panels["Pretraining mix loss"].caption
-    assert "different reward models" in panels["Score and reward: score"].caption
-    assert "different reward models" not in panels["Entropy"].caption
+            assert name in charts[title].caption, title
+    assert "ppo-plain" not in charts["Pretraining mix loss"].caption
+    assert "different reward models" in charts["Score and reward: score"].caption
+    assert "different reward models" not in charts["Entropy"].caption
     assert [part.name for part in section.parts] == ["ppo", "ppo-plain", "ppo-2"]
     assert all(part.samples for part in section.parts)
 
 
 def test_the_last_reward_model_stands_open_and_the_others_can_be_opened(sections):
     section = sections["Reward model"]
-    titles = [panel.title for panel in section.panels]
+    titles = [chart.title for chart in section.charts]
     assert titles[:2] == [
         "Accuracy of each reward model",
         "Accuracy by number of answers, reward-2",
     ]
     assert "Calibration, reward-2" in titles
     assert [part.name for part in section.parts] == ["reward", "reward-2"]
-    first, last = ({panel.title for panel in part.panels} for part in section.parts)
+    first, last = ({chart.title for chart in part.charts} for part in section.parts)
     assert "Calibration" in first
     assert "Calibration" not in last
 
@@ -125,15 +124,15 @@ def test_the_last_reward_model_stands_open_and_the_others_can_be_opened(sections
 def test_a_reward_model_is_held_against_those_who_measured_it(work):
     rows = references(work, work.stages[7])
     assert [row.label for row in rows] == ["held-out labelers, rank", "held-out labelers, rank-2"]
-    assert {row.interval.estimate for row in rows} == {0.741}
+    assert {row.estimate.value for row in rows} == {0.741}
     assert [row.label for row in references(work, work.stages[3])] == ["held-out labelers"]
     assert references(work, work.stages[4]) == []
 
 
 def test_the_first_screen_has_the_result_its_price_and_the_signs_of_gaming(work):
     first = first_screen(work)
-    assert [panel.title for panel in first.panels] == ["Win rate over sft", "Score bought with KL"]
-    assert "greedy decoding of sft 55\xa0%" in first.panels[0].alt
+    assert [chart.title for chart in first.charts] == ["Win rate over sft", "Score bought with KL"]
+    assert "greedy decoding of sft 55\xa0%" in first.charts[0].alt
     assert first.signs is not None
     assert first.signs.head == ("figure", "sft", "ppo-2")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from instructgpt.report.draw.svg import GREY, INK, MUTED, PALETTE, look, short, svg
-from instructgpt.report.read.load import Interval
+from instructgpt.report.read.values import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ class Row(NamedTuple):
     """One row of an interval plot; hollow ones are there to compare with, the strong one counts."""
 
     label: str
-    interval: Interval
+    estimate: Estimate
     hollow: bool = False
     strong: bool = False
 
@@ -90,7 +90,7 @@ def intervals(
     `mark` names the reference line.
     """
     scale, unit = (100, " %") if share else (1, "")
-    counts = {row.interval.n for row in rows}
+    counts = {row.estimate.n for row in rows}
     common = counts.pop() if len(counts) == 1 else None
 
     def draw(figure: "Figure", axes: "Axes") -> None:
@@ -108,7 +108,7 @@ def intervals(
             )
         for y, row in enumerate(rows):
             _interval(axes, row, y, scale, unit, with_count=common is None)
-        ends = [scale * end for row in rows for end in (row.interval.low, row.interval.high)]
+        ends = [scale * end for row in rows for end in (row.estimate.low, row.estimate.high)]
         low, high = min(*references, *ends), max(*references, *ends)
         if share:
             axes.set_xlim(max(min(low - 12, 30), -8), min(max(high + 12, 80), 108))
@@ -219,12 +219,12 @@ def _curve(axes: "Axes", line: Line, index: int) -> None:
 
 def _interval(axes: "Axes", row: Row, y: int, scale: int, unit: str, *, with_count: bool) -> None:
     estimate, low, high = (
-        scale * end for end in (row.interval.estimate, row.interval.low, row.interval.high)
+        scale * end for end in (row.estimate.value, row.estimate.low, row.estimate.high)
     )
     color = MUTED if row.hollow else PALETTE[0]
     axes.plot([low, high], [y, y], color=color, linewidth=1.4 if row.hollow else 2)
     axes.plot([estimate], [y], "o", color=color, mfc="white" if row.hollow else color, ms=6)
-    count = row.interval.n if with_count else None
+    count = row.estimate.n if with_count else None
     text = f"{estimate:.0f}{unit}" if scale == 100 else f"{estimate:.2f}".replace("-", "−")
     axes.annotate(
         text + (f", n = {count:,}" if count is not None else ""),

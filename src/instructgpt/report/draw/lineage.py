@@ -1,12 +1,12 @@
-"""Which stage's output went into which: models and data, traced by the inputs in its run.json."""
+"""The drawing of the lineage: where its stages, lanes and dots stand."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from instructgpt.report.draw.svg import short
 from instructgpt.report.read.kinds import kind_of
 from instructgpt.report.read.lineage import Sources, sources
-from instructgpt.report.read.load import Work
+from instructgpt.report.read.work import Work
 
 ROW, PITCH = 34, 18
 
@@ -57,13 +57,12 @@ class Picture(NamedTuple):
     taps: list[Tap]
 
 
-def tracks(found: Iterable[Sources]) -> list[Track]:
+def tracks(found: Sequence[Sources]) -> list[Track]:
     """Lanes for the drawing: short lines get the lane next to the stages, none overlap."""
-    listed = list(found)
     spans: list[tuple[int, list[int], bool]] = []
-    for index in range(len(listed)):
-        models = [i for i, source in enumerate(listed) if index in source.models]
-        data = [i for i, source in enumerate(listed) if index in source.data]
+    for index in range(len(found)):
+        models = [i for i, source in enumerate(found) if index in source.models]
+        data = [i for i, source in enumerate(found) if index in source.data]
         if models or data:
             spans.append((index, sorted({*models, *data}), not models))
     spans.sort(key=lambda span: (span[1][-1] - span[0], span[0]))

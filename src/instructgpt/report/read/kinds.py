@@ -1,45 +1,44 @@
-"""The kinds of stages that a report knows: the one list of them, in the order of the page."""
+"""The stages that a report knows, by their kind in `pipeline.json` and `run.json`."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
-
-NO_COLOR = "var(--muted)"
 
 
 class Kind(NamedTuple):
-    """What a stage of this kind is called, whose section shows it, and in which color.
+    """What the page does with the stages of one kind.
 
-    style.css defines the colors.
+    Attributes:
+        title: what they are called.
+        section: the kind whose section they share.
+        color: theirs, which style.css defines; the paper's steps and their result have one.
+        weight: of their result in the summary, which tells the heaviest first and 0 not at all.
     """
 
     title: str
     section: str
-    color: str = NO_COLOR
+    color: str = "var(--muted)"
+    weight: int = 0
 
 
 KINDS = {
-    "evaluate": Kind("Evaluation", "evaluate", "var(--evaluate)"),
+    "evaluate": Kind("Evaluation", "evaluate", "var(--evaluate)", 5),
     "init": Kind("A model from scratch", "pretrain"),
-    "pretrain": Kind("Pretraining", "pretrain"),
-    "sft": Kind("Supervised fine-tuning", "sft", "var(--sft)"),
+    "pretrain": Kind("Pretraining", "pretrain", weight=1),
+    "sft": Kind("Supervised fine-tuning", "sft", "var(--sft)", 2),
     "sample": Kind("Answers sampled for ranking", "rank"),
     "rank": Kind("Rankings", "rank"),
     "label": Kind("Rankings", "rank"),
-    "reward": Kind("Reward model", "reward", "var(--reward)"),
-    "ppo": Kind("Reinforcement learning with PPO", "ppo", "var(--ppo)"),
+    "reward": Kind("Reward model", "reward", "var(--reward)", 4),
+    "ppo": Kind("Reinforcement learning with PPO", "ppo", "var(--ppo)", 3),
 }
-"""A stage that runs again carries a suffix: `ppo-2`, `ppo-plain`."""
-TOLD = ("evaluate", "reward", "ppo", "sft", "pretrain")
-"""The kinds of which the summary tells, what matters most first."""
+"""In the order of the page."""
 
 
 def kind_of(name: str) -> Kind:
-    """The kind called `name`; one that is not known stands by itself, under its own name."""
+    """The kind of this name; one that nobody foresaw has a section of its own."""
     return KINDS.get(name) or Kind(name, name)
 
 
-def in_order(sections: Iterable[str]) -> list[str]:
-    """Sections in the order of the page, those of unknown kinds last."""
-    known = list(dict.fromkeys(kind.section for kind in KINDS.values()))
-    found = set(sections)
-    return [*(name for name in known if name in found), *sorted(found - set(known))]
+def in_order(sections: set[str]) -> list[str]:
+    """Kinds that have a section, in the order of the page, those that nobody foresaw last."""
+    known = [name for name, kind in KINDS.items() if kind.section == name]
+    return [*(name for name in known if name in sections), *sorted(sections.difference(known))]

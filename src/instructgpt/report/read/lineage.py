@@ -5,7 +5,8 @@ from os.path import abspath
 from pathlib import PurePath
 from typing import NamedTuple
 
-from instructgpt.report.read.load import Stage, Work, as_texts
+from instructgpt.report.read.values import as_texts
+from instructgpt.report.read.work import StageRun, Work
 
 
 class Sources(NamedTuple):
@@ -20,10 +21,9 @@ class Sources(NamedTuple):
 def sources(work: Work) -> list[Sources]:
     """For every stage in order, what it was made from."""
     found: list[Sources] = []
-    for index, stage in enumerate(work.stages):
-        inputs = stage.run.inputs if stage.run else []
-        models = _split(work, index, [read.path for read in inputs if read.is_model])
-        data = _split(work, index, [read.path for read in inputs if not read.is_model])
+    for index, run in enumerate(work.stages):
+        models = _split(work, index, [read.path for read in run.inputs if read.is_model])
+        data = _split(work, index, [read.path for read in run.inputs if not read.is_model])
         found.append(Sources(models[0], data[0], models[1], data[1]))
     return found
 
@@ -33,17 +33,6 @@ def originals(work: Work) -> list[str]:
     if not work.is_pipeline:
         return []
     return [PurePath(path).name for found in sources(work) for path in found.outside_models]
-
-
-def feeding_ranks(work: Work, found: list[Sources], index: int) -> list[Stage]:
-    """The stages whose rankings the reward model of stage `index` was trained on.
-
-    Where no path tells, the last such stage before it.
-    """
-    kinds = {"rank", "label"}
-    before = [stage for stage in work.stages[:index] if stage.kind in kinds and stage.run]
-    traced = [work.stages[i] for i in found[index].data if work.stages[i].kind in kinds]
-    return traced or before[-1:]
 
 
 def _split(work: Work, index: int, paths: Iterable[str]) -> tuple[list[int], list[str]]:
@@ -59,10 +48,9 @@ def _split(work: Work, index: int, paths: Iterable[str]) -> tuple[list[int], lis
     return sorted(inside), list(dict.fromkeys(outside))
 
 
-def _wrote(stage: Stage, path: str) -> bool:
+def _wrote(run: StageRun, path: str) -> bool:
     """Does the path lie where the stage's directory is, or was when it ran?"""
-    recorded = as_texts(stage.run.config.get("out")) if stage.run else []
-    homes = [str(stage.path), *recorded]
+    homes = [str(run.path), *as_texts(run.config.get("out"))]
     return any(PurePath(_absolute(path)).is_relative_to(_absolute(home)) for home in homes)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from instructgpt.report.read.load import Interval, Json, as_dict, intervals, is_finite
+from instructgpt.report.read.values import Estimate, Json, as_dict, estimates, is_finite
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,11 @@ class Verdict:
     a: str
     b: str
     judge: str
-    note: str
-    rate: Interval
-    rates: dict[str, Interval]
-    controls: dict[str, Interval]
-    scores: dict[str, Interval]
-    by_use_case: dict[str, Interval]
+    rate: Estimate
+    rates: dict[str, Estimate]
+    controls: dict[str, Estimate]
+    scores: dict[str, Estimate]
+    by_use_case: dict[str, Estimate]
     texts: dict[str, dict[str, float]]
     originals: frozenset[str] = frozenset()
 
@@ -38,47 +37,41 @@ class Verdict:
 
         `originals` are the models that nothing here trained, besides one called "base".
         """
-        rate = Interval.parse(evaluation.get("win_rate"))
+        rate = Estimate.parse(evaluation.get("win_rate"))
         if rate is None:
             return None
-        a, b = (policy_name(str(evaluation.get(side) or side)) for side in "ab")
+        a, b = (str(evaluation.get(side) or side) for side in "ab")
         rank = dict.fromkeys((*originals, "base"), 0) | {b: 1}
-        scores = _sorted(_named(intervals(evaluation.get("scores")), a, b), rank)
-        texts = _sorted(_named(_text_figures(evaluation), a, b), rank)
+        scores = _sorted(estimates(evaluation.get("scores")), rank)
+        texts = _sorted(_text_figures(evaluation), rank)
         order = [*scores, *texts]
-        others = intervals(evaluation.get("others"))
-        rates = {policy_name(name): value for name, value in others.items() if name != b}
-        rates[a] = rate
+        rates = {**estimates(evaluation.get("others")), a: rate}
+        if a != b:
+            rates.pop(b, None)
         ranked = sorted(rates, key=lambda name: order.index(name) if name in order else len(order))
         return cls(
             a,
             b,
             _judge_name(str(evaluation.get("judge") or "the judge")),
-            str(evaluation.get("judge_note") or ""),
             rate,
             {name: rates[name] for name in ranked},
-            {_with_names(k, a, b): v for k, v in intervals(evaluation.get("controls")).items()},
+            estimates(evaluation.get("controls")),
             scores,
-            intervals(evaluation.get("by_use_case")),
+            estimates(evaluation.get("by_use_case")),
             texts,
             frozenset({*originals, "base"} - {a, b}),
         )
 
 
-def policy_name(text: str) -> str:
-    """A policy's short name: what made it, where the path of a run's model stands.
+def _judge_name(text: str) -> str:
+    """What to call a judge: by the stage that made it, where the path of a model stands.
 
-    >>> policy_name("/runs/tiny/07-ppo/model"), policy_name("org/model-name")
-    ('ppo', 'org/model-name')
+    >>> _judge_name("/runs/tiny/06-reward/model"), _judge_name("written rule")
+    ('the reward model of reward', 'the written rule')
     """
     found = re.fullmatch(r".*?(?:\d+-)?([^/]+)/(?:model|model-ema|best)/?", text)
-    return found[1] if found else text
-
-
-def _judge_name(text: str) -> str:
-    name = policy_name(text)
-    if name != text:
-        return f"the reward model of {name}"
+    if found:
+        return f"the reward model of {found[1]}"
     return "the written rule" if text == "written rule" else text
 
 
@@ -93,19 +86,6 @@ def _text_figures(evaluation: Json) -> dict[str, dict[str, float]]:
     return {name: row for name, row in figures.items() if row}
 
 
-def _named(values: Mapping[str, Any], a: str, b: str) -> dict[str, Any]:
-    """By policy, also where an older file says only "a" and "b"; the baseline before `a` then."""
-    if set(values) <= {"a", "b"}:
-        return {name: values[side] for side, name in (("b", b), ("a", a)) if side in values}
-    return {policy_name(name): value for name, value in values.items()}
-
-
 def _sorted(values: dict[str, Any], rank: Mapping[str, int]) -> dict[str, Any]:
     """In the order of the file, but what was there before comes before what it became."""
     return dict(sorted(values.items(), key=lambda item: rank.get(item[0], 2)))
-
-
-def _with_names(text: str, a: str, b: str) -> str:
-    """ "greedy decoding of b" → "greedy decoding of sft"."""
-    found = re.fullmatch(r"(.* of )([ab])", text, re.DOTALL)
-    return found[1] + (a if found[2] == "a" else b) if found else text

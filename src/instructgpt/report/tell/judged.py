@@ -2,34 +2,34 @@
 
 from instructgpt.report.draw import figures
 from instructgpt.report.draw.figures import Row
-from instructgpt.report.read.load import Interval, Json, is_finite
 from instructgpt.report.read.rankings import is_simulated
+from instructgpt.report.read.values import Estimate, Json, as_dicts, is_finite
 from instructgpt.report.read.verdict import Verdict
-from instructgpt.report.tell.panels import Panel
-from instructgpt.report.tell.words import number, overlapping, percent, plural, span
+from instructgpt.report.tell.charts import Chart, in_words
+from instructgpt.report.tell.story import prefers
+from instructgpt.report.tell.words import number, overlapping, percent, plural
 
 MAX_ROWS = 24
 
 
-def win_rates(verdict: Verdict) -> Panel:
+def win_rates(verdict: Verdict) -> Chart:
     """Every policy over the baseline, as in the paper's Figure 1, with the controls below."""
     a, b = verdict.a, verdict.b
     policies = [Row(name, rate, strong=name == a) for name, rate in verdict.rates.items()]
     controls = [Row(name, rate, hollow=True) for name, rate in verdict.controls.items()]
     rows = [*policies, *controls][:MAX_ROWS]
     caption = (
-        f"How often {verdict.judge} prefer{_s(verdict.judge)} an answer to that of {b}, which "
-        f"stands at 50 %. {a}: {percent(verdict.rate.estimate)}; {_against_chance(verdict.rate)}."
+        f"How often {verdict.judge} {prefers(verdict.judge)} an answer to that of {b}, which "
+        f"stands at 50 %. {a}: {percent(verdict.rate.value)}; {_against_chance(verdict.rate)}."
     )
     if controls:
         caption += " Hollow: controls, what chance or the decoding alone would give."
     caption += overlapping(a, {**verdict.rates, **verdict.controls})
-    caption += f" {verdict.note}" if verdict.note else ""
     svg = figures.intervals(rows, f"preferred to {b} (%), 95 % interval", mark=b)
-    return Panel(f"Win rate over {b}", svg, caption, _read(rows))
+    return Chart(f"Win rate over {b}", svg, caption, in_words(rows))
 
 
-def scores(verdict: Verdict) -> list[Panel]:
+def scores(verdict: Verdict) -> list[Chart]:
     """The judge's mean score of each policy."""
     if len(verdict.scores) < 2:
         return []
@@ -44,33 +44,32 @@ def scores(verdict: Verdict) -> list[Panel]:
     caption = f"By {verdict.judge}{noise}; hollow: the baseline."
     if verdict.a in verdict.scores:
         caption += overlapping(verdict.a, verdict.scores)
-    alt = "; ".join(f"{name} {number(score.estimate)}" for name, score, *_ in rows)
-    return [Panel("Judged quality of each policy", svg, caption, alt)]
+    alt = "; ".join(f"{name} {number(score.value)}" for name, score, *_ in rows)
+    return [Chart("Judged quality of each policy", svg, caption, alt)]
 
 
-def use_cases(verdict: Verdict) -> list[Panel]:
+def use_cases(verdict: Verdict) -> list[Chart]:
     """The win rate of a over b by what the prompt asks for, the best first."""
     if not verdict.by_use_case:
         return []
-    ranked = sorted(verdict.by_use_case.items(), key=lambda item: -item[1].estimate)
+    ranked = sorted(verdict.by_use_case.items(), key=lambda item: -item[1].value)
     rows = [Row(name.replace("_", " "), rate) for name, rate in ranked[:MAX_ROWS]]
-    lost = [row.label for row in rows if row.interval.high < 0.5]
+    lost = [row.label for row in rows if row.estimate.high < 0.5]
     caption = f"{verdict.a} over {verdict.b}. " + (
         f"It loses in {', '.join(lost)}."
         if lost
         else "In no use case does the whole interval lie below 50 %."
     )
     svg = figures.intervals(rows, f"preferred to {verdict.b} (%), 95 % interval")
-    return [Panel("Win rate by use case", svg, caption, _read(rows))]
+    return [Chart("Win rate by use case", svg, caption, in_words(rows))]
 
 
-def gains(evaluation: Json, verdict: Verdict) -> list[Panel]:
+def gains(evaluation: Json, verdict: Verdict) -> list[Chart]:
     """How the score changes from b's answer to a's, over all pairs."""
-    pairs = evaluation.get("pairs")
     changes = [
         pair["score_a"] - pair["score_b"]
-        for pair in (pairs if isinstance(pairs, list) else [])
-        if isinstance(pair, dict) and all(is_finite(pair.get(f"score_{side}")) for side in "ab")
+        for pair in as_dicts(evaluation.get("pairs"))
+        if all(is_finite(pair.get(f"score_{side}")) for side in "ab")
     ]
     changes = [change for change in changes if is_finite(change)]
     if len(changes) < 2:
@@ -83,35 +82,10 @@ def gains(evaluation: Json, verdict: Verdict) -> list[Panel]:
     svg = figures.histogram(
         changes, f"score of {verdict.a} − score of {verdict.b}", "pairs of answers"
     )
-    return [Panel("Gain on every pair", svg, caption, "Histogram of score differences")]
+    return [Chart("Gain on every pair", svg, caption, "Histogram of score differences")]
 
 
-def result(verdict: Verdict) -> str:
-    """The result in a clause: who is preferred how often, and what a control reaches."""
-    text = (
-        f"{verdict.judge} prefer{_s(verdict.judge)} {verdict.a} to {verdict.b} in "
-        f"{percent(verdict.rate.estimate)} of comparisons [{span(verdict.rate)}]"
-    )
-    if verdict.rate.low <= 0.5 <= verdict.rate.high:
-        text += ", which could be chance"
-    for name, control in list(verdict.controls.items())[:1]:
-        overlap = ", and the intervals overlap" if control.overlaps(verdict.rate) else ""
-        text += f"; {name} reaches {percent(control.estimate)}{overlap}"
-    return text
-
-
-def _against_chance(rate: Interval) -> str:
+def _against_chance(rate: Estimate) -> str:
     if rate.low > 0.5 or rate.high < 0.5:
         return "the interval excludes 50 %"
     return "the interval includes 50 %, so this could be chance"
-
-
-def _s(judge: str) -> str:
-    return "" if judge.endswith("labelers") else "s"
-
-
-def _read(rows: list[Row]) -> str:
-    return "; ".join(
-        f"{' '.join(label.split())} {percent(row.estimate)} ({span(row)})"
-        for label, row, *_ in rows
-    )

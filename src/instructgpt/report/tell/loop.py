@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
-from instructgpt.report.read.kinds import KINDS
-from instructgpt.report.read.lineage import feeding_ranks, sources
-from instructgpt.report.read.load import Interval, Stage, Work, is_finite
-from instructgpt.report.read.rankings import groups, labelers_of, reference_groups
+from instructgpt.report.read.kinds import kind_of
+from instructgpt.report.read.lineage import sources
+from instructgpt.report.read.rankings import feeding_ranks, groups, labelers_of, reference_groups
+from instructgpt.report.read.values import is_finite
 from instructgpt.report.read.verdict import Verdict
-from instructgpt.report.tell.preference import rankings_said, who
-from instructgpt.report.tell.words import clip, duration, number, percent, plural, span
+from instructgpt.report.read.work import StageRun, Work
+from instructgpt.report.tell.story import rankings_said, who
+from instructgpt.report.tell.words import clip, duration, number, percent, plural, share
 
 Fact = tuple[str, str]
 
@@ -27,23 +28,19 @@ class Card(NamedTuple):
 
 def loop_cards(work: Work) -> list[Card]:
     """The steps of the paper's Figure 2, from the last stage of each kind."""
-    last = {stage.kind: (i, stage) for i, stage in enumerate(work.stages) if stage.run}
-    found = sources(work)
-    index, reward = last.get("reward", (0, None))
-    feeding = feeding_ranks(work, found, index) if reward else []
-    if not feeding and "rank" in last:
-        feeding = [last["rank"][1]]
-    sft, sample, ppo = (last.get(kind, (0, None))[1] for kind in ("sft", "sample", "ppo"))
+    sft, reward, sample, ppo = map(work.last, ("sft", "reward", "sample", "ppo"))
+    feeding = feeding_ranks(work, reward) if reward else []
+    if not feeding and (rank := work.last("rank")):
+        feeding = [rank]
     k = _setting(sample, "k", "K")
-    _, evaluate = last.get("evaluate", (0, None))
     return [
         Card(
             "Imitate",
             _names(sft, "sft"),
             "A labeler writes the wanted answer; supervised learning imitates it.",
             ("prompt", "demonstration", "SFT"),
-            KINDS["sft"].color,
-            _sft_facts(sft, found[last["sft"][0]].outside_models if sft else []),
+            kind_of("sft").color,
+            _sft_facts(work, sft) if sft else [],
             sft is not None,
         ),
         Card(
@@ -51,8 +48,8 @@ def loop_cards(work: Work) -> list[Card]:
             _names(reward, "reward"),
             f"{_ranker(feeding, reward)} {k} answers to a prompt; a reward model learns the order.",
             (f"{k} answers", "ranking", "RM"),
-            KINDS["reward"].color,
-            _reward_facts(reward, feeding),
+            kind_of("reward").color,
+            _reward_facts(reward, feeding) if reward else [],
             reward is not None,
         ),
         Card(
@@ -60,86 +57,73 @@ def loop_cards(work: Work) -> list[Card]:
             _names(ppo, "ppo"),
             "The policy answers, the reward model scores, PPO updates the policy.",
             ("answer", f"score − {_setting(ppo, 'kl_coef', 'β')}·KL", _algorithm(ppo)),
-            KINDS["ppo"].color,
-            _ppo_facts(ppo, evaluate),
+            kind_of("ppo").color,
+            _ppo_facts(ppo, work.last("evaluate")) if ppo else [],
             ppo is not None,
         ),
     ]
 
 
-def _names(stage: Stage | None, usual: str) -> str:
-    return stage.name if stage and stage.name != usual else ""
+def _names(run: StageRun | None, usual: str) -> str:
+    return run.name if run and run.name != usual else ""
 
 
-def _ranker(feeding: list[Stage], reward: Stage | None) -> str:
-    runs = [stage.run for stage in (*feeding, *([reward] if reward else [])) if stage.run]
-    word = who([name for run in runs for name in labelers_of(run)])
+def _ranker(feeding: list[StageRun], reward: StageRun | None) -> str:
+    runs = [*feeding, *([reward] if reward else [])]
     return {
         "the simulated labelers": "A simulated labeler ranks",
         "the written rule": "A written rule ranks",
         "you": "You rank",
-    }.get(word, "A labeler ranks")
+    }.get(who(name for run in runs for name in labelers_of(run)), "A labeler ranks")
 
 
-def _setting(stage: Stage | None, key: str, otherwise: str) -> str:
-    value = stage.run.config.get(key) if stage and stage.run else None
+def _setting(run: StageRun | None, key: str, otherwise: str) -> str:
+    value = run.config.get(key) if run else None
     return f"{value:g}" if is_finite(value) else otherwise
 
 
-def _algorithm(stage: Stage | None) -> str:
-    weight = stage.run.config.get("ptx_coef") if stage and stage.run else None
+def _algorithm(run: StageRun | None) -> str:
+    weight = run.config.get("ptx_coef") if run else None
     return "PPO-ptx" if is_finite(weight) and weight > 0 else "PPO"
 
 
-def _sft_facts(stage: Stage | None, base: list[str]) -> list[Fact]:
-    if stage is None or stage.run is None:
-        return []
-    facts = [("starts from", clip(name.rsplit("/", 1)[-1], 40)) for name in base[:1]]
-    losses: list[Fact] = []
+def _sft_facts(work: Work, run: StageRun) -> list[Fact]:
+    index = next(i for i, stage in enumerate(work.stages) if stage is run)
+    base = sources(work)[index].outside_models[:1]
+    facts = [("starts from", clip(name.rsplit("/", 1)[-1], 40)) for name in base]
     for metric, label in (("sft/validation_loss", "validation loss"), ("sft/loss", "loss")):
-        if series := stage.run.series(metric):
-            ends = " → ".join(number(end) for end in series.ends())
-            losses.append((label, f"{ends} nats/token"))
-    return [*facts, *losses[:1], *_training(stage)]
+        if series := run.series(metric):
+            facts.append((label, f"{' → '.join(map(number, series.ends()))} nats/token"))
+            break
+    return [*facts, *_training(run)]
 
 
-def _reward_facts(stage: Stage | None, feeding: list[Stage]) -> list[Fact]:
-    if stage is None or stage.run is None:
-        return []
+def _reward_facts(run: StageRun, feeding: list[StageRun]) -> list[Fact]:
     facts: list[Fact] = []
-    found = [group for rank in feeding if rank.run for group in groups(rank.run)]
-    agreements = [group.agreement for _, group in reference_groups(stage.run, feeding)]
-    if said := rankings_said(found):
+    agreements = [group.agreement for _, group in reference_groups(run, feeding)]
+    if said := rankings_said([group for rank in feeding for group in groups(rank)]):
         facts.append(("learned from", said))
     if agreements and agreements[-1]:
-        facts.append(("labelers agree with each other", _share(agreements[-1])))
-    if accuracy := Interval.parse(stage.run.evaluation.get("accuracy")):
-        facts.append(("reward model orders rightly", _share(accuracy)))
-    elif validation := stage.run.series("reward/validation_accuracy"):
+        facts.append(("labelers agree with each other", share(agreements[-1])))
+    if accuracy := run.estimate("accuracy"):
+        facts.append(("reward model orders rightly", share(accuracy)))
+    elif validation := run.series("reward/validation_accuracy"):
         facts.append(("reward model orders rightly", percent(validation.ends()[1])))
-    return [*facts, *_training(stage)]
+    return [*facts, *_training(run)]
 
 
-def _ppo_facts(stage: Stage | None, evaluate: Stage | None) -> list[Fact]:
-    if stage is None or stage.run is None:
-        return []
+def _ppo_facts(run: StageRun, evaluate: StageRun | None) -> list[Fact]:
     facts: list[Fact] = []
-    if scores := stage.run.series("objective/scores"):
-        facts.append(("score", " → ".join(number(end) for end in scores.ends())))
-    if kl := stage.run.series("objective/kl"):
+    if scores := run.series("objective/scores"):
+        facts.append(("score", " → ".join(map(number, scores.ends()))))
+    if kl := run.series("objective/kl"):
         facts.append(("KL from the start", f"{number(kl.ends()[1])} nats"))
-    verdict = Verdict.parse(evaluate.run.evaluation) if evaluate and evaluate.run else None
-    if verdict:
-        name = stage.name if stage.name in verdict.rates else verdict.a
-        facts.append((f"{name} preferred to {verdict.b}", _share(verdict.rates[name])))
-    return [*facts, *_training(stage)]
+    if evaluate and (verdict := Verdict.parse(evaluate.evaluation)):
+        name = run.name if run.name in verdict.rates else verdict.a
+        facts.append((f"{name} preferred to {verdict.b}", share(verdict.rates[name])))
+    return [*facts, *_training(run)]
 
 
-def _training(stage: Stage) -> list[Fact]:
-    count = stage.run.steps if stage.run else 0
-    time = f" in {duration(stage.seconds)}" if stage.seconds else ""  # 0 while it runs
-    return [("training", plural(count, "step") + time)] if count else []
-
-
-def _share(interval: Interval) -> str:
-    return f"{percent(interval.estimate)} [{span(interval)}]"
+def _training(run: StageRun) -> list[Fact]:
+    time = f" in {duration(run.seconds)}" if run.seconds else ""  # 0 while it runs
+    return [("training", plural(run.steps, "step") + time)] if run.steps else []

@@ -4,25 +4,26 @@ from collections.abc import Iterable, Sequence
 
 from instructgpt.report.draw import figures
 from instructgpt.report.draw.figures import Bin, Row
-from instructgpt.report.read.load import Interval, Json, Run, as_dict, intervals, is_finite
-from instructgpt.report.read.rankings import Group, groups, is_simulated, labelers_of
-from instructgpt.report.tell.panels import Panel
-from instructgpt.report.tell.words import overlapping, percent, plural, span
+from instructgpt.report.read.rankings import groups, labelers_of
+from instructgpt.report.read.values import (
+    Estimate,
+    Json,
+    as_dict,
+    as_dicts,
+    estimates,
+    is_finite,
+)
+from instructgpt.report.read.work import StageRun
+from instructgpt.report.tell.charts import Chart, in_words
+from instructgpt.report.tell.story import who
+from instructgpt.report.tell.words import overlapping, percent
 
 TRIVIAL_LIMIT = 0.6
 """Above it, one feature that needs no reading explains the rankings too well."""
 MAX_ROWS = 24
 
 
-def who(names: Iterable[str]) -> str:
-    """What to call these labelers: simulated where their names say so."""
-    known = sorted(set(names))
-    if known in (["written rule"], ["you"]):
-        return {"written rule": "the written rule", "you": "you"}[known[0]]
-    return "the simulated labelers" if is_simulated(known) else "the labelers"
-
-
-def ranking_panels(runs: Sequence[Run]) -> list[Panel]:
+def ranking_charts(runs: Sequence[StageRun]) -> list[Chart]:
     """How well the labelers agree, and what no reading would predict of their rankings."""
     known = [run for run in runs if groups(run)]
     many = len(known) > 1
@@ -32,7 +33,7 @@ def ranking_panels(runs: Sequence[Run]) -> list[Panel]:
         for group in groups(run)
         if group.agreement
     ]
-    panels: list[Panel] = []
+    charts: list[Chart] = []
     if rows:
         word = who([name for run in known for name in labelers_of(run)])
         svg = figures.intervals(rows, "pairs that two order alike (%), 95 % interval")
@@ -40,17 +41,17 @@ def ranking_panels(runs: Sequence[Run]) -> list[Panel]:
             f"How often two of {word} prefer the same answer. A reward model can hardly agree with "
             "them more than they do with each other."
         )
-        panels.append(Panel("Agreement of the labelers", svg, caption, _read(rows)))
+        charts.append(Chart("Agreement of the labelers", svg, caption, in_words(rows)))
     for run in runs:
         name = f", {run.name}" if many else ""
-        panels += _trivial(run.evaluation.get("trivial_predictors"), name)
-    return panels
+        charts += _trivial(run.evaluation.get("trivial_predictors"), name)
+    return charts
 
 
-def accuracy_panels(evaluation: Json, references: Sequence[Row] = ()) -> list[Panel]:
+def accuracy_charts(evaluation: Json, references: Sequence[Row] = ()) -> list[Chart]:
     """A reward model on held-out rankings; `references` say how well labelers agree."""
-    panels: list[Panel] = []
-    accuracy = Interval.parse(evaluation.get("accuracy"))
+    charts: list[Chart] = []
+    accuracy = Estimate.parse(evaluation.get("accuracy"))
     word = who(map(str, as_dict(evaluation.get("by_labeler"))))
     for key, title, what in (
         ("by_k", "Accuracy by number of answers", "K = {}"),
@@ -62,41 +63,41 @@ def accuracy_panels(evaluation: Json, references: Sequence[Row] = ()) -> list[Pa
             continue
         whole = [Row("all pairs", accuracy)] if accuracy else []
         rows = [*whole, *spread, *references]
-        low, high = (end(spread, key=lambda row: row.interval.estimate) for end in (min, max))
-        caption = f"{percent(low.interval.estimate)} ({low.label})"
+        low, high = (end(spread, key=lambda row: row.estimate.value) for end in (min, max))
+        caption = f"{percent(low.estimate.value)} ({low.label})"
         if low != high:
-            caption = f"From {caption} to {percent(high.interval.estimate)} ({high.label})"
+            caption = f"From {caption} to {percent(high.estimate.value)} ({high.label})"
         caption += f" of held-out pairs ordered as {word} did; the dashed line is chance."
-        if low != high and low.interval.overlaps(high.interval):
+        if low != high and low.estimate.overlaps(high.estimate):
             caption += " The intervals of the two overlap."
         if references:
             caption += f" Hollow: {word} among themselves, in practice the ceiling."
         svg = figures.intervals(rows, "pairs ordered as the labelers did (%)")
-        panels.append(Panel(title, svg, caption, _read(rows)))
-    return [*panels, *_calibration(evaluation.get("calibration"))]
+        charts.append(Chart(title, svg, caption, in_words(rows)))
+    return [*charts, *_calibration(evaluation.get("calibration"))]
 
 
-def accuracy_of_all(runs: Sequence[Run], references: Sequence[Row]) -> list[Panel]:
+def accuracy_of_all(runs: Sequence[StageRun], references: Sequence[Row]) -> list[Chart]:
     """The accuracies of several reward models in one figure."""
-    found = [(run.name, Interval.parse(run.evaluation.get("accuracy"))) for run in runs]
+    found = [(run.name, run.estimate("accuracy")) for run in runs]
     models = [Row(name, accuracy) for name, accuracy in found if accuracy]
     if len(models) < 2:
         return []
     rows = [*models, *references]
     svg = figures.intervals(rows, "pairs ordered as the labelers did (%)")
     caption = "Each on its own held-out pairs, which differ from model to model."
-    caption += overlapping(models[-1].label, {row.label: row.interval for row in models})
+    caption += overlapping(models[-1].label, {row.label: row.estimate for row in models})
     caption += " Hollow: labelers among themselves." if references else ""
-    return [Panel("Accuracy of each reward model", svg, caption, _read(rows))]
+    return [Chart("Accuracy of each reward model", svg, caption, in_words(rows))]
 
 
-def _trivial(raw: object, name: str) -> Iterable[Panel]:
+def _trivial(raw: object, name: str) -> Iterable[Chart]:
     found = [(str(k), float(v)) for k, v in as_dict(raw).items() if is_finite(v)][:MAX_ROWS]
     if not found:
         return
     found.sort(key=lambda item: -item[1])
-    rows = [Row(name.replace("_", " "), Interval(v, v, v, None), True) for name, v in found]
-    above = [row.label for row in rows if row.interval.estimate >= TRIVIAL_LIMIT]
+    rows = [Row(name.replace("_", " "), Estimate(v, v, v, None), True) for name, v in found]
+    above = [row.label for row in rows if row.estimate.value >= TRIVIAL_LIMIT]
     limit = percent(TRIVIAL_LIMIT)
     verdict = f"all below {limit}: none alone explains the rankings"
     if above:
@@ -106,16 +107,14 @@ def _trivial(raw: object, name: str) -> Iterable[Panel]:
         f"Features that need no reading, each as the only judge; {verdict}. "
         "Dashed: chance and this limit."
     )
-    yield Panel(f"Trivial predictors{name}", svg, caption, _read(rows))
+    yield Chart(f"Trivial predictors{name}", svg, caption, in_words(rows))
 
 
-def _calibration(raw: object) -> Iterable[Panel]:
-    bins = as_dict(raw).get("bins")
+def _calibration(raw: object) -> Iterable[Chart]:
     good = [
         Bin(float(row["predicted"]), float(row["observed"]), float(row.get("count", 1)))
-        for row in (bins if isinstance(bins, list) else [])
-        if isinstance(row, dict)
-        and all(is_finite(row.get(key)) for key in ("predicted", "observed"))
+        for row in as_dicts(as_dict(raw).get("bins"))
+        if all(is_finite(row.get(key)) for key in ("predicted", "observed"))
         and is_finite(row.get("count", 1))
     ]
     if not good:
@@ -126,7 +125,7 @@ def _calibration(raw: object) -> Iterable[Panel]:
         if is_finite(ece)
         else ""
     )
-    yield Panel(
+    yield Chart(
         "Calibration",
         figures.calibration(good),
         f"{off}On the dashed diagonal the reward model is right as often as it is sure; "
@@ -136,24 +135,7 @@ def _calibration(raw: object) -> Iterable[Panel]:
 
 
 def _breakdown(raw: object, what: str) -> list[Row]:
-    found = list(intervals(raw).items())
+    found = list(estimates(raw).items())
     if all(key.isdigit() for key, _ in found):
         found.sort(key=lambda item: int(item[0]))
     return [Row(what.format(key), row) for key, row in found[:MAX_ROWS]]
-
-
-def _read(rows: Sequence[Row]) -> str:
-    return "; ".join(
-        f"{label} {percent(row.estimate)}" + (f" ({span(row)})" if row.low < row.high else "")
-        for label, row, *_ in rows
-    )
-
-
-def rankings_said(found: Sequence[Group]) -> str:
-    """The rankings for training in words: `2,010 rankings by 6 simulated labelers`."""
-    training = [group for group in found if group.name != "heldout"] or list(found)
-    count = sum(group.rankings or 0 for group in training)
-    names = {name for group in training for name in group.labelers}
-    kind = "simulated labeler" if is_simulated(names) else "labeler"
-    by = f" by {plural(len(names), kind)}" if names else ""
-    return plural(count, "ranking") + by if count else ""

@@ -4,15 +4,15 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from instructgpt.report.read.load import Json, Run, is_finite
-from instructgpt.report.read.verdict import policy_name
+from instructgpt.report.read.values import Json, as_dicts, is_finite
+from instructgpt.report.read.work import StageRun
 from instructgpt.report.tell.words import clip
 
 RANDOM_SHOWN = 4
 ENDS_SHOWN = 2
 
 
-class Answer(NamedTuple):
+class AnswerCell(NamedTuple):
     """One answer with the score it got, if any."""
 
     text: str
@@ -20,13 +20,13 @@ class Answer(NamedTuple):
     finished: bool
 
 
-class Sample(NamedTuple):
+class SampleRow(NamedTuple):
     """A prompt with the answers before and after. `why` says how it came to be shown."""
 
     why: str
     prompt: str
-    before: Answer | None
-    after: Answer
+    before: AnswerCell | None
+    after: AnswerCell
 
     @property
     def gain(self) -> float | None:
@@ -42,16 +42,15 @@ class SampleTable(NamedTuple):
     title: str
     before: str
     after: str
-    rows: list[Sample]
+    rows: list[SampleRow]
     note: str = ""
 
 
-def sample_table(run: Run, seed: int = 0) -> SampleTable | None:
+def sample_table(run: StageRun, seed: int = 0) -> SampleTable | None:
     """An evaluation's pairs (b before, a after), else each prompt's first and last step."""
-    pairs = run.evaluation.get("pairs")
-    if isinstance(pairs, list) and pairs:
-        everything = [_from_pair(pair) for pair in pairs if isinstance(pair, dict)]
-        names = [policy_name(str(run.evaluation.get(side) or side)) for side in "ba"]
+    if pairs := as_dicts(run.evaluation.get("pairs")):
+        everything = [_from_pair(pair) for pair in pairs]
+        names = [str(run.evaluation.get(side) or side) for side in "ba"]
         title = "Side by side"
     else:
         everything = _from_steps(run.samples)
@@ -66,7 +65,7 @@ def sample_table(run: Run, seed: int = 0) -> SampleTable | None:
     return SampleTable(title, names[0], names[1], rows, note) if rows else None
 
 
-def pick(samples: Sequence[Sample], seed: int) -> list[Sample]:
+def pick(samples: Sequence[SampleRow], seed: int) -> list[SampleRow]:
     """`ENDS_SHOWN` best gains and worst losses (or scores) on different prompts, and some others.
 
     The others are `RANDOM_SHOWN` drawn blindly.
@@ -87,7 +86,7 @@ def pick(samples: Sequence[Sample], seed: int) -> list[Sample]:
     return [samples[i]._replace(why=why) for i, why in chosen.items()]
 
 
-def _first_of_each_prompt(samples: Sequence[Sample], order: Sequence[int]) -> list[int]:
+def _first_of_each_prompt(samples: Sequence[SampleRow], order: Sequence[int]) -> list[int]:
     first: dict[str, int] = {}
     for index in order:
         first.setdefault(samples[index].prompt, index)
@@ -97,24 +96,23 @@ def _first_of_each_prompt(samples: Sequence[Sample], order: Sequence[int]) -> li
 def prompt_text(prompt: object) -> str:
     """A prompt is a text, or the turns of a conversation."""
     if isinstance(prompt, list):
-        turns = [turn for turn in prompt if isinstance(turn, dict)]
+        turns = as_dicts(prompt)
         return "\n\n".join(f"{turn.get('role', '?')}: {turn.get('content', '')}" for turn in turns)
     return "" if prompt is None else str(prompt)
 
 
-def _value(sample: Sample) -> float | None:
+def _value(sample: SampleRow) -> float | None:
     return sample.gain if sample.before else sample.after.score
 
 
-def _from_pair(pair: Json) -> Sample:
+def _from_pair(pair: Json) -> SampleRow:
     after, before = (
-        Answer(clip(prompt_text(pair.get(side))), _score(pair.get(f"score_{side}")), finished=True)
-        for side in "ab"
+        _answer({"response": pair.get(side), "score": pair.get(f"score_{side}")}) for side in "ab"
     )
-    return Sample("", clip(prompt_text(pair.get("prompt"))), before, after)
+    return SampleRow("", clip(prompt_text(pair.get("prompt"))), before, after)
 
 
-def _from_steps(lines: Sequence[Json]) -> list[Sample]:
+def _from_steps(lines: Sequence[Json]) -> list[SampleRow]:
     """Each prompt's answers at its first and last step, or the answers alone if none came twice."""
     by_prompt: dict[str, dict[float, Json]] = {}
     for line in lines:
@@ -124,18 +122,15 @@ def _from_steps(lines: Sequence[Json]) -> list[Sample]:
     for prompt, steps in by_prompt.items():
         first, last = min(steps), max(steps)
         before = _answer(steps[first]) if first != last else None
-        samples.append(Sample("", clip(prompt), before, _answer(steps[last])))
+        samples.append(SampleRow("", clip(prompt), before, _answer(steps[last])))
     paired = [sample for sample in samples if sample.before]
     return paired or samples
 
 
-def _answer(line: Json) -> Answer:
-    return Answer(
+def _answer(line: Json) -> AnswerCell:
+    score = line.get("score")
+    return AnswerCell(
         clip(prompt_text(line.get("response"))),
-        _score(line.get("score")),
+        float(score) if is_finite(score) else None,
         line.get("finished") is not False,
     )
-
-
-def _score(value: object) -> float | None:
-    return float(value) if is_finite(value) else None

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 from instructgpt.report.draw.figures import Row
 from instructgpt.report.draw.lineage import Picture, picture
-from instructgpt.report.read.kinds import NO_COLOR, in_order, kind_of
-from instructgpt.report.read.lineage import feeding_ranks, originals, sources
-from instructgpt.report.read.load import Run, Stage, Work
-from instructgpt.report.read.rankings import reference_groups
+from instructgpt.report.read.kinds import in_order, kind_of
+from instructgpt.report.read.lineage import originals
+from instructgpt.report.read.rankings import feeding_ranks, reference_groups
 from instructgpt.report.read.verdict import Verdict
+from instructgpt.report.read.work import StageRun, Work
 from instructgpt.report.tell import judged, unseen
-from instructgpt.report.tell.panels import Panel, curve_panels, overlay_panels, trade_off
-from instructgpt.report.tell.preference import accuracy_of_all, accuracy_panels, ranking_panels
+from instructgpt.report.tell.charts import Chart, curve_charts, overlay_charts, trade_off
+from instructgpt.report.tell.preference import accuracy_charts, accuracy_of_all, ranking_charts
 from instructgpt.report.tell.samples import SampleTable, sample_table
 from instructgpt.report.tell.story import headline
 from instructgpt.report.tell.tables import (
@@ -34,7 +34,7 @@ class Section:
     """One part of the page.
 
     Attributes:
-        panels, tables, samples: stand open.
+        charts, tables, samples: stand open.
         more, folded: further figures and tables, to be opened.
         parts: the stages of the section, one by one, to be opened.
     """
@@ -44,10 +44,10 @@ class Section:
     name: str = ""
     status: str = ""
     lead: str = ""
-    color: str = NO_COLOR
+    color: str = "var(--muted)"
     notes: tuple[str, ...] = ()
-    panels: Sequence[Panel] = ()
-    more: Sequence[Panel] = ()
+    charts: Sequence[Chart] = ()
+    more: Sequence[Chart] = ()
     samples: SampleTable | None = None
     tables: Sequence[Table] = ()
     folded: Sequence[Table] = ()
@@ -57,15 +57,15 @@ class Section:
     @property
     def is_empty(self) -> bool:
         """Is there nothing to show?"""
-        shown = (self.notes, self.panels, self.more, self.samples, self.tables, self.parts)
+        shown = (self.notes, self.charts, self.more, self.samples, self.tables, self.parts)
         return not any(shown) and self.status != "failed"
 
 
 @dataclass(frozen=True)
 class FirstScreen:
-    """What stands beside the loop: the win rate, the price in KL, the signs of gaming."""
+    """What stands beside the loop: the win rate, the price in KL, the signs of unseen."""
 
-    panels: Sequence[Panel]
+    charts: Sequence[Chart]
     signs: Table | None
     conclusion: str
 
@@ -73,110 +73,101 @@ class FirstScreen:
 def first_screen(work: Work) -> FirstScreen:
     """The result at a glance, from the last evaluation and all PPO stages."""
     verdict = last_verdict(work)
-    panels = [judged.win_rates(verdict)] if verdict else []
-    panels += trade_off(named_runs(work, "ppo"), lambda run: run.name)
+    charts = [judged.win_rates(verdict)] if verdict else []
+    charts += trade_off([run for run in work.runs if run.kind == "ppo"])
     if verdict is None or not unseen.is_known(verdict):
-        return FirstScreen(panels, None, "")
-    return FirstScreen(panels, unseen.short_table(verdict), unseen.conclusion(verdict))
+        return FirstScreen(charts, None, "")
+    return FirstScreen(charts, unseen.short_table(verdict), unseen.conclusion(verdict))
 
 
 def sections_of(work: Work) -> list[Section]:
     """All sections of the page, the result first."""
-    by_section: dict[str, list[Stage]] = {}
+    by_kind: dict[str, list[StageRun]] = {}
     for stage in work.stages:
-        by_section.setdefault(kind_of(stage.kind).section, []).append(stage)
-    kinds = in_order(by_section)
-    steps = [step_section(f"step-{i}", work, by_section[kind]) for i, kind in enumerate(kinds, 1)]
-    result = [step for step, kind in zip(steps, kinds, strict=True) if kind == "evaluate"]
-    others = [step for step, kind in zip(steps, kinds, strict=True) if kind != "evaluate"]
-    found = [*result, *_lineage(work), *others]
+        by_kind.setdefault(kind_of(stage.kind).section, []).append(stage)
+    steps = {
+        kind: step_section(f"step-{i}", work, kind, by_kind[kind])
+        for i, kind in enumerate(in_order(set(by_kind)), 1)
+    }
+    result = [steps.pop("evaluate")] if "evaluate" in steps else []
+    found = [*result, *_lineage(work), *steps.values()]
     return [*(section for section in found if not section.is_empty), *_ends(work)]
 
 
-def step_section(anchor: str, work: Work, stages: Sequence[Stage]) -> Section:
+def step_section(anchor: str, work: Work, kind: str, stages: Sequence[StageRun]) -> Section:
     """One section for the stages of a kind: together what compares, then each by itself."""
-    kind = kind_of(stages[0].kind).section
-    whole = [stage_section(f"{anchor}-{i}", work, s) for i, s in enumerate(stages, 1) if s.run]
+    whole = [stage_section(f"{anchor}-{i}", work, s) for i, s in enumerate(stages, 1) if s.ran]
     known = [section for section in whole if not section.is_empty]
+    title = kind_of(kind).title
     if len(known) == 1 and kind != "rank":
         only = known[0]
         name = only.name if only.name != kind else ""
-        return replace(only, anchor=anchor, title=kind_of(kind).title, name=name)
-    runs = [replace(stage.run, name=stage.name) for stage in stages if stage.run]
-    section = Section(anchor, kind_of(kind).title, color=kind_of(kind).color)
+        return replace(only, anchor=anchor, title=title, name=name)
+    runs = [stage for stage in stages if stage.ran]
+    section = Section(anchor, title, color=kind_of(kind).color)
     if kind == "rank":
-        table = rankings_table(stages)
+        table = rankings_table(runs)
         return replace(
             _joined(section, known),
-            panels=[*ranking_panels(runs), *(panel for part in known for panel in part.panels)],
+            charts=[*ranking_charts(runs), *(chart for part in known for chart in part.charts)],
             tables=[table] if table else [],
             lead=sentence(headline(runs[0])) if len(runs) == 1 else "",
         )
     if len(known) < 2:
         return section
-    overlays = overlay_panels(runs, key_only=True) if kind in ("reward", "ppo", "sft") else []
+    overlays = overlay_charts(runs, key_only=True) if kind in ("reward", "ppo", "sft") else []
     if kind == "reward":
-        return _reward_models(replace(section, panels=overlays, parts=known), work, stages)
+        return _reward_models(replace(section, charts=overlays, parts=known), work, runs)
     if kind == "evaluate":
-        return replace(known[-1], anchor=anchor, title=kind_of(kind).title, parts=known[:-1])
-    table = results_table(runs, [stage for stage in stages if stage.run])
-    return replace(section, panels=overlays, parts=known, tables=[table])
+        return replace(known[-1], anchor=anchor, title=title, parts=known[:-1])
+    return replace(section, charts=overlays, parts=known, tables=[results_table(runs)])
 
 
-def _reward_models(section: Section, work: Work, stages: Sequence[Stage]) -> Section:
+def _reward_models(section: Section, work: Work, runs: Sequence[StageRun]) -> Section:
     """Several reward models: all accuracies, and the breakdown of the last one in the open."""
-    runs = [replace(stage.run, name=stage.name) for stage in stages if stage.run]
-    rows = references(work, stages[-1])
+    rows = references(work, runs[-1])
     last = section.parts[-1]
-    count = len(accuracy_panels(runs[-1].evaluation))
-    shown = [p._replace(title=f"{p.title}, {last.name}") for p in last.panels[:count]]
+    count = len(accuracy_charts(runs[-1].evaluation))
+    shown = [p._replace(title=f"{p.title}, {last.name}") for p in last.charts[:count]]
     return replace(
         section,
-        panels=[*accuracy_of_all(runs, rows), *shown, *section.panels],
-        parts=[*section.parts[:-1], replace(last, panels=last.panels[count:])],
+        charts=[*accuracy_of_all(runs, rows), *shown, *section.charts],
+        parts=[*section.parts[:-1], replace(last, charts=last.charts[count:])],
     )
 
 
-def stage_section(anchor: str, work: Work, stage: Stage) -> Section:
-    """Everything about one stage."""
-    section = Section(
-        anchor,
-        kind_of(stage.kind).title,
-        name=stage.name,
-        status=stage.status,
-        color=kind_of(stage.kind).color,
-    )
-    run = stage.run
-    if run is None:
-        return section
-    key, more = curve_panels(run)
+def stage_section(anchor: str, work: Work, run: StageRun) -> Section:
+    """Everything about one stage that left a run directory."""
+    key, more = curve_charts(run)
     tables: list[Table] = []
-    panels = accuracy_panels(run.evaluation, references(work, stage))
+    charts = accuracy_charts(run.evaluation, references(work, run))
     if verdict := Verdict.parse(run.evaluation, originals(work)):
-        panels += [*judged.scores(verdict), *judged.use_cases(verdict)]
-        panels += judged.gains(run.evaluation, verdict)
+        charts += [*judged.scores(verdict), *judged.use_cases(verdict)]
+        charts += judged.gains(run.evaluation, verdict)
         if run is not _judging(work):  # that of the last one stands on the first screen
-            panels.insert(0, judged.win_rates(verdict))
+            charts.insert(0, judged.win_rates(verdict))
         if verdict.texts:
             tables.append(unseen.full_table(verdict))
-    return replace(
-        section,
+    return Section(
+        anchor,
+        kind_of(run.kind).title,
+        name=run.name,
+        status=run.status,
+        color=kind_of(run.kind).color,
         lead=sentence(headline(run)),
         notes=run.notes,
-        panels=[*panels, *key],
+        charts=[*charts, *key],
         more=more,
         samples=sample_table(run),
         tables=tables,
     )
 
 
-def references(work: Work, stage: Stage) -> list[Row]:
+def references(work: Work, run: StageRun) -> list[Row]:
     """How well the labelers agree whose rankings a reward model learned."""
-    if stage.kind != "reward":
+    if run.kind != "reward":
         return []
-    index = next(i for i, other in enumerate(work.stages) if other is stage)
-    feeding = feeding_ranks(work, sources(work), index)
-    found = reference_groups(stage.run, feeding) if stage.run else []
+    found = reference_groups(run, feeding_ranks(work, run))
     many = len({name for name, _ in found}) > 1
     return [
         Row(f"{group.label} labelers" + (f", {name}" if many else ""), group.agreement, True)
@@ -185,21 +176,14 @@ def references(work: Work, stage: Stage) -> list[Row]:
     ]
 
 
-def named_runs(work: Work, kind: str) -> list[Run]:
-    """The runs of all stages of a kind, called as the stages are."""
-    stages = [stage for stage in work.stages if stage.kind == kind]
-    return [replace(stage.run, name=stage.name) for stage in stages if stage.run]
-
-
 def last_verdict(work: Work) -> Verdict | None:
     """What the last evaluation found."""
     run = _judging(work)
     return Verdict.parse(run.evaluation, originals(work)) if run else None
 
 
-def _judging(work: Work) -> Run | None:
-    runs = [stage.run for stage in work.stages if stage.run and Verdict.parse(stage.run.evaluation)]
-    return runs[-1] if runs else None
+def _judging(work: Work) -> StageRun | None:
+    return next((run for run in reversed(work.runs) if Verdict.parse(run.evaluation)), None)
 
 
 def _joined(section: Section, parts: Sequence[Section]) -> Section:
@@ -226,7 +210,7 @@ def _ends(work: Work) -> list[Section]:
         folded=[clock] if clock else [],
     )
     inputs = inputs_table(work)
-    configs = [config for stage in work.stages if (config := config_table(stage))]
+    configs = [config for run in work.runs if (config := config_table(run))]
     if not inputs and not configs:
         return [ends]
     lead = (

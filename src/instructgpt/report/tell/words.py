@@ -3,9 +3,9 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from instructgpt.report.read.load import Interval
+from instructgpt.report.read.values import Estimate
 
 
 def number(value: float) -> str:
@@ -38,9 +38,14 @@ def percent(share: float) -> str:
     return f"{100 * share:.{0 if abs(share) >= 0.0995 else 1}f}\N{NO-BREAK SPACE}%"
 
 
-def span(interval: Interval) -> str:
+def span(estimate: Estimate) -> str:
     """The bounds of a share in per cent: `65–77 %`."""
-    return f"{100 * interval.low:.0f}–{100 * interval.high:.0f}\N{NO-BREAK SPACE}%"
+    return f"{100 * estimate.low:.0f}–{100 * estimate.high:.0f}\N{NO-BREAK SPACE}%"
+
+
+def share(estimate: Estimate) -> str:
+    """A share with its interval: `71 % [68–74 %]`."""
+    return f"{percent(estimate.value)} [{span(estimate)}]"
 
 
 def signed(value: float) -> str:
@@ -48,10 +53,10 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def overlapping(name: str, rows: Mapping[str, Interval]) -> str:
+def overlapping(name: str, rows: Mapping[str, Estimate]) -> str:
     """Whose intervals that of `name` overlaps, as a sentence with a space before it, or nothing.
 
-    >>> rows = {"a": Interval(0.6, 0.5, 0.7, 9), "b": Interval(0.7, 0.6, 0.8, 9)}
+    >>> rows = {"a": Estimate(0.6, 0.5, 0.7, 9), "b": Estimate(0.7, 0.6, 0.8, 9)}
     >>> overlapping("b", rows)
     ' The interval of b overlaps that of a: which is higher stays open.'
     """
@@ -94,16 +99,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
-def moment(seconds: float) -> str:
-    """A day and minute, from seconds since 1970; empty where no calendar has it.
+def moment(time: datetime) -> str:
+    """A day and minute.
 
-    >>> moment(1764238624), moment(1e300)
-    ('27 November 2025, 10:17 UTC', '')
+    >>> moment(datetime(2025, 11, 27, 10, 17))
+    '27 November 2025, 10:17 UTC'
     """
-    try:
-        time = datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        return ""
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 
