@@ -27,7 +27,7 @@ def chat(model: Model, *, sampling: Sampling | None = None) -> None:
     policy = SFTModel(model, template=sampling.template, device=device)
     context = size_of(policy.model).context
     length = sampling.length(context)
-    Room("model", policy.text, context, "response_length", length).require_any()
+    Room("model", policy.text, context, length).require_any()
     if sys.stdin.isatty():
         say(HELP)
     _converse(policy, length, sampling)

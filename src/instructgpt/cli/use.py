@@ -61,7 +61,7 @@ def generate(
     outlook = Outlook()
     facts = outlook.model("model", model, "policy")
     text, length = facts.text(sampling.template), sampling.length(facts.context)
-    room = Room("model", text, facts.context, "response_length", length)
+    room = Room("model", text, facts.context, length)
     records = [Prompt(prompt=text).at(f"--prompt {text[:20]!r}") for text in prompt]
     records += outlook.records("data", [data], Prompt, on_error=on_error) if data else []
     prompts = [record.prompt for record in fitting("generate", records, [room], on_error)]

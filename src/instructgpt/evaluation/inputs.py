@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from instructgpt.data.records import Prompt
 from instructgpt.errors import UserError, placed
 from instructgpt.evaluation.config import CompareConfig
-from instructgpt.models import prompts as asked
 from instructgpt.models.facts import ModelFacts
-from instructgpt.models.load import pick_device
-from instructgpt.models.outlook import Looked, Outlook, described
-from instructgpt.models.prompts import Room, prompts_to_answer, room_behind
+from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
+from instructgpt.models.prompts import Room, prompts_described, prompts_to_answer, room_behind
 from instructgpt.run.outline import Row, counted
 
 
@@ -40,7 +38,7 @@ class Inputs(Looked):
         yield "b", described(self.policies[config.b])
         if further := len(self.policies) - len({config.a, config.b}):
             yield "further", counted(further, "model")
-        yield "data", asked.described(self.prompts, a.text(config.template))
+        yield "data", prompts_described(self.prompts, a.text(config.template))
         yield "judge", described(self.judge) if self.judge else config.judge or "given in Python"
         if self.prose:
             text = a.text(config.template)
@@ -65,18 +63,20 @@ def look(
     Raises:
         UserError: something cannot be used; the sentence names its key.
     """
-    outlook = outlook or Outlook()
     if judge_is_model and not config.judge:
         raise UserError("judge: nobody judges; give --judge REWARD_MODEL")
-    pick_device(config.device)
+    outlook = open_outlook(config, outlook)
     keys = {config.a: "a", config.b: "b"}
     keys |= {path: "base" if path == config.base else "others" for path in config.further}
     policies = {path: outlook.model(key, path, "policy") for path, key in keys.items()}
     judge = outlook.model("judge", config.judge, "scorer") if judge_is_model else None
-    rooms = [_room(config, keys[path], facts) for path, facts in policies.items()]
+    longest = config.response_length
+    rooms = [
+        Room(keys[path], facts.text(config.template), facts.context, longest)
+        for path, facts in policies.items()
+    ]
     if judge:
-        key, answer = "response_length", config.response_length
-        rooms.append(room_behind("judge", judge, policies[config.a], config.template, key, answer))
+        rooms.append(room_behind("judge", judge, policies[config.a], config.template, longest))
     return Inputs(
         policies,
         judge,
@@ -84,11 +84,6 @@ def look(
         _prose(config, policies, outlook),
         config,
     )
-
-
-def _room(config: CompareConfig, key: str, facts: ModelFacts) -> Room:
-    text = facts.text(config.template)
-    return Room(key, text, facts.context, "response_length", config.response_length)
 
 
 def _prose(config: CompareConfig, policies: dict[str, ModelFacts], outlook: Outlook) -> list[str]:

@@ -14,7 +14,9 @@ from instructgpt.data.reading import load_documents, load_records
 from instructgpt.data.records import Record
 from instructgpt.errors import UserError, placed
 from instructgpt.models.facts import Kind, ModelFacts, look_at
+from instructgpt.models.load import pick_device
 from instructgpt.run.outline import Row
+from instructgpt.run.trackers import check_tracker
 
 R = TypeVar("R", bound=Record)
 
@@ -114,6 +116,17 @@ class Outlook:
         """
         with placed(key):
             return load_documents(paths, on_error)
+
+
+def open_outlook(config: Any, outlook: Outlook | None) -> Outlook:
+    """Where to look, once the device and the tracker that a stage names are known to be there.
+
+    Raises:
+        UserError: one is not.
+    """
+    pick_device(config.device)
+    check_tracker(getattr(config, "report_to", "none"))
+    return outlook or Outlook()
 
 
 def described(facts: ModelFacts) -> str:

@@ -43,15 +43,15 @@ class Room:
         reader: what reads them, in words.
         text: its tokenizer and template.
         context: how many tokens it reads; None where it does not say.
-        key: the setting for the longest answer.
-        answer: its value.
+        answer: the tokens of the longest answer.
+        key: the setting that says so.
     """
 
     reader: str
     text: TextCodec
     context: int | None
-    key: str
     answer: int
+    key: str = "response_length"
 
     @property
     def for_prompt(self) -> int:
@@ -87,16 +87,17 @@ class Room:
 
 
 def room_behind(
-    reader: str, facts: ModelFacts, writer: ModelFacts, template: str, key: str, answer: int
+    reader: str, facts: ModelFacts, writer: ModelFacts, template: str, answer: int
 ) -> Room:
     """The room in a model that reads what another has written.
 
     Where it has another vocabulary, nobody knows how many tokens it makes of an answer, and what
     does not fit is cut: then the prompt must fit with a single token.
     """
-    if not same_reading(facts.text(template), writer.text(template)):
-        key, answer = "an answer of", 1
-    return Room(reader, facts.text(template), facts.context, key, answer)
+    text = facts.text(template)
+    if same_reading(text, writer.text(template)):
+        return Room(reader, text, facts.context, answer)
+    return Room(reader, text, facts.context, 1, "an answer of")
 
 
 def prompts_to_answer(
@@ -157,7 +158,7 @@ def _of_split(key: str, records: Sequence[Prompt], split: str) -> list[Prompt]:
     return kept
 
 
-def described(prompts: Sequence[Prompt], text: TextCodec) -> str:
+def prompts_described(prompts: Sequence[Prompt], text: TextCodec) -> str:
     """Prompts in words, for a dry run."""
     lengths = [len(text.prompt(prompt.prompt)) for prompt in prompts]
     return f"{counted(prompts, 'prompt')}, {sum(lengths):,} tokens, the longest {max(lengths):,}"

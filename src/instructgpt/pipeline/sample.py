@@ -11,11 +11,10 @@ from instructgpt.data.formats import write_records
 from instructgpt.data.records import Candidates, Prompt, Response
 from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
-from instructgpt.models import prompts as asked
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
-from instructgpt.models.outlook import Looked, Outlook, described
-from instructgpt.models.prompts import Room, prompts_to_answer
+from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
+from instructgpt.models.prompts import Room, prompts_described, prompts_to_answer
 from instructgpt.models.text import TextCodec
 from instructgpt.pipeline.config import SampleConfig
 from instructgpt.rollout.episode import Sample
@@ -76,7 +75,7 @@ class Inputs(Looked):
         config = self.config
         answers = sum(_count(config, place) for place in range(len(self.prompts)))
         yield "model", described(self.policy)
-        yield "data", asked.described(self.prompts, self.policy.text(config.template))
+        yield "data", prompts_described(self.prompts, self.policy.text(config.template))
         yield "answers", f"{answers:,} of at most {counted(config.response_length, 'token')}"
         yield "tokens", f"{answers * config.response_length:,} sampled at most"
 
@@ -87,11 +86,10 @@ def look(config: SampleConfig, outlook: Outlook | None = None) -> Inputs:
     Raises:
         UserError: something cannot be used; the sentence names its key.
     """
-    outlook = outlook or Outlook()
-    pick_device(config.device)
+    outlook = open_outlook(config, outlook)
     policy = outlook.model("model", config.model, "policy")
     text = policy.text(config.template)
-    room = Room("policy", text, policy.context, "response_length", config.response_length)
+    room = Room("policy", text, policy.context, config.response_length)
     prompts = prompts_to_answer("data", config.data, config, [room], outlook)
     return Inputs(policy, prompts, config)
 

@@ -5,17 +5,14 @@ from dataclasses import dataclass, replace
 
 from instructgpt.data.records import Prompt
 from instructgpt.errors import UserError, placed
-from instructgpt.models import prompts as asked
 from instructgpt.models.facts import ModelFacts
-from instructgpt.models.load import pick_device
-from instructgpt.models.outlook import Looked, Outlook, described
-from instructgpt.models.prompts import Room, prompts_to_answer, room_behind
+from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
+from instructgpt.models.prompts import Room, prompts_described, prompts_to_answer, room_behind
 from instructgpt.models.text import TextCodec, same_vocabulary
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.plugin import named_reward
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.plausible import say_unreached_peak
-from instructgpt.run.trackers import check_tracker
 from instructgpt.training.pretraining import PretrainingText
 
 
@@ -68,7 +65,7 @@ class Inputs(Looked):
             yield "critic", described(self.critic)
         for key, prompts in (("data", self.prompts), ("eval_data", self.held_out)):
             if prompts:
-                yield key, asked.described(prompts, text)
+                yield key, prompts_described(prompts, text)
         if self.pretraining:
             yield "pretrain_data", self.pretraining.described
         iterations, updates = config.total_iterations, config.updates_per_iteration
@@ -84,9 +81,7 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
     Raises:
         UserError: something cannot be used; the sentence names its key.
     """
-    outlook = outlook or Outlook()
-    pick_device(config.device)
-    check_tracker(config.report_to)
+    outlook = open_outlook(config, outlook)
     policy = outlook.model("model", config.model, "policy")
     reward = None
     if config.reward:
@@ -101,12 +96,12 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
             "the policy's"
         )
     text = policy.text(config.template)
-    key, answer = "response_length", config.response_length
-    rooms = [Room("policy", text, policy.context, key, answer)]
+    longest = config.response_length
+    rooms = [Room("policy", text, policy.context, longest)]
     if reward:
-        rooms.append(room_behind("reward model", reward, policy, config.template, key, answer))
+        rooms.append(room_behind("reward model", reward, policy, config.template, longest))
     if critic:  # which reads the policy's tokens, whatever template it was trained with
-        rooms.append(Room("critic", text, critic.context, key, answer))
+        rooms.append(Room("critic", text, critic.context, longest))
     held_out = prompts_to_answer("eval_data", config.eval_data, config, rooms, outlook)
     say_unreached_peak(config.warmup, config.total_iterations, "iterations")
     return Inputs(

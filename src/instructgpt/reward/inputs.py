@@ -7,15 +7,13 @@ from instructgpt.data.records import Demonstration, Prompt, Ranking
 from instructgpt.data.splits import split_by_field, split_by_prompt
 from instructgpt.errors import UserError, placed
 from instructgpt.models.facts import ModelFacts
-from instructgpt.models.load import pick_device
-from instructgpt.models.outlook import Looked, Outlook, described
+from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
 from instructgpt.models.text import TextCodec
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison, encode_rankings
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.plausible import say_large_batch, say_unreached_peak
 from instructgpt.run.progress import say, say_skipped
-from instructgpt.run.trackers import check_tracker
 from instructgpt.sft.data import encode_all
 
 
@@ -70,9 +68,7 @@ def look(config: RewardConfig, outlook: Outlook | None = None) -> Inputs:
     Raises:
         UserError: something cannot be used; the sentence names its key.
     """
-    outlook = outlook or Outlook()
-    pick_device(config.device)
-    check_tracker(config.report_to)
+    outlook = open_outlook(config, outlook)
     trunk = outlook.model("model", config.model, "trunk")
     text = trunk.text(config.template)
     longest = min(config.max_length, trunk.context or config.max_length)

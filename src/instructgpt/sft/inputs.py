@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from instructgpt.data.records import Demonstration
 from instructgpt.errors import placed
 from instructgpt.models.facts import ModelFacts
-from instructgpt.models.load import pick_device
-from instructgpt.models.outlook import Looked, Outlook, described
+from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
 from instructgpt.models.prompts import Room, fitting, room_behind
 from instructgpt.models.text import TextCodec
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.plausible import say_large_batch, say_unreached_peak
 from instructgpt.run.progress import say, say_skipped
-from instructgpt.run.trackers import check_tracker
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example, SFTBatches, encode_all
 from instructgpt.training.pretraining import PretrainingText
@@ -51,17 +49,11 @@ class Inputs(Looked):
         batches = self.batches
         yield "model", described(self.policy)
         if batches.examples:
-            yield (
-                "data",
-                _size(batches.examples),
-            )
+            yield "data", _size(batches.examples)
         if batches.pretrain:
             yield "pretrain_data", batches.pretrain.described
         if self.held_out:
-            yield (
-                "eval_data",
-                _size(self.held_out),
-            )
+            yield "eval_data", _size(self.held_out)
         if self.held_out_text:
             yield "eval_pretrain_data", self.held_out_text.described
         if self.scorer:
@@ -81,9 +73,7 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
     Raises:
         UserError: something cannot be used; the sentence names its key.
     """
-    outlook = outlook or Outlook()
-    pick_device(config.device)
-    check_tracker(config.report_to)
+    outlook = open_outlook(config, outlook)
     if config.pretrain_data and not config.pretrain_fraction:
         say("pretrain_data has no effect while pretrain_fraction is 0 (C.3 has 0.1)")
     policy = outlook.model("model", config.model, "policy")
@@ -94,10 +84,9 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
     scorer, judged = None, []
     if config.reward_model:
         scorer = outlook.model("reward_model", config.reward_model, "scorer")
-        key, answer = "response_length", config.response_length
         rooms = [
-            Room("model", text, policy.context, key, answer),
-            room_behind("reward model", scorer, policy, config.template, key, answer),
+            Room("model", text, policy.context, config.response_length),
+            room_behind("reward model", scorer, policy, config.template, config.response_length),
         ]
         judged = fitting("eval_data", records[: config.reward_prompts], rooms, config.on_error)
     batches = SFTBatches(
