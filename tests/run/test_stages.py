@@ -4,6 +4,7 @@ from inspect import signature
 
 import pytest
 
+from instructgpt.report.read import kinds
 from instructgpt.run.config import Config
 from instructgpt.run.stages import KINDS, _imported
 
@@ -16,3 +17,7 @@ def test_a_stage_leads_to_its_parts(name):
     parameters = signature(_imported(kind.run_at)).parameters
     assert next(iter(parameters)) == "config"
     assert ("stage" in parameters) == kind.takes_name
+
+
+def test_the_report_knows_every_stage():
+    assert set(kinds.KINDS) == set(KINDS)

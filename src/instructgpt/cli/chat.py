@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from instructgpt.cli.opening import Model, Sampling
+from instructgpt.cli.opening import Model, SamplingFlags
 from instructgpt.data.records import Message
 from instructgpt.errors import UserError
 from instructgpt.run.files import check_text
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 HELP = "/quit or Ctrl-D ends, /clear forgets the conversation, /help shows this"
 
 
-def chat(model: Model, *, sampling: Sampling | None = None) -> None:
+def chat(model: Model, *, sampling: SamplingFlags | None = None) -> None:
     """Talk with a policy: one line a turn; /help says what else can be typed."""
-    sampling = sampling or Sampling()
+    sampling = sampling or SamplingFlags()
     sampling.check(model)
     from instructgpt.models.fit import size_of
     from instructgpt.models.prompts import Room
@@ -33,7 +33,7 @@ def chat(model: Model, *, sampling: Sampling | None = None) -> None:
     _converse(policy, length, sampling)
 
 
-def _converse(policy: "SFTModel", length: int, sampling: Sampling) -> None:
+def _converse(policy: "SFTModel", length: int, sampling: SamplingFlags) -> None:
     turns: list[Message] = []
     told = False
     while line := _read_line():

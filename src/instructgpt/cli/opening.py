@@ -19,7 +19,7 @@ Model = Annotated[
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Opening:
+class OpeningFlags:
     """How a model is opened."""
 
     template: Annotated[
@@ -52,7 +52,7 @@ class Opening:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Sampling(Opening):
+class SamplingFlags(OpeningFlags):
     """How a policy is opened and sampled from."""
 
     response_length: Annotated[

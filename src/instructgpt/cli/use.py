@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from instructgpt.cli.groups import READS, RUN
-from instructgpt.cli.opening import Model, Opening, Sampling
+from instructgpt.cli.opening import Model, OpeningFlags, SamplingFlags
 from instructgpt.cli.words import is_text
 from instructgpt.data.records import Demonstration, Prompt
 from instructgpt.errors import UserError, harmless
@@ -43,11 +43,11 @@ def generate(
         str | None, Parameter(metavar="FILE", group=READS, help="a file of prompts instead")
     ] = None,
     on_error: OnError = "stop",
-    sampling: Sampling | None = None,
+    sampling: SamplingFlags | None = None,
     json: Json = False,
 ) -> None:
     """Answer prompts with a policy."""
-    sampling = sampling or Sampling()
+    sampling = sampling or SamplingFlags()
     sampling.check(model)
     from instructgpt.models.outlook import Outlook
     from instructgpt.models.prompts import Room, fitting
@@ -93,11 +93,11 @@ def score(
         ),
     ] = None,
     on_error: OnError = "stop",
-    opening: Opening | None = None,
+    opening: OpeningFlags | None = None,
     json: Json = False,
 ) -> None:
     """Score answers with a reward model; the labelers' demonstrations score 0 on average."""
-    opening = opening or Opening()
+    opening = opening or OpeningFlags()
     opening.check(model)
     from instructgpt.models.outlook import Outlook
     from instructgpt.reward.model import RewardModel
