@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from tests.tiny import any_model
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+HOUSE = [ROOT / "CONTRIBUTING.md", DOCS / "architecture.md"]
+"""Pages that name code by its room: `ppo.gae.gae`, `run/disk.py`."""
+PAGES = [ROOT / "README.md", HOUSE[0], *sorted(DOCS.rglob("*.md"))]
 STAGES = ("sft", "reward", "ppo")
 GUIDES = [DOCS / f"{name}.md" for name in ("index", "sample", "evaluation", "pipeline", "use")]
 """With the stages' pages, those whose commands are looked at one by one."""
@@ -44,6 +47,33 @@ def test_names_that_are_dotted_exist(page: Path):
             assert exists(match[1]), f"{page.name}: {text}"
         if match := re.match(r"ig((?:\.\w+)+)$", text):
             assert exists("instructgpt" + match[1]), f"{page.name}: {text}"
+
+
+@pytest.mark.parametrize("page", HOUSE, ids=lambda page: page.name)
+def test_names_that_begin_with_a_room_exist(page: Path):
+    package = ROOT / "src" / "instructgpt"
+    rooms = "|".join(path.stem for path in package.iterdir() if not path.name.startswith("__"))
+    names = {
+        text for text in code(page) if re.fullmatch(rf"(?:{rooms})(?:\.(?!py$|json$)\w+)+", text)
+    }
+    places = {
+        text for text in code(page) if re.fullmatch(rf"(?:{rooms})/(?:[\w/]*/|[\w/]+\.py)?", text)
+    }
+    assert names
+    assert not [name for name in names if not exists(f"instructgpt.{name}")]
+    assert places
+    assert not [place for place in places if not (package / place).exists()]
+
+
+def test_the_picture_of_the_house_is_what_the_linter_holds():
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    (picture,) = re.findall(r"(?ms)^```\n(.*?)^```", page)
+    assert [re.split(r"  +", line)[0] for line in picture.splitlines()] == rooms
+    headings = set(re.findall(r"(?m)^### `(\w+)/`$", page))
+    names = {name for row in rooms for name in row.split(" | ")}
+    assert headings == {name for name in names if (ROOT / "src/instructgpt" / name).is_dir()}
 
 
 def exists(name: str) -> bool:
