@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from instructgpt.run.directory import Run
 
 
+Files = Annotated[Path, Parameter(help="YAML files, later ones winning; flags win over all")]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Showing:

@@ -7,8 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from instructgpt.cli.data import OnError
-from instructgpt.cli.flags import Layers, flags_of, given, run_stage
-from instructgpt.cli.stages import Files
+from instructgpt.cli.flags import Files, Layers, flags_of, given, run_stage
 from instructgpt.errors import UserError
 
 LabelFlags = flags_of("label")

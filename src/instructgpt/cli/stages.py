@@ -1,11 +1,10 @@
 """The commands that write a run directory: the stages, sampling, comparison, the pipeline."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from instructgpt.cli.flags import Layers, Showing, flags_of, given, run_stage
+from instructgpt.cli.flags import Files, Layers, Showing, flags_of, given, run_stage
 from instructgpt.errors import UserError
 
 Rounds = Annotated[
@@ -14,7 +13,6 @@ Rounds = Annotated[
 Arms = Annotated[
     Literal["ptx", "all"], Parameter(help="all: also train a policy without pretraining mix")
 ]
-Files = Annotated[Path, Parameter(help="YAML files, later ones winning; flags win over all")]
 InitFlags, SFTFlags, SampleFlags = flags_of("init"), flags_of("sft"), flags_of("sample")
 RewardFlags, PPOFlags, CompareFlags = flags_of("reward"), flags_of("ppo"), flags_of("evaluate")
 

@@ -19,6 +19,7 @@ from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking,
 from instructgpt.errors import UserError
 
 R = TypeVar("R", bound=Record)
+HOLD_A_PROMPT = Demonstration | Candidates | Rating
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def read_objects(
         raise UserError(f"{name}: the list is empty; give at least one {_name(kind)}")
 
     def record(item: Any) -> list[Record]:
-        if isinstance(item, kind) or (kind is Prompt and hasattr(item, "prompt_id")):
+        if isinstance(item, kind) or (kind is Prompt and isinstance(item, HOLD_A_PROMPT)):
             return [item]
         if not isinstance(item, Mapping):
             raise ValueError(f"expected a {_name(kind)} or a dictionary, found {_type(item)}")
@@ -193,13 +194,10 @@ def write_records(path: Path, records: Iterable[Record], *, format: str = "nativ
 
 def _prompts(records: list[Record]) -> list[Record]:
     """Prompts as they are, and the prompts of other records, each once."""
-    others = cast(
-        "list[Demonstration | Candidates | Rating]",
-        [record for record in records if not isinstance(record, Prompt)],
-    )
     taken = {
         other.prompt_id: Prompt(id=other.prompt_id, prompt=other.prompt).at(other.place)
-        for other in others
+        for other in records
+        if isinstance(other, HOLD_A_PROMPT)
     }
     return [*(record for record in records if isinstance(record, Prompt)), *taken.values()]
 
