@@ -18,7 +18,7 @@ from tests.tiny import any_model
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-HOUSE = [ROOT / "CONTRIBUTING.md", DOCS / "architecture.md"]
+HOUSE = [ROOT / "CONTRIBUTING.md", DOCS / "architecture.md", DOCS / "deviations.md"]
 """Pages that name code by its room: `ppo.gae.gae`, `run/disk.py`."""
 PAGES = [ROOT / "README.md", HOUSE[0], *sorted(DOCS.rglob("*.md"))]
 STAGES = ("sft", "reward", "ppo")
