@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 
 from instructgpt.models.load import load_policy
 from instructgpt.models.smollm2 import smollm2
-from instructgpt.rollout import sample
+from instructgpt.rollout import episode
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import uniforms
 from instructgpt.run.tuning import choose, keep_freed_memory
@@ -127,5 +127,5 @@ def forced_lengths(of_seed: Mapping[int, int]) -> Iterator[None]:
         drawn[of_seed[seed] - 1] = 1.0
         return drawn
 
-    with mock.patch.object(sample, "uniforms", forced):
+    with mock.patch.object(episode, "uniforms", forced):
         yield
