@@ -63,7 +63,7 @@ class Section:
 
 @dataclass(frozen=True)
 class FirstScreen:
-    """What stands beside the loop: the win rate, the price in KL, the signs of unseen."""
+    """What stands beside the loop: the win rate, the price in KL, the signs of gaming."""
 
     charts: Sequence[Chart]
     signs: Table | None
