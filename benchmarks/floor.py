@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
-from instructgpt.models.load import trunk
+from instructgpt.models.parts import trunk
 from instructgpt.rollout.policy import SFTModel
 from measure import synchronize
 

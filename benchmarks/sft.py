@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from floor import TRAINED, MatmulFloor
 from instructgpt.data.jsonl import read_jsonl
-from instructgpt.models.load import load_tokenizer
+from instructgpt.models.opening import load_tokenizer
 from instructgpt.models.smollm2 import smollm2
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.sft import Example, SFTConfig, SFTTrainer

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 import instructgpt as ig
 from instructgpt.data.records import Demonstration, Ranking
-from instructgpt.models.load import trunk
+from instructgpt.models.parts import trunk
 from tests.tiny import byte_tokenizer, tiny_model
 
 DEMONSTRATIONS = [

@@ -16,18 +16,11 @@ from transformers import (
 )
 
 from instructgpt.errors import UserError
+from instructgpt.models.fit import context_length
 from instructgpt.models.forward import hidden_states, last_token_scores
-from instructgpt.models.load import (
-    context_length,
-    is_scorer,
-    load_policy,
-    load_scorer,
-    load_tokenizer,
-    pick_device,
-    scalar_head,
-    scorer_from_policy,
-    trunk,
-)
+from instructgpt.models.load import load_policy, load_scorer, pick_device, scorer_from_policy
+from instructgpt.models.opening import is_scorer, load_tokenizer
+from instructgpt.models.parts import scalar_head, trunk
 from instructgpt.models.rows import pad_rows
 from instructgpt.models.scorer import Scorer
 from instructgpt.models.writing import save_model

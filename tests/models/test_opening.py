@@ -18,7 +18,8 @@ from transformers import AutoModelForMaskedLM, BertConfig
 from instructgpt.errors import UserError
 from instructgpt.models import opening, weights
 from instructgpt.models.facts import look_at
-from instructgpt.models.load import load_policy, load_scorer, load_tokenizer
+from instructgpt.models.load import load_policy, load_scorer
+from instructgpt.models.opening import load_tokenizer
 from tests.files import sentence, write_policy
 
 LOADERS = {"policy": load_policy, "scorer": load_scorer, "tokenizer": load_tokenizer}

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from instructgpt.data.records import Message
 from instructgpt.errors import UserError
 from instructgpt.models import smollm2 as module
-from instructgpt.models.load import load_tokenizer
+from instructgpt.models.opening import load_tokenizer
 from instructgpt.models.smollm2 import CHAT_TEMPLATE, smollm2
 from instructgpt.models.text import TextCodec
 from tests.files import sentence

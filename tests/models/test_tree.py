@@ -27,7 +27,8 @@ from transformers import (
 from instructgpt.models import tree
 from instructgpt.models.dropout import decoder_layers
 from instructgpt.models.forward import autocast, last_states, last_token_scores
-from instructgpt.models.load import scorer_from_policy, trunk, use_attention
+from instructgpt.models.load import scorer_from_policy, use_attention
+from instructgpt.models.parts import trunk
 from instructgpt.models.rows import pad_rows
 from instructgpt.models.tree import (
     pack_trees,

@@ -2,7 +2,7 @@
 
 import torch
 
-from instructgpt.models.load import scalar_head
+from instructgpt.models.parts import scalar_head
 from instructgpt.sft.loss import completion_loss
 
 

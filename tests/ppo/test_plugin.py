@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import instructgpt as ig
-from instructgpt.models.load import trunk
+from instructgpt.models.parts import trunk
 from instructgpt.run.plugin import load_function
 from instructgpt.run.streams import read_lines
 from tests.ppo.letters import PROMPTS, letter_policy, make_config

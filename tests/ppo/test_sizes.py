@@ -9,7 +9,8 @@ import torch
 
 from instructgpt.errors import UserError
 from instructgpt.models.fit import embedding_rows, widen_embedding
-from instructgpt.models.load import load_policy, load_scorer, scalar_head
+from instructgpt.models.load import load_policy, load_scorer
+from instructgpt.models.parts import scalar_head
 from instructgpt.models.scorer import Scorer
 from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.trainer import PPOTrainer

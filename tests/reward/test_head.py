@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from instructgpt.models.load import scalar_head, scorer_from_policy, trunk
+from instructgpt.models.load import scorer_from_policy
+from instructgpt.models.parts import scalar_head, trunk
 from instructgpt.reward import RewardConfig, RewardModel
 from instructgpt.reward.data import Comparison
 from instructgpt.reward.head import fit_head

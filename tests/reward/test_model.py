@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from instructgpt.errors import UserError
-from instructgpt.models.load import scorer_from_policy, trunk
+from instructgpt.models.load import scorer_from_policy
+from instructgpt.models.parts import trunk
 from instructgpt.reward import RewardModel
 from instructgpt.sft import SFTModel
 from tests.tiny import byte_tokenizer, tiny_model

@@ -8,7 +8,8 @@ import yaml
 from transformers import AutoModelForSequenceClassification
 
 from instructgpt.errors import UserError
-from instructgpt.models.load import scalar_head, scorer_from_policy
+from instructgpt.models.load import scorer_from_policy
+from instructgpt.models.parts import scalar_head
 from instructgpt.reward import RewardConfig, RewardModel, train
 from instructgpt.run.seeds import derive
 from tests.files import sentence, write_policy, write_rows

@@ -11,7 +11,8 @@ from torch.nn.functional import logsigmoid
 from torch.nn.utils import clip_grad_norm_
 
 from instructgpt.errors import UserError
-from instructgpt.models.load import scorer_from_policy, trunk
+from instructgpt.models.load import scorer_from_policy
+from instructgpt.models.parts import trunk
 from instructgpt.models.rows import budget_groups
 from instructgpt.reward import Comparison, RewardConfig, RewardModel, RewardModelTrainer
 from tests.tiny import ARCHITECTURES, byte_tokenizer, tiny_model

@@ -22,7 +22,7 @@ from instructgpt.errors import UserError
 from instructgpt.models.device import VISITED, compute_device
 from instructgpt.models.dropout import decoder_layers
 from instructgpt.models.forward import ENTER, head_is_plain
-from instructgpt.models.load import trunk
+from instructgpt.models.parts import trunk
 from instructgpt.models.rows import pad_rows
 from instructgpt.run.config import StageConfig
 from instructgpt.run.tuning import forward_dtype

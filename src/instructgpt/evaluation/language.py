@@ -7,8 +7,8 @@ import torch
 
 from instructgpt.errors import UserError
 from instructgpt.models.budget import pass_tokens
+from instructgpt.models.fit import context_length
 from instructgpt.models.forward import autocast, response_logprobs
-from instructgpt.models.load import context_length
 from instructgpt.models.rows import budget_groups, text_rows
 from instructgpt.models.text import encode_documents
 

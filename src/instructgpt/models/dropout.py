@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from instructgpt.errors import UserError
-from instructgpt.models.load import trunk
+from instructgpt.models.parts import trunk
 from instructgpt.models.source import source_of
 from instructgpt.run.progress import say
 

@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import context_length, require_room
-from instructgpt.models.load import scalar_head, trunk
 from instructgpt.models.once import once_per_model
+from instructgpt.models.parts import scalar_head, trunk
 from instructgpt.models.rows import Rows, Tokens, budget_groups, pad_rows
 from instructgpt.run.tuning import forward_dtype
 

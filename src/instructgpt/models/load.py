@@ -24,13 +24,8 @@ from instructgpt.errors import UserError
 from instructgpt.models import attention
 from instructgpt.models.card import origin_of
 from instructgpt.models.facts import Kind, auto_class
-from instructgpt.models.fit import context_length as context_length
 from instructgpt.models.opening import first_line, load_config, model_folder
-from instructgpt.models.opening import is_scorer as is_scorer
-from instructgpt.models.opening import load_tokenizer as load_tokenizer
-from instructgpt.models.parts import HEADS, require_same_trunk
-from instructgpt.models.parts import scalar_head as scalar_head
-from instructgpt.models.parts import trunk as trunk
+from instructgpt.models.parts import HEADS, require_same_trunk, scalar_head, trunk
 from instructgpt.models.source import ModelSource, remember_source, source_of
 from instructgpt.models.weights import (
     assemble,

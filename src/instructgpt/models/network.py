@@ -12,7 +12,7 @@ from instructgpt.errors import UserError
 from instructgpt.models.card import About, card
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_vocabulary, size_of
-from instructgpt.models.load import load_tokenizer
+from instructgpt.models.opening import load_tokenizer
 from instructgpt.models.probe import require_readable
 from instructgpt.models.readback import require_own_tokenizer
 from instructgpt.models.turns import text_of

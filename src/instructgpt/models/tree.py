@@ -24,8 +24,9 @@ from instructgpt.models import attention
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_room
 from instructgpt.models.forward import exact, last_states, within_model
-from instructgpt.models.load import scalar_head, trunk, use_attention
+from instructgpt.models.load import use_attention
 from instructgpt.models.once import once_per_model
+from instructgpt.models.parts import scalar_head, trunk
 from instructgpt.models.rows import Tokens, pad_rows
 
 log = logging.getLogger(__name__)

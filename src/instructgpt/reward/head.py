@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from instructgpt.distributed.sharding import assign
-from instructgpt.models.load import scalar_head
+from instructgpt.models.parts import scalar_head
 from instructgpt.reward.data import Comparison, ranked_scores
 from instructgpt.reward.loss import ranking_loss
 from instructgpt.reward.reading import ComparisonReader

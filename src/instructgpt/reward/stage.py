@@ -9,7 +9,8 @@ from instructgpt.distributed.sharding import full_tensor
 from instructgpt.distributed.world import world
 from instructgpt.evaluation.stats import Interval
 from instructgpt.models.facts import ModelFacts
-from instructgpt.models.load import load_scorer, pick_device, scalar_head
+from instructgpt.models.load import load_scorer, pick_device
+from instructgpt.models.parts import scalar_head
 from instructgpt.reward.config import RewardConfig
 from instructgpt.reward.data import Comparison
 from instructgpt.reward.head import fit_head
