@@ -1,1 +1,1 @@
-"""Numbers to words: the sentences, tables and figures of the page, and what stands where."""
+"""Numbers to words: sentences, tables, captions under the drawings, and what stands where."""
