@@ -18,10 +18,8 @@ from instructgpt.errors import UserError
 from instructgpt.models.gpt3 import train_tokenizer
 from instructgpt.reward.model import RewardModel
 from instructgpt.rollout.policy import SFTModel
+from tests.architectures.families import tiny_config, tiny_model
 from tests.tiny import byte_tokenizer
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from families import tiny_config, tiny_model
 
 FAMILIES = (
     "bloom", "codegen", "cohere", "cohere2", "deepseek_v3", "ernie4_5", "exaone4", "falcon",

@@ -1,9 +1,9 @@
 """Every family of causal language models that transformers can build small, walked through load,
 SFT, sampling, reward model (whole and half as deep), PPO and what they write.
 
-    python benchmarks/architectures.py --out lines.jsonl     # all of them, ten minutes
-    python benchmarks/architectures.py llama opt jamba       # some
-    python benchmarks/architectures.py --table lines.jsonl   # the table of docs/models.md
+    python -m tests.architectures.sweep --out lines.jsonl     # all of them, ten minutes
+    python -m tests.architectures.sweep llama opt jamba       # some
+    python -m tests.architectures.sweep --table lines.jsonl   # the table of docs/models.md
 
 A step is done, or refused in one sentence; anything else is a failure, and the exit code is 1.
 """
@@ -23,10 +23,7 @@ from typing import Any
 
 import torch
 import transformers
-from tests.files import write_policy, write_rows
-from tests.small_runs import PROMPTS, RANKINGS, WORDS
 
-from families import FAMILIES, tiny_model
 from instructgpt import ppo, reward, sft
 from instructgpt.errors import UserError
 from instructgpt.models.facts import look_at
@@ -34,6 +31,9 @@ from instructgpt.models.load import load_policy
 from instructgpt.models.tree import reads_trees
 from instructgpt.rollout.decoders import cache_argument
 from instructgpt.rollout.policy import SFTModel
+from tests.architectures.families import FAMILIES, tiny_model
+from tests.files import write_policy, write_rows
+from tests.small_runs import PROMPTS, RANKINGS, WORDS
 
 STEPS = ("load", "sft", "generate", "reward", "depth", "ppo")
 DONE, REFUSED, FAILED = "done", "refused", "failed"
