@@ -10,9 +10,9 @@ import threading
 import pytest
 
 from instructgpt.errors import UserError
-from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.training import run as training
+from instructgpt.training import signals
 from instructgpt.training.run import TrainingRun
 from tests.files import sentence
 from tests.small_runs import STAGES, differing, killed_after, one_backend, run_stage, write_inputs
@@ -77,7 +77,7 @@ def test_a_signal_finishes_the_step_saves_and_stops(
 ):
     handler = signal.getsignal(number)
     if number == signal.SIGHUP:
-        patched(training, "leave_terminal", lambda: None)
+        patched(signals, "leave_terminal", lambda: None)
     during_each_step(monkeypatch, lambda step: step == 2 and os.kill(os.getpid(), number))
     with pytest.raises(KeyboardInterrupt):
         sft()
@@ -292,7 +292,7 @@ def test_a_wrong_checkpoint_costs_nothing(wrong, sft, settings, tmp_path, straig
 
 def test_two_at_once_are_refused(sft, settings, tmp_path):
     config = STAGES["sft"][0](**settings["sft"], out=str(tmp_path / "run"), threads=1)
-    with TrainingRun("sft", Resolved.of(config)):
+    with TrainingRun("sft", config, type(config)):
         with pytest.raises(UserError, match="another process is writing this run") as raised:
             sft()
         sentence(raised)

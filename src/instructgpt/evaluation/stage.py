@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from instructgpt.data.records import Prompt, PromptText
-from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.evaluation.compare import HeadToHead, Judge, answer, compare
@@ -26,6 +25,7 @@ from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.files import read_shaped
+from instructgpt.run.job import Job
 from instructgpt.run.progress import StageProgress, say
 
 Audit = Callable[[Sequence[PromptText], Sequence[str]], dict[str, float]]
@@ -56,28 +56,23 @@ def compare_policies(
     Raises:
         UserError: a model or the prompts cannot be used, or nobody judges.
     """
-    resolved: Resolved[CompareConfig] = Resolved.of(config, CompareConfig)
-    config = resolved.config
-    with open_directory(config.out, "evaluate", resolved) as directory:
-        if directory.is_done:
-            say(f"evaluate: {directory.path} is already finished; nothing to do")
-        else:
-            inputs = look(config, judge_is_model=judge is None and judge_for is None)
-            if judge_for:
-                judge, judge_name = judge_for(inputs.prompts)
-            start_tuned(directory, config.device)
-            answered = _all_answers(config, inputs, directory.path)
+    with Job("evaluate", config, CompareConfig, world()) as job:
+        if job.is_done:
+            return job.run
+        config = job.config
+        inputs = look(config, judge_is_model=judge is None and judge_for is None)
+        if judge_for:
+            judge, judge_name = judge_for(inputs.prompts)
+        job.start_computing(config.device)
+        answered = _all_answers(config, inputs, job.path)
 
-            def finish() -> None:
-                own = judge or _judge(config, inputs)
-                evaluation = _evaluation(config, inputs.prompts, answered, own, audit)
-                evaluation = {"judge": judge_name or config.judge, **evaluation}
-                text = json.dumps(evaluation, indent=1) + "\n"
-                write_atomically(directory.path / "evaluation.json", text)
-                directory.finish()
+        def evaluation() -> dict[str, Any]:
+            own = judge or _judge(config, inputs)
+            found = _evaluation(config, inputs.prompts, answered, own, audit)
+            return {"judge": judge_name or config.judge, **found}
 
-            world().once(finish)
-        return Run(directory.path)
+        job.write_json("evaluation.json", evaluation)
+        return job.finish()
 
 
 def _judge(config: CompareConfig, inputs: Inputs) -> Scorer:

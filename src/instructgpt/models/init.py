@@ -17,7 +17,8 @@ from instructgpt.models.outlook import Looked, Outlook, described
 from instructgpt.models.text import TextCodec
 from instructgpt.models.writing import save_model
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory
+from instructgpt.run.directory import Run
+from instructgpt.run.job import Job
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.presets import nearest
 from instructgpt.run.progress import say
@@ -29,23 +30,18 @@ def init(config: InitConfig | Resolved[InitConfig]) -> Run:
     Raises:
         UserError: an unknown preset, or a tokenizer that does not open.
     """
-    resolved: Resolved[InitConfig] = Resolved.of(config, InitConfig)
-    config = resolved.config
-    with RunDirectory(config.out, "init", resolved) as directory:
-        run = Run(directory.path)
-        if directory.is_done:
-            say(f"init: {directory.path} is already finished; nothing to do")
-            return run
-        inputs = look(config)
-        directory.start()
+    with Job("init", config, InitConfig) as job:
+        if job.is_done:
+            return job.run
+        config, inputs = job.config, look(job.config)
+        job.start()
         tokenizer = inputs.model.tokenizer
         model = gpt3_model(SHAPES[config.preset], tokenizer, seed=config.seed)
         said = card(model, TextCodec(tokenizer), about("init", config))
-        save_model(model, tokenizer, run.model_path, card=said)
+        save_model(model, tokenizer, job.run.model_path, card=said)
         size = f"{inputs.model.parameters / 1e6:.1f} M parameters, {len(tokenizer)} tokens"
-        say(f"init: {config.preset}, {size} -> {run.model_path}")
-        directory.finish()
-        return run
+        say(f"init: {config.preset}, {size} -> {job.run.model_path}")
+        return job.finish()
 
 
 @dataclass(frozen=True)

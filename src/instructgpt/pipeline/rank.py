@@ -1,6 +1,5 @@
 """The `rank` stage of a pipeline: rankings from people, from simulated labelers, or from a rule."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,8 @@ from instructgpt.label.terminal import rank_in_terminal, require_terminal
 from instructgpt.models.outlook import Looked, Outlook
 from instructgpt.pipeline.config import RankConfig
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory
-from instructgpt.run.disk import write_atomically
+from instructgpt.run.directory import Run
+from instructgpt.run.job import Job
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import permutation
@@ -37,21 +36,16 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
     Raises:
         UserError: people have not ranked yet, or the answers or the rankings cannot be read.
     """
-    resolved: Resolved[RankConfig] = Resolved.of(config, RankConfig)
-    config = resolved.config
-    with RunDirectory(config.out, stage, resolved) as directory:
-        run = Run(directory.path)
-        if directory.is_done:
-            say(f"{stage}: {directory.path} is already finished; nothing to do")
-            return run
+    with Job(stage, config, RankConfig) as job:
+        if job.is_done:
+            return job.run
+        config = job.config
         inputs = look(config, first_round=stage == "rank")
-        directory.start()
-        rankings, evaluation = _rank(config, inputs, directory.path)
-        write_records(directory.path / "rankings.jsonl", rankings)
-        text = json.dumps({"by": config.by, **evaluation}, indent=1) + "\n"
-        write_atomically(directory.path / "evaluation.json", text)
-        directory.finish()
-        return run
+        job.start()
+        rankings, evaluation = _rank(config, inputs, job.path)
+        write_records(job.path / "rankings.jsonl", rankings)
+        job.write_json("evaluation.json", lambda: {"by": config.by, **evaluation})
+        return job.finish()
 
 
 @dataclass(frozen=True)

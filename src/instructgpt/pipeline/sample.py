@@ -9,7 +9,6 @@ from typing import Any
 
 from instructgpt.data.formats import write_records
 from instructgpt.data.records import Candidates, Prompt, Response
-from instructgpt.distributed.directory import open_directory, start_tuned
 from instructgpt.distributed.world import world
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
@@ -21,10 +20,11 @@ from instructgpt.rollout.episode import Sample
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory
+from instructgpt.run.directory import Run
 from instructgpt.run.disk import write_atomically
+from instructgpt.run.job import Job
 from instructgpt.run.outline import Row, counted
-from instructgpt.run.progress import StageProgress, say
+from instructgpt.run.progress import StageProgress
 from instructgpt.run.seeds import derive
 from instructgpt.run.streams import read_lines
 
@@ -38,17 +38,13 @@ def sample(config: SampleConfig | Resolved[SampleConfig], *, stage: str = "sampl
     Raises:
         UserError: the model or the prompts cannot be used.
     """
-    resolved: Resolved[SampleConfig] = Resolved.of(config, SampleConfig)
-    config = resolved.config
-    with open_directory(config.out, stage, resolved) as directory:
-        if directory.is_done:
-            say(f"{stage}: {directory.path} is already finished; nothing to do")
-        else:
-            inputs = look(config)
-            start_tuned(directory, config.device)
-            _sample_all(config, inputs, directory, stage)
-            world().once(directory.finish)
-        return Run(directory.path)
+    with Job(stage, config, SampleConfig, world()) as job:
+        if job.is_done:
+            return job.run
+        inputs = look(job.config)
+        job.start_computing(job.config.device)
+        _sample_all(job, inputs)
+        return job.finish()
 
 
 @dataclass(frozen=True)
@@ -94,8 +90,8 @@ def look(config: SampleConfig, outlook: Outlook | None = None) -> Inputs:
     return Inputs(policy, prompts, config)
 
 
-def _sample_all(config: SampleConfig, inputs: Inputs, directory: RunDirectory, stage: str) -> None:
-    prompts = inputs.prompts
+def _sample_all(job: Job[SampleConfig], inputs: Inputs) -> None:
+    config, stage, prompts = job.config, job.stage, inputs.prompts
     policy = SFTModel(
         config.model,
         inputs.policy.tokenizer,
@@ -103,7 +99,7 @@ def _sample_all(config: SampleConfig, inputs: Inputs, directory: RunDirectory, s
         device=pick_device(config.device),
     )
     ranks, at_a_time = world(), PROMPTS_AT_A_TIME * world().size
-    done = ranks.once(lambda: _done_before(directory.path / PARTIAL, at_a_time))
+    done = ranks.once(lambda: _done_before(job.path / PARTIAL, at_a_time))
     with StageProgress(stage, len(prompts), len(done), phase="sampling") as progress:
         for start in range(len(done), len(prompts), at_a_time):
             answered = ranks.map_shares(
@@ -113,14 +109,14 @@ def _sample_all(config: SampleConfig, inputs: Inputs, directory: RunDirectory, s
                 ),
             )
             for candidates in answered:
-                directory.append(PARTIAL, candidates.model_dump(mode="json"))
-            directory.sync()
+                job.append(PARTIAL, candidates.model_dump(mode="json"))
+            job.sync()
             done += answered
             progress.advance(len(done), {})
 
     def finish() -> None:
-        write_records(directory.path / FINAL, done)
-        (directory.path / PARTIAL).unlink(missing_ok=True)
+        write_records(job.path / FINAL, done)
+        (job.path / PARTIAL).unlink(missing_ok=True)
 
     ranks.once(finish)
 

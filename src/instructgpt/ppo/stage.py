@@ -23,13 +23,18 @@ from instructgpt.reward.model import RewardModel
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run
+from instructgpt.run.directory import HeldOut, Run
 from instructgpt.run.seeds import derive
 from instructgpt.run.tuning import give_back_memory
 from instructgpt.training.cursor import ShuffledCursor
 from instructgpt.training.run import TrainingRun
 
 SAMPLES_SHOWN = 8
+SHOWN = (
+    *("objective/scores", "objective/kl", "validation/scores"),
+    *("ptx/loss", "ppo/loss/value"),
+)
+"""The metrics beside the progress bar."""
 
 
 def train(
@@ -48,12 +53,11 @@ def train(
     Raises:
         UserError: a model or the data cannot be used, or the directory holds another run.
     """
-    resolved: Resolved[PPOConfig] = Resolved.of(config, PPOConfig)
-    config = resolved.config
-    with TrainingRun(stage, resolved, callbacks) as run:
+    held_out = HeldOut("validation/scores", higher_is_better=True)
+    with TrainingRun(stage, config, PPOConfig, callbacks, held_out=held_out, shown=SHOWN) as run:
         if run.is_done:
             return run.run
-        inputs = look(config)
+        config, inputs = run.config, look(run.config)
         run.start()
         ppo = _open(config, inputs)
         kept: list[KeptOnDisk] = []
@@ -73,7 +77,6 @@ def _train_loop(
     cursor = ShuffledCursor(len(prompts), seed=config.seed, stream="ppo/prompts")
     counters |= {"prompts": 0, "pretraining": 0}
     run.restore(trainer.state)
-    counters = trainer.state.counters
     cursor.position = counters["prompts"]
     if pretraining:
         pretraining.position = counters["pretraining"]
@@ -88,7 +91,7 @@ def _train_loop(
         if update.is_last:
             episodes, tokens = len(experience), int(experience.response_length_B.sum())
             if held_out and trainer.iteration % config.eval_every == 0:
-                with run.phase("validation"):
+                with run.validating():
                     metrics |= _validate(run, trainer, update.line, held_out)
                 _rest(frozen)
         counters["prompts"] = cursor.position
@@ -150,7 +153,7 @@ def _write_samples(
             "score": score,
             "finished": finished,
         }
-        run.sample(line, row)
+        run.log.sample(line, row)
 
 
 def _open(config: PPOConfig, inputs: Inputs) -> PPOModel:
@@ -174,7 +177,7 @@ def _put_away(ppo: PPOModel, config: PPOConfig, run: TrainingRun) -> list[KeptOn
         hold_as_read(model, config.dtype)
     if ppo.policy.device.type != "cpu":
         return []
-    kept = KeptOnDisk(frozen, run.directory.path)
+    kept = KeptOnDisk(frozen, run.path)
     gc.collect()  # what loading has left refers to itself, and to the weights as they were
     return [kept]
 
@@ -184,7 +187,7 @@ def _phase(run: TrainingRun, frozen: Sequence[KeptOnDisk], name: str) -> Iterato
     """A timed phase. Before the frozen weights are read, what sampling and updates used goes back:
     they need the room, and the updates that follow fill it anew, without gaps.
     """
-    with run.phase(name):
+    with run.log.phase(name):
         if name == "experience":
             give_back_memory()
         yield

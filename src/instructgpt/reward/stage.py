@@ -22,10 +22,13 @@ from instructgpt.reward.validation import evaluate, judge
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run
+from instructgpt.run.directory import HeldOut, Run
 from instructgpt.run.progress import say
 from instructgpt.training.cursor import ShuffledCursor
 from instructgpt.training.run import TrainingRun
+
+SHOWN = ("reward/loss", "reward/accuracy", "reward/validation_accuracy")
+"""The metrics beside the progress bar."""
 
 
 def train(
@@ -44,12 +47,11 @@ def train(
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
-    resolved: Resolved[RewardConfig] = Resolved.of(config, RewardConfig)
-    config = resolved.config
-    with TrainingRun(stage, resolved, callbacks) as run:
+    held_out = HeldOut("reward/validation_accuracy", higher_is_better=True)
+    with TrainingRun(stage, config, RewardConfig, callbacks, held_out=held_out, shown=SHOWN) as run:
         if run.is_done:
             return run.run
-        inputs = look(config)
+        config, inputs = run.config, look(run.config)
         run.start()
         reward = _open(config, inputs.trunk)
         trainer = _train_loop(run, reward, inputs)
@@ -61,9 +63,11 @@ def train(
         return run.finish()
 
 
-def _train_loop(run: TrainingRun, reward: RewardModel, inputs: Inputs) -> RewardModelTrainer:
-    config: RewardConfig = run.config  # type: ignore[assignment]
-    training, held_out, total = inputs.training, inputs.held_out, inputs.steps
+def _train_loop(
+    run: TrainingRun[RewardConfig], reward: RewardModel, inputs: Inputs
+) -> RewardModelTrainer:
+    config, training, held_out = run.config, inputs.training, inputs.held_out
+    total = inputs.steps
     cursor = ShuffledCursor(len(training), seed=config.seed, stream="reward/order")
     in_an_epoch = -(-len(training) // config.batch_size)
     trainer = RewardModelTrainer(reward, config, total)
@@ -73,18 +77,18 @@ def _train_loop(run: TrainingRun, reward: RewardModel, inputs: Inputs) -> Reward
     run.restore(trainer.state)
     cursor.position = trainer.state.counters["position"]
     if config.fit_head and not trainer.step:
-        with run.phase("head"):
+        with run.log.phase("head"):
             loss = fit_head(trainer.reader, training)
         say(f"reward: the head alone, fitted on the frozen trunk, reaches a loss of {loss:.3f}")
     state = trainer.state
     run.expect(total, state.updates, in_an_epoch)
     while state.updates < total and not run.stopped_early:
-        with run.phase("train"):
+        with run.log.phase("train"):
             metrics = trainer.train_step(
                 [training[i] for i in cursor.take_rest_of_epoch(config.batch_size)]
             )
         if held_out and config.eval_every and state.updates % config.eval_every == 0:
-            with run.phase("validation"):
+            with run.validating():
                 evaluation = _evaluation(trainer.reader, held_out)
             if evaluation:
                 metrics["reward/validation_accuracy"] = evaluation["accuracy"]["estimate"]
@@ -123,7 +127,7 @@ def _write_evaluation(
 ) -> None:
     evaluation = _evaluation(trainer.reader, held_out) if held_out else {}
     evaluation["shift"] = trainer.reward.shift
-    run.write_json("evaluation.json", evaluation)
+    run.write_json("evaluation.json", lambda: evaluation)
     if "accuracy" in evaluation:
         say(f"reward: held-out accuracy {Interval(**evaluation['accuracy'])} untied pairs")
 

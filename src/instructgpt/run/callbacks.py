@@ -7,16 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from instructgpt.errors import UserError
-from instructgpt.run.directory import Run
+from instructgpt.run.directory import HeldOut, Run
 from instructgpt.run.progress import say
-
-HELD_OUT = {
-    "pretrain/validation_loss": -1,
-    "sft/validation_loss": -1,
-    "reward/validation_accuracy": 1,
-    "validation/scores": 1,
-}
-"""The held-out figure of each stage, and whether more of it is better."""
 
 
 class Callback:
@@ -51,12 +43,12 @@ class EarlyStopping(Callback):
 
     Args:
         patience: validations without a better figure.
-        metric: its name; by default the stage's held-out figure (`HELD_OUT`).
-        higher_is_better: of another metric than those, whether more is better.
+        metric: its name; by default the stage's held-out figure (`Run.held_out`).
+        higher_is_better: of another metric than that, whether more is better.
         min_delta: what counts as better must be better by more than this.
 
     Raises:
-        UserError: less than one validation, or a metric of which nothing is known.
+        UserError: less than one validation.
     """
 
     def __init__(
@@ -69,19 +61,15 @@ class EarlyStopping(Callback):
     ) -> None:
         if type(patience) is not int or patience < 1:
             raise UserError(f"patience must be a number of validations from 1 on, got {patience!r}")
-        if metric and higher_is_better is None and metric not in HELD_OUT:
-            raise UserError(f"say whether more of {metric} is better: give higher_is_better")
         self.patience, self.metric, self.min_delta = patience, metric, min_delta
         self.higher_is_better = higher_is_better
 
     def step(self, run: Run, step: int, metrics: Mapping[str, float]) -> str | None:  # noqa: ARG002
         """Look at the figures so far, where this step has one."""
-        name = self._name(metrics)
+        name, higher_is_better = self.figure(run.held_out)
         if name not in metrics:
             return None
-        sign = HELD_OUT.get(name, 1)
-        if self.higher_is_better is not None:
-            sign = 1 if self.higher_is_better else -1
+        sign = 1 if higher_is_better else -1
         best, waited = None, 0
         for row in run.metrics:
             if (value := row.get(name)) is None:
@@ -96,19 +84,31 @@ class EarlyStopping(Callback):
 
     def end(self, run: Run, status: str) -> None:
         """Say so if there never was a figure to look at."""
-        if status == "done" and not any(self._name(row) in row for row in run.metrics):
+        if status == "done" and not any(
+            self.figure(run.held_out).name in row for row in run.metrics
+        ):
             wanted = self.metric or "held-out figure"
             say(f"early stopping has seen no {wanted}: give eval_data, and eval_every")
 
-    def _name(self, metrics: Mapping[str, Any]) -> str:
-        return self.metric or next((name for name in HELD_OUT if name in metrics), "")
+    def figure(self, held_out: HeldOut | None) -> HeldOut:
+        """What a run is watched by that goes by `held_out`.
+
+        Raises:
+            UserError: nothing is known of the metric that was named.
+        """
+        own = held_out or HeldOut("", True)
+        if self.higher_is_better is not None:
+            return HeldOut(self.metric or own.name, self.higher_is_better)
+        if self.metric not in ("", own.name):
+            raise UserError(f"say whether more of {self.metric} is better: give higher_is_better")
+        return own
 
 
-def checked(callbacks: Sequence[Callback]) -> list[Callback]:
-    """The callbacks, if they are such.
+def checked(callbacks: Sequence[Callback], held_out: HeldOut | None) -> list[Callback]:
+    """The callbacks of a run that goes by `held_out`, if they are such.
 
     Raises:
-        UserError: one lacks a method, or it is a class.
+        UserError: one lacks a method, it is a class, or it watches what nothing is known of.
     """
     if not isinstance(callbacks, list | tuple):
         raise UserError(f"callbacks must be a list, found {type(callbacks).__name__}")
@@ -120,6 +120,8 @@ def checked(callbacks: Sequence[Callback]) -> list[Callback]:
                 f"a callback is an object with the methods step, sample and end, found {named}; "
                 "make it from instructgpt.Callback"
             )
+        if isinstance(callback, EarlyStopping):
+            callback.figure(held_out)
     return list(callbacks)
 
 

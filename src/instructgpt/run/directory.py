@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, NamedTuple, Self, TextIO
 
 from instructgpt.errors import UserError
 from instructgpt.run.config import Resolved
@@ -42,11 +42,24 @@ PLACES = (".", "checkpoints", "best")
 """The folders of a run in which something is written under a temporary name."""
 
 
+class HeldOut(NamedTuple):
+    """The figure on held-out data that a stage goes by."""
+
+    name: str
+    higher_is_better: bool
+
+
 @dataclass(frozen=True)
 class Run:
-    """A run on disk, as the stages return it."""
+    """A run on disk, as the stages return it.
+
+    Attributes:
+        dir: its directory.
+        held_out: which of its metrics is the held-out figure; None where nobody says.
+    """
 
     dir: Path
+    held_out: HeldOut | None = field(default=None, compare=False, repr=False)
 
     @property
     def model_path(self) -> Path:

@@ -251,23 +251,6 @@ PHASE = 14
 """Columns kept for what is under way, so that the times stand still."""
 
 
-SHOWN = (
-    *("pretrain/loss", "sft/loss", "pretrain/validation_loss", "sft/validation_loss"),
-    *("reward/loss", "reward/accuracy", "reward/validation_accuracy"),
-    *("objective/scores", "objective/kl", "validation/scores", "ptx/loss", "ppo/loss/value"),
-)
-"""The metrics shown beside the progress bar, in this order, as far as there is room."""
-
-PHASES = {
-    "rollout": "sampling",
-    "experience": "reading",
-    "train": "updating",
-    "validation": "validating",
-    "head": "fitting",
-}
-"""What a phase is called while it lasts."""
-
-
 def show_part(done: int, total: int) -> None:
     """Tell the stage under way, if one is shown, how far its present work has come."""
     if StageProgress.current:

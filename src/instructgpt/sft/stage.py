@@ -13,7 +13,7 @@ from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run
+from instructgpt.run.directory import HeldOut, Run
 from instructgpt.run.disk import explained, remove_folder
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import derive
@@ -21,9 +21,11 @@ from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import SFTBatches, whole_sequence
 from instructgpt.sft.inputs import Inputs, look
 from instructgpt.sft.trainer import SFTTrainer
-from instructgpt.training.run import TrainingRun
+from instructgpt.training.run import TrainingRun, note_best
 
 SAMPLES_SHOWN = 8
+SHOWN = ("sft/loss", "sft/validation_loss")
+"""The metrics beside the progress bar."""
 
 
 def train(
@@ -42,13 +44,13 @@ def train(
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
-    resolved: Resolved[SFTConfig] = Resolved.of(config, SFTConfig)
-    config = resolved.config
-    with TrainingRun(stage, resolved, callbacks) as run:
+    held_out = HeldOut(f"{stage}/validation_loss", higher_is_better=False)
+    shown = [name.replace("sft/", f"{stage}/") for name in SHOWN]
+    with TrainingRun(stage, config, SFTConfig, callbacks, held_out=held_out, shown=shown) as run:
         if run.is_done:
             _forget_candidates(run)  # of which a kill may have left some
             return run.run
-        inputs = look(config)
+        config, inputs = run.config, look(run.config)
         run.start()
         policy = SFTModel(
             config.model,
@@ -60,7 +62,7 @@ def train(
         trainer = SFTTrainer(policy, config, inputs.steps)
         _train_loop(run, trainer, inputs.batches, validator)
         run.check_finite(trainer.state)
-        validator.load_best(run)
+        validator.load_best(run, trainer)
         run.save_model(policy)
         finished = run.finish()
         _forget_candidates(run)
@@ -76,16 +78,15 @@ def _train_loop(
         batches.positions = state.counters["positions"]
     elif trainer.dropout:
         _look_at_dropout(run, trainer, batches)
-    validator.best = state.counters["best"]
     run.expect(batches.total_steps, state.updates, batches.steps_per_epoch)
     while state.updates < batches.total_steps and not run.stopped_early:
         line = trainer.step + 1  # in metrics.jsonl; of an update that is left out, the next one
-        with run.phase("train"):
+        with run.log.phase("train"):
             metrics = trainer.train_step(batches.next())
         if validator.is_due(state.updates, batches):
-            with run.phase("validation"):
+            with run.validating():
                 metrics |= validator.validate(run, trainer, line)
-        state.counters |= {"positions": batches.positions, "best": validator.best}
+        state.counters["positions"] = batches.positions
         tokens = int(metrics.get("sft/tokens", 0))
         # One trainer serves both stages; each names its metrics after itself.
         named = {name.replace("sft/", f"{run.stage}/"): value for name, value in metrics.items()}
@@ -97,7 +98,7 @@ def _look_at_dropout(run: TrainingRun, trainer: SFTTrainer, batches: SFTBatches)
     positions = batches.positions
     first = trainer.first_loss(batches.next())
     batches.positions = positions
-    run.directory.update({"first_loss": first._asdict()})
+    run.update({"first_loss": first._asdict()})
     if first.is_far_above:
         say(
             f"{run.stage}: dropout {first.dropout:g} takes the first loss from "
@@ -113,7 +114,6 @@ class _Validator:
         self.config, self.policy = config, policy
         self.examples, self.records = inputs.held_out, inputs.judged
         self.pretrain = inputs.held_out_text
-        self.best: dict[str, float] | None = None
         self._scorer: Scorer | None = None
 
     def is_due(self, updates: int, batches: SFTBatches) -> bool:
@@ -137,19 +137,19 @@ class _Validator:
             "validation_loss": -metrics.get("sft/validation_loss", 0.0),
             "reward": metrics.get("sft/reward_score", 0.0),
         }[self.config.selection]
-        if self.config.selection != "last" and (self.best is None or figure > self.best["figure"]):
-            self.best = {"step": trainer.step, "figure": figure}
+        counters = trainer.state.counters
+        if self.config.selection != "last" and note_best(counters, "best", trainer.step, figure):
             run.save_model(self.policy, f"best/step-{trainer.step}")
-            kept = [self.best, *(state.get("best") for state in run.saved_states())]
+            kept = [counters["best"], *(state.get("best") for state in run.saved_states())]
             world().once(lambda: _keep_only(_best_path(run, 0).parent, kept))
         return metrics
 
-    def load_best(self, run: TrainingRun) -> None:
+    def load_best(self, run: TrainingRun, trainer: SFTTrainer) -> None:
         """Take the chosen step's weights instead of the last ones."""
-        if self.best:
-            step = int(self.best["step"])
+        if best := trainer.state.counters["best"]:
+            step = int(best["step"])
             load_weights(self.policy.model, SFTModel(_best_path(run, step)).model.state_dict())
-            run.directory.update({"selected_step": step, "selected_by": self.config.selection})
+            run.update({"selected_step": step, "selected_by": self.config.selection})
 
     def _reward_score(self, run: TrainingRun, line: int) -> float:
         """Mean score of a sample per validation prompt, with the same seeds each time."""
@@ -183,14 +183,14 @@ class _Validator:
         for record, text, score in list(zip(self.records, texts, scores, strict=True))[
             :SAMPLES_SHOWN
         ]:
-            run.sample(
+            run.log.sample(
                 line, {"prompt": plain_text(record.prompt), "response": text, "score": score}
             )
         return sum(scores) / len(scores)
 
 
 def _best_path(run: TrainingRun, step: int) -> Path:
-    return run.directory.path / "best" / f"step-{step}"
+    return run.path / "best" / f"step-{step}"
 
 
 def _forget_candidates(run: TrainingRun) -> None:

@@ -1,6 +1,5 @@
 """`label simulate`: simulated labelers rank what `sample` queued."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,8 +15,8 @@ from instructgpt.label.simulated.rubric import quality
 from instructgpt.label.simulated.task import Task
 from instructgpt.models.outlook import Looked, Outlook
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import Run, RunDirectory
-from instructgpt.run.disk import write_atomically
+from instructgpt.run.directory import Run
+from instructgpt.run.job import Job
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.progress import say
 
@@ -28,25 +27,20 @@ def simulate_labels(config: LabelConfig | Resolved[LabelConfig]) -> Run:
     Raises:
         UserError: the answers cannot be read or ranked, or there are too few labelers.
     """
-    resolved: Resolved[LabelConfig] = Resolved.of(config, LabelConfig)
-    config = resolved.config
-    with RunDirectory(config.out, "label", resolved) as directory:
-        if directory.is_done:
-            say(f"label: {directory.path} is already finished; nothing to do")
-        else:
-            candidates = look(config).candidates
-            directory.start()
-            rankings = rank_by_group(config, candidates, config.group)
-            write_records(directory.path / "rankings.jsonl", rankings)
-            evaluation = {
-                **description(rankings),
-                "trivial_predictors": trivial_predictors(candidates, noise_free),
-                "outside_the_rubric": _outside_the_rubric(candidates),
-            }
-            text = json.dumps(evaluation, indent=1) + "\n"
-            write_atomically(directory.path / "evaluation.json", text)
-            directory.finish()
-        return Run(directory.path)
+    with Job("label", config, LabelConfig) as job:
+        if job.is_done:
+            return job.run
+        candidates = look(job.config).candidates
+        job.start()
+        rankings = rank_by_group(job.config, candidates, job.config.group)
+        write_records(job.path / "rankings.jsonl", rankings)
+        evaluation = {
+            **description(rankings),
+            "trivial_predictors": trivial_predictors(candidates, noise_free),
+            "outside_the_rubric": _outside_the_rubric(candidates),
+        }
+        job.write_json("evaluation.json", lambda: evaluation)
+        return job.finish()
 
 
 @dataclass(frozen=True)
