@@ -68,14 +68,15 @@ class Job(Generic[C]):
     def __init__(self, stage: str, config: Any, kind: type[C], ranks: Ranks | None = None) -> None:
         resolved: Resolved[C] = Resolved.of(config, kind)
         self.stage, self.config, self._ranks = stage, resolved.config, ranks or Alone()
-        self.path = Path(self.config.out)  # type: ignore[attr-defined] - all that are written have it
+        self._out: str = self.config.out  # type: ignore[attr-defined] - each kind has it
+        self.path = Path(self._out)
         self.run = Run(self.path)
         self.directory: RunDirectory | None = None  # the first process's
         self._inside = ExitStack()
         self.info: dict[str, Any] = self._ranks.once(lambda: self._open(resolved))
 
     def _open(self, resolved: Resolved[C]) -> dict[str, Any]:
-        self.directory = RunDirectory(self.path, self.stage, resolved)
+        self.directory = RunDirectory(self._out, self.stage, resolved)
         return self.directory.info
 
     def __enter__(self) -> Self:
