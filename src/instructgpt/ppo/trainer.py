@@ -30,7 +30,7 @@ from instructgpt.ppo.model import PPOModel
 from instructgpt.ppo.step import MinibatchStep, pretraining_losses
 from instructgpt.run.config import made
 from instructgpt.run.seeds import derive, permutation
-from instructgpt.training.optimizer import make_adam
+from instructgpt.training.optimizer import make_adam, unfreeze
 from instructgpt.training.pretraining import as_windows
 from instructgpt.training.state import TrainState
 
@@ -84,6 +84,7 @@ class PPOTrainer:
         for model in (policy, critic, *frozen):
             use_attention(model, config.attention)
             shard(model, config, self.world)
+        unfreeze(policy)  # the critic trains from the start (`PPOModel.begin`)
         self.state = TrainState(
             modules={"policy": policy, "critic": critic},
             optimizers={"policy": make_adam(policy, config), "critic": make_adam(critic, config)},

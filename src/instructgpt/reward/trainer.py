@@ -24,7 +24,7 @@ from instructgpt.reward.reading import ComparisonReader
 from instructgpt.run.config import made
 from instructgpt.run.progress import say_skipped
 from instructgpt.run.schedule import scheduled
-from instructgpt.training.optimizer import Losses, make_adam, take_step
+from instructgpt.training.optimizer import Losses, make_adam, take_step, unfreeze
 from instructgpt.training.state import TrainState
 
 Batch = Sequence[Any] | Mapping[str, Any]
@@ -50,6 +50,7 @@ class RewardModelTrainer:
         use_attention(reward.model, config.attention)
         self.reader = ComparisonReader(reward, config)  # looks at full weights
         shard(reward.model, config, self.world)
+        unfreeze(reward.model)
         self.state = TrainState(
             modules={"reward": reward.model},
             optimizers={"reward": make_adam(reward.model, config)},

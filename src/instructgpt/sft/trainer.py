@@ -24,7 +24,7 @@ from instructgpt.run.seeds import seed_torch
 from instructgpt.sft.batches import as_examples
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example
-from instructgpt.training.optimizer import Losses, make_adam, take_step
+from instructgpt.training.optimizer import Losses, make_adam, take_step, unfreeze
 from instructgpt.training.state import TrainState
 
 Batch = Sequence[Any] | Mapping[str, Any]
@@ -64,6 +64,7 @@ class SFTTrainer:
         self.dropout = own_rate(policy.model) if config.dropout is None else config.dropout
         use_attention(policy.model, config.attention)
         shard(policy.model, config, self.world)
+        unfreeze(policy.model)
         self.state = TrainState(
             modules={"policy": policy.model},
             optimizers={"policy": make_adam(policy.model, config)},

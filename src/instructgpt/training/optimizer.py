@@ -24,15 +24,20 @@ class BrokenWeightsError(RuntimeError):
     """A weight is NaN or infinite: the network must not be written."""
 
 
+def unfreeze(module: nn.Module) -> None:
+    """A network that is frozen whole, as an earlier PPO leaves a reward model, is to be trained
+    again; one of which a part is frozen stays as it is.
+    """
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        module.requires_grad_(True)
+
+
 def make_adam(module: nn.Module, config: StageConfig) -> AdamW:
     """Adam(0.9, 0.95) unless set otherwise (appendix C), over the parameters that train.
 
     Its moments are made at once. In the first step they would come to lie scattered among what a
-    backward pass has just freed, and leave no room there for the next one. A network that is frozen
-    whole, as an earlier PPO leaves a reward model, is to be trained again.
+    backward pass has just freed, and leave no room there for the next one.
     """
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        module.requires_grad_(True)
     adam = AdamW(
         [parameter for parameter in module.parameters() if parameter.requires_grad],
         lr=0.0,
