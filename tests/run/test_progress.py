@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 
 from instructgpt.run import progress
-from instructgpt.run.progress import StageProgress, Whole, say, say_skipped
+from instructgpt.run.progress import PipelineProgress, StageProgress, say, say_skipped
 
 
 def test_a_message_is_one_line_as_it_is(capsys):
@@ -135,7 +135,7 @@ def test_the_time_left_for_the_whole(clock, capsys):
     """Shares 1 : 3 : 6. The first took 10 s. The second takes 6 steps of 5 s: 40 s for 4 shares,
     so that the last takes 60; of the second 20 s are left.
     """
-    with Whole([1.0, 3.0, 6.0]) as whole:
+    with PipelineProgress([1.0, 3.0, 6.0]) as whole:
         whole.begin(0)
         clock(10)
         whole.begin(1)
@@ -152,7 +152,7 @@ def test_what_was_done_before_does_not_count_as_fast(clock, capsys):
     """The first stage had been done; of the second 2 of 6 steps had, each more takes 15 s: the
     other 4 are 2 shares in 60 s, and the last stage has 6.
     """
-    with Whole([1.0, 3.0, 6.0]) as whole:
+    with PipelineProgress([1.0, 3.0, 6.0]) as whole:
         whole.begin(0)
         whole.begin(1)
         with StageProgress("ppo", 6, done=2) as bar:
@@ -163,7 +163,7 @@ def test_what_was_done_before_does_not_count_as_fast(clock, capsys):
 
 
 def test_without_shares_nothing_is_said_of_the_whole(clock, capsys):
-    with Whole([0.0, 0.0]) as whole:
+    with PipelineProgress([0.0, 0.0]) as whole:
         whole.begin(0)
         with StageProgress("ppo", 6) as bar:
             for done in (1, 2):
@@ -219,7 +219,7 @@ def test_a_line_never_wraps(width, clock, monkeypatch):
         bar.begin("validating")
         bar.show_part(12345, 67890)
 
-    with Whole([1.0, 1.0]):
+    with PipelineProgress([1.0, 1.0]):
         assert len(rendered(monkeypatch, width, act)) < width
 
 

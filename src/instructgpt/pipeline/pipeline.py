@@ -25,7 +25,7 @@ from instructgpt.run.config import resolve
 from instructgpt.run.lock import out_folder
 from instructgpt.run.pace import duration
 from instructgpt.run.presets import nearest, read_preset, read_yaml
-from instructgpt.run.progress import Whole, say
+from instructgpt.run.progress import PipelineProgress, say
 from instructgpt.run.progress import show as show_text
 from instructgpt.run.stages import KINDS, SECTIONS
 from instructgpt.run.tuning import give_back_memory, one_choice
@@ -89,7 +89,7 @@ def run_pipeline(
     log = ranks.once(lambda: StageLog(out, stages, folders))
     started = time.monotonic()
     shared = [(shares or {}).get(stage.kind, 0.0) for stage in stages]
-    with one_choice(out), Whole(shared) as whole:
+    with one_choice(out), PipelineProgress(shared) as whole:
         for number, (stage, config) in enumerate(zip(stages, configs, strict=True), 1):
             say(f"[{number}/{len(stages)}] {stage.name} -> {folders[stage.name]}")
             whole.begin(number - 1)

@@ -59,7 +59,7 @@ def say_skipped(sentences: Sequence[str], shown: int = 5) -> None:
         say(f"skipped: {len(sentences)} in all")
 
 
-class Whole:
+class PipelineProgress:
     """Several stages in a row, and how much time they leave.
 
     A stage's own estimate says what it will have taken in all; by that, and by what the stages
@@ -69,7 +69,7 @@ class Whole:
         shares: how long each stage takes compared with the others.
     """
 
-    current: "ClassVar[Whole | None]" = None
+    current: "ClassVar[PipelineProgress | None]" = None
 
     def __init__(self, shares: Sequence[float]) -> None:
         self.shares, self.stage = shares, 0
@@ -77,7 +77,7 @@ class Whole:
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
-        Whole.current = self
+        PipelineProgress.current = self
         return self
 
     def __exit__(
@@ -86,7 +86,7 @@ class Whole:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        Whole.current = None
+        PipelineProgress.current = None
 
     def begin(self, stage: int) -> None:
         """The stage of this number begins; one that ended within a second had been done before."""
@@ -231,9 +231,9 @@ class StageProgress:
         if left is None:
             return times
         times.append(f"{duration(left)} left")
-        if Whole.current and self.total:
+        if PipelineProgress.current and self.total:
             here = (self.total - self._done_before) / self.total
-            whole = Whole.current.seconds_left(here, left)
+            whole = PipelineProgress.current.seconds_left(here, left)
             times += [f"{duration(whole)} for the whole"] if whole is not None else []
         return times
 

@@ -3,6 +3,9 @@
 On some CPUs torch's default float32 matmul is several times slower than the other library it ships
 (`backend` says where), and glibc hands every large tensor back to the kernel. A resumed run takes
 over the first start's choices, and the stages of a pipeline share theirs.
+
+What is chosen holds for the whole process, as torch's threads and matmul precision do. Therefore it
+is kept in this module (`_chosen`, `_now`, within a pipeline `_Shared.current`), and in no other.
 """
 
 import ctypes
