@@ -83,7 +83,7 @@ pretraining = [[A, B, C, A, B, C, A, B], [C, A, B, C, A, B, C, A]]
 class Networks:
     """Sample an answer to each prompt, and read it."""
 
-    config = PPOConfig(model="policy", data="prompts", out="", lam=LAM, ptx_coef=GAMMA_PTX)
+    config = PPOConfig.load(lam=LAM, ptx_coef=GAMMA_PTX)
 
     def sample(self, prompts, seeds):
         return Episodes(prompts, prompts, answer(prompts, seeds))
@@ -91,8 +91,8 @@ class Networks:
     def read(self, episodes):
         rows = pad_rows(episodes.prompt_ids, [sample.tokens for sample in episodes.samples])
         scores_B, values_BR = last_token_scores(reward_model, rows), response_values(critic, rows)
-        logprobs_BR = (response_logprobs(network, rows) for network in (policy, reference))
-        return Reading(scores_B, *logprobs_BR, values_BR, rows.is_response_BR)
+        logprobs_BR, ref_BR = (response_logprobs(model, rows) for model in (policy, reference))
+        return Reading(scores_B, logprobs_BR, ref_BR, values_BR, rows.is_response_BR)
 
 
 class Step:

@@ -32,8 +32,11 @@ class Episodes:
 
     def select(self, indices: Sequence[int]) -> "Episodes":
         """Some of the episodes."""
-        parts = (self.prompts, self.prompt_ids, self.samples)
-        return Episodes(*([part[i] for i in indices] for part in parts))
+        return Episodes(
+            [self.prompts[i] for i in indices],
+            [self.prompt_ids[i] for i in indices],
+            [self.samples[i] for i in indices],
+        )
 
     @property
     def lengths(self) -> list[int]:
@@ -104,20 +107,22 @@ class Experience:
     ) -> "Experience":
         """Padded, on the device of what was read."""
         samples, device = episodes.samples, read.scores_B.device
-        sampled = (
-            pad(episodes.prompt_ids, torch.long),
-            torch.tensor(list(map(len, episodes.prompt_ids))),
-            pad([sample.tokens for sample in samples], torch.long),
-            torch.tensor([len(sample.tokens) for sample in samples]),
-            torch.tensor([sample.finished for sample in samples]),
-            pad([sample.logprobs for sample in samples], torch.float32),
-        )
-        *answers, sampled_logprobs_BR = (tensor.to(device) for tensor in sampled)
+        prompts, answers = episodes.prompt_ids, [sample.tokens for sample in samples]
         return cls(
-            *answers,
-            read.logprobs_BR, sampled_logprobs_BR, read.ref_logprobs_BR, read.values_BR,
-            read.scores_B, kl_BR, advantages_BR, returns_BR,
-        )  # fmt: skip
+            pad(prompts, torch.long).to(device),
+            torch.tensor(list(map(len, prompts)), device=device),
+            pad(answers, torch.long).to(device),
+            torch.tensor(list(map(len, answers)), device=device),
+            torch.tensor([sample.finished for sample in samples], device=device),
+            read.logprobs_BR,
+            pad([sample.logprobs for sample in samples], torch.float32).to(device),
+            read.ref_logprobs_BR,
+            read.values_BR,
+            read.scores_B,
+            kl_BR,
+            advantages_BR,
+            returns_BR,
+        )
 
     def __len__(self) -> int:
         return len(self.prompt_BP)

@@ -7,7 +7,7 @@ many processes, `examples/instructgpt_in_100_lines.py` four plain modules.
 Axes: B episodes, R response.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -63,11 +63,11 @@ def update(step: "Step", pretraining: Sequence[Sequence[int]]) -> dict[str, floa
     Returns:
         The step's metrics; nothing of one that was left out (`on_nonfinite`).
     """
-    metrics = step.policy_backward()  # PPO's clipped surrogate of E[r − β log(π / π_SFT)]
+    metrics = {**step.policy_backward()}  # PPO's clipped surrogate of E[r − β log(π / π_SFT)]
     metrics |= step.pretraining_backward(pretraining)  # + γ E_pretrain[log π], the same gradient
     metrics |= step.value_backward()  # V, a network of its own, towards the returns
     taken = step.optimize()  # clip, Adam, the running average
-    return metrics | taken if taken else {}
+    return {**metrics, **taken} if taken else {}
 
 
 class Collects(Protocol):
@@ -87,18 +87,18 @@ class Collects(Protocol):
 class Step(Protocol):
     """Policy and value function with a minibatch; each part returns its metrics."""
 
-    def policy_backward(self) -> dict[str, float]:
+    def policy_backward(self) -> Mapping[str, float]:
         """Gradient of the clipped surrogate, a token mean."""
         ...
 
-    def pretraining_backward(self, windows: Sequence[Sequence[int]]) -> dict[str, float]:
+    def pretraining_backward(self, windows: Sequence[Sequence[int]]) -> Mapping[str, float]:
         """Gradient of γ times −log p of the text, a token mean, added to the policy's."""
         ...
 
-    def value_backward(self) -> dict[str, float]:
+    def value_backward(self) -> Mapping[str, float]:
         """Gradient of the clipped squared error, a token mean, on the value function alone."""
         ...
 
-    def optimize(self) -> dict[str, float]:
+    def optimize(self) -> Mapping[str, float]:
         """Take the step; nothing if it was left out."""
         ...
