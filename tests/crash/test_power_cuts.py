@@ -207,12 +207,12 @@ def checkpoint_complaints(run: str, step: int, tree: Tree, record: Record):
             content = tree[f"{path}/{name}"]
             if hashlib.sha256(content).hexdigest() != digest["sha256"]:
                 yield f"{path}/{name} is damaged"
-        best = json.loads(tree[f"{path}/state.json"])["state"].get("best")
+        best = json.loads(tree[f"{path}/state.json"])["state"].get("best_checkpoint")
     except (KeyError, ValueError, TypeError) as error:
         yield f"{path} is not whole: {error!r}"
         return
     if best:
-        folder = f"{run}/best/step-{best['step']}/"
+        folder = f"{run}/checkpoints/step-{best['step']}/"
         own = {p: c for p, c in record.whole.items() if p.startswith(folder)}
         yield from (f"{path} names {p}" for p in own if tree.get(p) != own[p])
     lines = (tree.get(f"{run}/metrics.jsonl") or b"").split(b"\n")[:-1]

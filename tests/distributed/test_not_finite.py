@@ -111,7 +111,7 @@ def test_a_model_to_choose_from_is_checked_as_well(settings, tmp_path):
     values = {"reward_model": "", "select_by": "validation_loss"}
     with broken_after(1), pytest.raises(BrokenWeightsError, match="weight"):
         run_stage("sft", settings["sft"] | values, tmp_path)
-    assert not list(tmp_path.glob("best/*"))
+    assert not list(tmp_path.glob("checkpoints/step-*"))
 
 
 # -------------------------------------------------------------------- left out

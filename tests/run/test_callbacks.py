@@ -3,7 +3,7 @@
 import pytest
 
 import instructgpt as ig
-from instructgpt.run.directory import HeldOut
+from instructgpt.run.config import HeldOut
 from instructgpt.run.streams import read_lines
 from tests.small_runs import STAGES, differing, killed_after, write_inputs
 

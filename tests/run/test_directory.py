@@ -195,12 +195,14 @@ def test_the_next_start_sweeps_what_a_killed_one_left(open_run, tmp_path):
         (folder / ".model.tmp-4711").mkdir()
         (folder / ".model.tmp-4711" / "model.safetensors").write_bytes(b"half")
         (folder / ".run.json.tmp-4711").write_bytes(b"half")
-    (run / "best").symlink_to(elsewhere)
     open_run().close()
     assert {path.name for path in run.iterdir()} == {
-        *(".lock", "config.yaml", "run.json", "metrics.jsonl", "checkpoints", "best")
+        *(".lock", "config.yaml", "run.json", "metrics.jsonl", "checkpoints")
     }
     assert list((run / "checkpoints").iterdir()) == []
+    (run / "checkpoints").rmdir()
+    (run / "checkpoints").symlink_to(elsewhere)
+    open_run().close()
     assert len(list(elsewhere.iterdir())) == 2  # a link is not followed
 
 

@@ -185,7 +185,7 @@ def test_validation_loss_chooses_the_step(config):
     assert best not in (1, 9)  # there is something to choose
     assert (run.info["selected_step"], run.info["selected_by"]) == (best, "validation_loss")
     assert held_out_loss(run.model_path) == pytest.approx(losses[best], rel=1e-6)
-    assert not (run.dir / "best").exists()
+    assert not (run.dir / "checkpoints").exists()
 
     stopped = train(config(out="stopped", max_steps=best, **settings))
     one, other = (load_file(r.model_path / "model.safetensors") for r in (run, stopped))

@@ -26,7 +26,9 @@ def same_backend():
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
+    settings = write_inputs(tmp_path_factory.mktemp("inputs"))
+    settings["sft"]["select_by"] = "last"  # where the step is chosen, the best so far is saved too
+    return settings
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from instructgpt.data.formats import format_key
-from instructgpt.run.config import LENGTHS, StageConfig
+from instructgpt.run.config import LENGTHS, HeldOut, StageConfig
 from instructgpt.run.inputs import (
     Mendable,
     PluggedRewardName,
@@ -139,6 +139,10 @@ class PPOConfig(StageConfig):
                 "ptx_coef needs 'pretrain_data': give pretraining text, or set ptx_coef 0 for "
                 "plain PPO"
             )
+
+    def held_out(self, stage: str) -> HeldOut:  # noqa: ARG002
+        """The reward model's score on the validation prompts."""
+        return HeldOut("validation/scores", higher_is_better=True)
 
     @property
     def mini_batch_size(self) -> int:

@@ -23,7 +23,7 @@ from instructgpt.reward.model import RewardModel
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import HeldOut, Run
+from instructgpt.run.directory import Run
 from instructgpt.run.seeds import derive
 from instructgpt.run.tuning import give_back_memory
 from instructgpt.training.cursor import ShuffledCursor
@@ -53,8 +53,7 @@ def train(
     Raises:
         UserError: a model or the data cannot be used, or the directory holds another run.
     """
-    held_out = HeldOut("validation/scores", higher_is_better=True)
-    with TrainingRun(stage, config, PPOConfig, callbacks, held_out=held_out, shown=SHOWN) as run:
+    with TrainingRun(stage, config, PPOConfig, callbacks, shown=SHOWN) as run:
         if run.is_done:
             return run.run
         config, inputs = run.config, look(run.config)

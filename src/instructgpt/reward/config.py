@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from instructgpt.data.formats import format_key
-from instructgpt.run.config import StageConfig
+from instructgpt.run.config import HeldOut, StageConfig
 from instructgpt.run.inputs import Demonstrations, Mendable, Rankings, Reads
 
 
@@ -70,6 +70,10 @@ class RewardConfig(StageConfig):
     eval_every: Annotated[int, Mendable("validation")] = Field(
         0, ge=0, description="steps between validations (0: at the end only)"
     )
+
+    def held_out(self, stage: str) -> HeldOut:  # noqa: ARG002
+        """The share of held-out pairs that is ordered right."""
+        return HeldOut("reward/validation_accuracy", higher_is_better=True)
 
     @model_validator(mode="after")
     def _check(self) -> "RewardConfig":

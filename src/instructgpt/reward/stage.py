@@ -22,7 +22,7 @@ from instructgpt.reward.validation import evaluate, judge
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import HeldOut, Run
+from instructgpt.run.directory import Run
 from instructgpt.run.progress import say
 from instructgpt.training.cursor import ShuffledCursor
 from instructgpt.training.run import TrainingRun
@@ -47,8 +47,7 @@ def train(
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
-    held_out = HeldOut("reward/validation_accuracy", higher_is_better=True)
-    with TrainingRun(stage, config, RewardConfig, callbacks, held_out=held_out, shown=SHOWN) as run:
+    with TrainingRun(stage, config, RewardConfig, callbacks, shown=SHOWN) as run:
         if run.is_done:
             return run.run
         config, inputs = run.config, look(run.config)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from instructgpt.errors import UserError
-from instructgpt.run.directory import HeldOut, Run
+from instructgpt.run.config import HeldOut
+from instructgpt.run.directory import Run
 from instructgpt.run.progress import say
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -139,6 +139,13 @@ class Config(BaseModel):
         return value
 
 
+class HeldOut(NamedTuple):
+    """A figure on held-out data, and whether more of it is better."""
+
+    name: str
+    higher_is_better: bool
+
+
 class StageConfig(Config):
     """The keys that all training stages share."""
 
@@ -226,6 +233,15 @@ class StageConfig(Config):
     report_to: Literal["none", "tensorboard", "wandb"] = Field(
         "none", description="tracker to copy metrics to"
     )
+
+    def held_out(self, stage: str) -> HeldOut | None:  # noqa: ARG002
+        """The metric on held-out data that a run goes by which is called `stage`."""
+        return None
+
+    @property
+    def chooses_best(self) -> bool:
+        """Whether the weights of the best step become the model, and not the last ones."""
+        return False
 
     @classmethod
     def load(cls, *files: str | Path, preset: str | Sequence[str] = (), **values: Any) -> Self:

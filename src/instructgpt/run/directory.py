@@ -13,10 +13,10 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TextIO
+from typing import Any, Self, TextIO
 
 from instructgpt.errors import UserError
-from instructgpt.run.config import Resolved
+from instructgpt.run.config import HeldOut, Resolved
 from instructgpt.run.disk import explained, refuse_unfit, sweep, sync_folder, write_atomically
 from instructgpt.run.files import read_json
 from instructgpt.run.inputs import inputs_of
@@ -38,15 +38,8 @@ from instructgpt.run.streams import cut_back, read_lines, refuse_lost_lines, str
 from instructgpt.run.vanished import kernel_facts, last_words
 
 PACKAGES = ("instructgpt", "torch", "transformers", "tokenizers", "safetensors", "numpy")
-PLACES = (".", "checkpoints", "best")
+PLACES = (".", "checkpoints")
 """The folders of a run in which something is written under a temporary name."""
-
-
-class HeldOut(NamedTuple):
-    """The figure on held-out data that a stage goes by."""
-
-    name: str
-    higher_is_better: bool
 
 
 @dataclass(frozen=True)

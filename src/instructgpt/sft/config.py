@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from instructgpt.data.formats import format_key
-from instructgpt.run.config import LENGTHS, StageConfig
+from instructgpt.run.config import LENGTHS, HeldOut, StageConfig
 from instructgpt.run.inputs import Demonstrations, Mendable, Policy, Prose, ScorerPath
 
 
@@ -115,6 +115,17 @@ class SFTConfig(StageConfig):
         if self.select_by != "auto":
             return self.select_by
         return "reward" if self.reward_model else "last"
+
+    def held_out(self, stage: str) -> HeldOut:
+        """What the step is chosen by, if it is, else the validation loss."""
+        if self.selection == "reward":
+            return HeldOut(f"{stage}/reward_score", higher_is_better=True)
+        return HeldOut(f"{stage}/validation_loss", higher_is_better=False)
+
+    @property
+    def chooses_best(self) -> bool:
+        """Unless `select_by` is last."""
+        return self.selection != "last"
 
     @property
     def pretrain_per_step(self) -> int:

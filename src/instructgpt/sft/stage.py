@@ -1,11 +1,9 @@
 """The whole SFT stage: read, train, validate, choose a checkpoint, write the model."""
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from instructgpt.data.records import plain_text
-from instructgpt.distributed.sharding import gathered, load_weights
+from instructgpt.distributed.sharding import gathered
 from instructgpt.distributed.world import world
 from instructgpt.models.load import pick_device
 from instructgpt.models.scorer import Scorer
@@ -13,15 +11,14 @@ from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import Sampling
 from instructgpt.run.callbacks import Callback
 from instructgpt.run.config import Resolved
-from instructgpt.run.directory import HeldOut, Run
-from instructgpt.run.disk import explained, remove_folder
+from instructgpt.run.directory import Run
 from instructgpt.run.progress import say
 from instructgpt.run.seeds import derive
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import SFTBatches, whole_sequence
 from instructgpt.sft.inputs import Inputs, look
 from instructgpt.sft.trainer import SFTTrainer
-from instructgpt.training.run import TrainingRun, note_best
+from instructgpt.training.run import TrainingRun
 
 SAMPLES_SHOWN = 8
 SHOWN = ("sft/loss", "sft/validation_loss")
@@ -44,11 +41,9 @@ def train(
     Raises:
         UserError: the model or the data cannot be used, or the directory holds another run.
     """
-    held_out = HeldOut(f"{stage}/validation_loss", higher_is_better=False)
     shown = [name.replace("sft/", f"{stage}/") for name in SHOWN]
-    with TrainingRun(stage, config, SFTConfig, callbacks, held_out=held_out, shown=shown) as run:
+    with TrainingRun(stage, config, SFTConfig, callbacks, shown=shown) as run:
         if run.is_done:
-            _forget_candidates(run)  # of which a kill may have left some
             return run.run
         config, inputs = run.config, look(run.config)
         run.start()
@@ -62,18 +57,17 @@ def train(
         trainer = SFTTrainer(policy, config, inputs.steps)
         _train_loop(run, trainer, inputs.batches, validator)
         run.check_finite(trainer.state)
-        validator.load_best(run, trainer)
+        if config.chooses_best and (step := run.take_best(trainer.state)):
+            run.update({"selected_step": step, "selected_by": config.selection})
         run.save_model(policy)
-        finished = run.finish()
-        _forget_candidates(run)
-        return finished
+        return run.finish()
 
 
 def _train_loop(
     run: TrainingRun, trainer: SFTTrainer, batches: SFTBatches, validator: "_Validator"
 ) -> None:
     state = trainer.state
-    state.counters |= {"positions": batches.positions, "best": None}
+    state.counters["positions"] = batches.positions
     if run.restore(state):
         batches.positions = state.counters["positions"]
     elif trainer.dropout:
@@ -108,7 +102,7 @@ def _look_at_dropout(run: TrainingRun, trainer: SFTTrainer, batches: SFTBatches)
 
 
 class _Validator:
-    """Held-out loss, reward score of samples, and the best model so far (C.1)."""
+    """Held-out loss and reward score of samples (C.1)."""
 
     def __init__(self, config: SFTConfig, policy: SFTModel, inputs: Inputs) -> None:
         self.config, self.policy = config, policy
@@ -123,7 +117,7 @@ class _Validator:
         )
 
     def validate(self, run: TrainingRun, trainer: SFTTrainer, line: int) -> dict[str, float]:
-        """Measure, and keep the model if it is the best so far; the figures go to that line."""
+        """The figures, which go to that line."""
         metrics = (
             {"sft/validation_loss": trainer.validation_loss(self.examples)} if self.examples else {}
         )
@@ -132,24 +126,7 @@ class _Validator:
             metrics["sft/pretrain_validation_loss"] = trainer.validation_loss(windows)
         if self.config.reward_model:
             metrics["sft/reward_score"] = self._reward_score(run, line)
-        figure = {
-            "last": 0.0,
-            "validation_loss": -metrics.get("sft/validation_loss", 0.0),
-            "reward": metrics.get("sft/reward_score", 0.0),
-        }[self.config.selection]
-        counters = trainer.state.counters
-        if self.config.selection != "last" and note_best(counters, "best", trainer.step, figure):
-            run.save_model(self.policy, f"best/step-{trainer.step}")
-            kept = [counters["best"], *(state.get("best") for state in run.saved_states())]
-            world().once(lambda: _keep_only(_best_path(run, 0).parent, kept))
         return metrics
-
-    def load_best(self, run: TrainingRun, trainer: SFTTrainer) -> None:
-        """Take the chosen step's weights instead of the last ones."""
-        if best := trainer.state.counters["best"]:
-            step = int(best["step"])
-            load_weights(self.policy.model, SFTModel(_best_path(run, step)).model.state_dict())
-            run.update({"selected_step": step, "selected_by": self.config.selection})
 
     def _reward_score(self, run: TrainingRun, line: int) -> float:
         """Mean score of a sample per validation prompt, with the same seeds each time."""
@@ -187,20 +164,3 @@ class _Validator:
                 line, {"prompt": plain_text(record.prompt), "response": text, "score": score}
             )
         return sum(scores) / len(scores)
-
-
-def _best_path(run: TrainingRun, step: int) -> Path:
-    return run.path / "best" / f"step-{step}"
-
-
-def _forget_candidates(run: TrainingRun) -> None:
-    world().once(lambda: shutil.rmtree(_best_path(run, 0).parent, ignore_errors=True))
-
-
-def _keep_only(folder: Path, choices: Sequence[dict[str, float] | None]) -> None:
-    """Remove the candidates that can no longer be chosen, even after a resume."""
-    names = {f"step-{int(choice['step'])}" for choice in choices if choice}
-    for path in folder.glob("step-*"):
-        if path.name not in names and path.is_dir() and not path.is_symlink():
-            with explained(path):
-                remove_folder(path)

@@ -91,9 +91,9 @@ def save_checkpoint(
     *,
     run: Mapping[str, Any] | None = None,
     keep: int,
-    best: int | None = None,
 ) -> Path:
-    """Write `folder/step-N`; of the others only the newest `keep` and `best` stay.
+    """Write `folder/step-N`; of the others only the newest `keep` stay, and those that these call
+    the best so far (`best_checkpoint`): to each of them a resume may go back.
 
     All processes call this together, each with its shards. `run` says whose checkpoint it is.
 
@@ -129,8 +129,9 @@ def save_checkpoint(
         sync_folder(temporary)
         put(temporary, final)  # what has the name is a damaged one, skipped on resume
         older = [number for number in _own(folder) if number <= step]  # a later one is damaged
+        best = {_best_of(folder / f"step-{kept}") for kept in older[-keep:]}
         for old in older[:-keep]:
-            if old != best:
+            if old not in best:
                 remove_folder(folder / f"step-{old}")
 
     try:
@@ -304,13 +305,11 @@ def newest_whole(folder: Path) -> int | None:
     return None
 
 
-def saved_states(folder: Path) -> list[dict[str, Any]]:
-    """What the checkpoints hold beside tensors, as far as it can be read."""
-    states = []
-    for step in _steps(folder):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            states.append(json.loads((folder / f"step-{step}" / "state.json").read_text())["state"])
-    return states
+def _best_of(path: Path) -> int | None:
+    """The best step so far when a checkpoint was written, as far as that can be read."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return json.loads((path / "state.json").read_text())["state"]["best_checkpoint"]["step"]
+    return None
 
 
 def forget_finished(folder: Path, *, best: int | None = None) -> None:

@@ -14,8 +14,8 @@ from instructgpt.errors import UserError
 from instructgpt.models.card import about
 from instructgpt.models.network import Network
 from instructgpt.run.callbacks import Callback, checked
-from instructgpt.run.config import StageConfig
-from instructgpt.run.directory import HeldOut, Run
+from instructgpt.run.config import Resolved, StageConfig
+from instructgpt.run.directory import Run
 from instructgpt.run.job import Job
 from instructgpt.run.progress import say
 from instructgpt.training.checkpoint import (
@@ -27,7 +27,6 @@ from instructgpt.training.checkpoint import (
     newest_whole,
     open_checkpoint,
     save_checkpoint,
-    saved_states,
 )
 from instructgpt.training.log import StepLog
 from instructgpt.training.memory import is_out_of_memory
@@ -50,7 +49,6 @@ class TrainingRun(Job[S]):
         config: its settings, resolved or made in Python.
         kind: the class of the settings.
         callbacks: are told of steps, samples and the end.
-        held_out: the metric that says how good the model is on held-out data.
         shown: the metrics beside the progress bar, in this order.
     """
 
@@ -61,12 +59,13 @@ class TrainingRun(Job[S]):
         kind: type[S],
         callbacks: Sequence[Callback] = (),
         *,
-        held_out: HeldOut | None = None,
         shown: Sequence[str] = (),
     ) -> None:
+        resolved: Resolved[S] = Resolved.of(config, kind)
+        held_out = resolved.config.held_out(stage)
         callbacks = checked(callbacks, held_out)
         self.world = world()
-        super().__init__(stage, config, kind, self.world)
+        super().__init__(stage, resolved, kind, self.world)
         self.run = Run(self.path, held_out)
         self.log = StepLog(self, self.world, callbacks, shown)
         self.stopped_early = ""  # why, if a callback has said so
@@ -218,7 +217,7 @@ class TrainingRun(Job[S]):
         if skipped := state.counters.get("skipped"):
             metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
             metrics[f"{self.stage}/skipped_steps"] = skipped
-        best = self.config.keep_best and self._is_best(step, state, metrics)
+        best = self._is_best(step, state, metrics)
         self.stopped_early = self.log.step(step, metrics, tokens, episodes) or self.stopped_early
         if self.stopped_early:
             state.counters["stopped_early"] = self.stopped_early
@@ -258,12 +257,17 @@ class TrainingRun(Job[S]):
         say(f"{self.stage}: stopped after step {step}; run the same command again to go on")
 
     def _is_best(self, step: int, state: TrainState, metrics: Mapping[str, float]) -> bool:
-        """Whether this step has the best held-out figure so far; the state remembers it."""
-        watched = self.run.held_out
-        if not watched or watched.name not in metrics:
+        """Whether this step is to be kept, as that of the best held-out figure so far; the state
+        remembers it.
+        """
+        watched, best = self.run.held_out, state.counters.get("best_checkpoint")
+        if not (self.config.keep_best or self.config.chooses_best) or not watched:
             return False
-        figure = metrics[watched.name] if watched.higher_is_better else -metrics[watched.name]
-        return note_best(state.counters, "best_checkpoint", step, figure)
+        figure = metrics.get(watched.name, math.nan) * (1 if watched.higher_is_better else -1)
+        if not math.isfinite(figure) or (best and figure <= best["figure"]):
+            return False
+        state.counters["best_checkpoint"] = {"step": step, "figure": figure}
+        return True
 
     # ---------------------------------------------------------------- writing
 
@@ -286,7 +290,6 @@ class TrainingRun(Job[S]):
             tensors = state.to_tensors()
             check_finite(tensors, self.world)
             self.sync()
-            best = state.counters.get("best_checkpoint")
             path = save_checkpoint(
                 self._checkpoints,
                 step,
@@ -294,14 +297,9 @@ class TrainingRun(Job[S]):
                 state.counters,
                 run=self.directory.checkpoint_facts(step) if self.directory else {},
                 keep=self.config.keep_checkpoints,
-                best=best and best["step"],
             )
         self._saved = Saved(step, time.monotonic())
         return path
-
-    def saved_states(self) -> list[dict[str, Any]]:
-        """The counters in the checkpoints, to any of which a resume may go back."""
-        return self.world.once(lambda: saved_states(self._checkpoints))
 
     def _save_last(self) -> None:
         """The state after the last finished step: a step that was given up has changed no weight,
@@ -324,6 +322,24 @@ class TrainingRun(Job[S]):
         weights = full_weights(network.model, self.world)
         self.world.once(lambda: network.save(self.path / name, weights))
 
+    def take_best(self, state: TrainState) -> int | None:
+        """Put the weights of the best step into the networks; returns which it was.
+
+        Raises:
+            UserError: its checkpoint is damaged.
+        """
+        if not (best := state.counters.get("best_checkpoint")):
+            return None
+        try:
+            checkpoint = open_checkpoint(self._checkpoints / f"step-{best['step']}")
+        except DamagedCheckpointError as error:
+            raise UserError(
+                f"{error}, and it is the best step's; begin again with another --out"
+            ) from None
+        places = state.places(checkpoint.shapes)
+        checkpoint.read({key: place for key, place in places.items() if key.startswith("weight.")})
+        return best["step"]
+
     def check_finite(self, state: TrainState) -> None:
         """Before the first result is written: the last step may have broken a weight.
 
@@ -337,7 +353,8 @@ class TrainingRun(Job[S]):
         if self._skipped_in_a_row:
             left_out = {"updates": self._skipped_in_a_row, **self._carried}
             self.update({"left_out_at_the_end": left_out})
-        if self._last and (best := self._last.counters.get("best_checkpoint")):
+        best = self._last and self._last.counters.get("best_checkpoint")
+        if best and self.config.keep_best:
             self.update({"best_checkpoint": best})
         if self.stopped_early and self._last:
             early = {"step": self._last.step, "reason": self.stopped_early}
@@ -363,15 +380,6 @@ class TrainingRun(Job[S]):
             "go on with --activation_checkpointing, or with smaller --micro_batch_tokens or "
             "--rollout_slots"
         )
-
-
-def note_best(counters: dict[str, Any], key: str, step: int, figure: float) -> bool:
-    """Whether a figure, of which more is better, is the best so far; `counters[key]` remembers."""
-    best = counters.get(key)
-    if best and not figure > best["figure"]:
-        return False
-    counters[key] = {"step": step, "figure": figure}
-    return True
 
 
 class Saved(NamedTuple):
