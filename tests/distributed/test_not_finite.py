@@ -244,3 +244,16 @@ def test_a_pretraining_loss_that_is_not_finite_is_named_as_such(monkeypatch):
     with pytest.raises(NotFiniteError) as raised:
         trainer.update(windows)
     assert str(raised.value).startswith("the pretraining loss of 'beba' is not finite; the step")
+
+
+def test_a_validation_of_an_update_that_was_left_out_chooses_no_later_step(settings, tmp_path):
+    """Its figure stands in the next line, and is that of the weights before. At this rate, it is
+    the best of all.
+    """
+    values = {"reward_model": "", "select_by": "validation_loss", "learning_rate": 3.0}
+    values |= {"eval_every": 2, "on_nonfinite": "skip"}
+    with not_finite([2]):
+        run = run_stage("sft", settings["sft"] | values, tmp_path)
+    losses = {row["step"]: row.get("sft/validation_loss") for row in run.metrics}
+    assert min(losses, key=lambda step: losses[step] or 1e9) == 2
+    assert run.info["selected_step"] in (3, 5)

@@ -330,3 +330,29 @@ def test_places_that_cannot_be_written(sft, mounted, tmp_path):
         with pytest.raises(UserError, match=r"cannot be written .* --out") as raised:
             sft(out=out)
         sentence(raised)
+
+
+@pytest.fixture
+def choosing(settings, tmp_path):
+    """Runs SFT, which chooses its step, in the test's own directory."""
+
+    def run(**values):
+        own = {**settings["sft"], "select_by": "validation_loss"}
+        return run_stage("sft", own, tmp_path / "run", save_every=1, **values)
+
+    return run
+
+
+def test_a_best_checkpoint_that_is_damaged_is_found_before_the_run_goes_on(choosing, tmp_path):
+    with killed_after(6):
+        choosing()
+    run = tmp_path / "run"
+    losses = [row["sft/validation_loss"] for row in Run(run).metrics]
+    best = 1 + losses.index(min(losses))
+    assert best < 5, "neither of the two newest"
+    (run / "checkpoints" / f"step-{best}" / "state.json").write_text("{}")
+    kept = contents(run)
+    with pytest.raises(UserError, match="it is the best step's; begin again") as raised:
+        choosing()
+    sentence(raised)
+    assert contents(run) == kept

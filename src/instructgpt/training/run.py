@@ -159,6 +159,8 @@ class TrainingRun(Job[S]):
         self._saved = Saved(step, time.monotonic())
         self.stopped_early = state.counters.get("stopped_early", "")
         self._last = _Finished.of(step, state)
+        if self.config.chooses_best:
+            self._best(state)  # what will be needed at the end
         return step
 
     def _checkpoint_to_resume(self) -> Checkpoint | None:
@@ -212,12 +214,12 @@ class TrainingRun(Job[S]):
             self._after_skip(state, metrics)
             return
         self._skipped_in_a_row = 0
+        best = self._is_best(step, state, metrics)  # by its own figures, not by what is carried
         metrics = {**self._carried, **metrics}
         self._carried = {}
         if skipped := state.counters.get("skipped"):
             metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
             metrics[f"{self.stage}/skipped_steps"] = skipped
-        best = self._is_best(step, state, metrics)
         self.stopped_early = self.log.step(step, metrics, tokens, episodes) or self.stopped_early
         if self.stopped_early:
             state.counters["stopped_early"] = self.stopped_early
@@ -328,17 +330,26 @@ class TrainingRun(Job[S]):
         Raises:
             UserError: its checkpoint is damaged.
         """
+        if not (best := self._best(state)):
+            return None
+        places = state.places(best.shapes)
+        best.read({key: place for key, place in places.items() if key.startswith("weight.")})
+        return best.step
+
+    def _best(self, state: TrainState) -> Checkpoint | None:
+        """The best step's checkpoint, every byte checked.
+
+        Raises:
+            UserError: it is damaged.
+        """
         if not (best := state.counters.get("best_checkpoint")):
             return None
         try:
-            checkpoint = open_checkpoint(self._checkpoints / f"step-{best['step']}")
+            return open_checkpoint(self._checkpoints / f"step-{best['step']}")
         except DamagedCheckpointError as error:
             raise UserError(
                 f"{error}, and it is the best step's; begin again with another --out"
             ) from None
-        places = state.places(checkpoint.shapes)
-        checkpoint.read({key: place for key, place in places.items() if key.startswith("weight.")})
-        return best["step"]
 
     def check_finite(self, state: TrainState) -> None:
         """Before the first result is written: the last step may have broken a weight.
