@@ -6,6 +6,7 @@ first begins: what an earlier one will write is promised, and the model that it 
 in for it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -21,7 +22,7 @@ from instructgpt.run.trackers import check_tracker
 R = TypeVar("R", bound=Record)
 
 
-class Looked:
+class Looked(ABC):
     """What a stage has read and checked before it begins; each stage adds its own."""
 
     @property
@@ -39,9 +40,9 @@ class Looked:
         """How many steps `timings.jsonl` will time; 0 for a stage that has none."""
         return 0
 
+    @abstractmethod
     def outline(self) -> Iterable[Row]:
         """What there is to do, for a dry run."""
-        raise NotImplementedError
 
 
 class Outlook:

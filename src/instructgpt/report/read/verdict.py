@@ -69,7 +69,7 @@ def _judge_name(text: str) -> str:
     >>> _judge_name("/runs/tiny/06-reward/model"), _judge_name("written rule")
     ('the reward model of reward', 'the written rule')
     """
-    found = re.fullmatch(r".*?(?:\d+-)?([^/]+)/(?:model|model-ema|best)/?", text)
+    found = re.fullmatch(r".*?(?:\d+-)?([^/]+)/(?:model|model-ema)/?", text)
     if found:
         return f"the reward model of {found[1]}"
     return "the written rule" if text == "written rule" else text
