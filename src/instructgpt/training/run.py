@@ -159,6 +159,9 @@ class TrainingRun(Job[S]):
         self._saved = Saved(step, time.monotonic())
         self.stopped_early = state.counters.get("stopped_early", "")
         self._last = _Finished.of(step, state)
+        best = state.counters.get("best_checkpoint")
+        if best and best["step"] == step and path.parent.resolve() != self._checkpoints.resolve():
+            self.save(step, state)  # a checkpoint from elsewhere is the best one: it stays with us
         if self.config.chooses_best:
             self._best(state)  # what will be needed at the end
         return step
