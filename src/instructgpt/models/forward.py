@@ -77,8 +77,22 @@ def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float 
         project = nn.Identity()
     assert project is not None
     targets_N = rows.response_BR[rows.is_response_BR]
+    logprobs_N = token_logprobs(model, project, states_ND, targets_N, temperature)
+    return _scatter(logprobs_N, rows)
+
+
+def token_logprobs(
+    model: PreTrainedModel,
+    project: nn.Module,
+    states_ND: Tensor,
+    targets_N: Tensor,
+    temperature: float = 1.0,
+) -> Tensor:
+    """log p of each target under softmax(project(its state) / temperature), float32 (N,), some
+    rows of logits at a time.
+    """
     keeps = len(targets_N) * model.config.get_text_config().vocab_size <= KEPT_LOGITS
-    logprobs_N = torch.cat(
+    return torch.cat(
         [
             _chunk_logprobs(project, states, targets, temperature, keeps)
             for states, targets in zip(
@@ -86,7 +100,6 @@ def response_logprobs(model: PreTrainedModel, rows: Rows, *, temperature: float 
             )
         ]
     )
-    return _scatter(logprobs_N, rows)
 
 
 @within_model

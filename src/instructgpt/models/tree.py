@@ -1,4 +1,4 @@
-"""The reward model's forward over rankings: a prompt once, then its answers as branches of a tree.
+"""A prompt once, then its answers as branches of a tree: the forward over rankings and choices.
 
 A packed row holds each prompt followed by its answers, whose positions restart after the prompt.
 Everything that acts on one token at a time runs on that row. Attention cuts it into padded blocks
@@ -23,7 +23,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from instructgpt.models import attention
 from instructgpt.models.device import compute_device
 from instructgpt.models.fit import require_room
-from instructgpt.models.forward import exact, last_states, within_model
+from instructgpt.models.forward import exact, last_states, token_logprobs, within_model
 from instructgpt.models.load import use_attention
 from instructgpt.models.once import once_per_model
 from instructgpt.models.parts import scalar_head, trunk
@@ -97,6 +97,36 @@ def tree_last_states(
     Only for models that `reads_trees`.
     """
     return _last_states(model, prompts, responses)
+
+
+@within_model
+def tree_logprobs(
+    model: PreTrainedModel, prompts: Sequence[Tokens], responses: Sequence[Sequence[Tokens]]
+) -> Tensor:
+    """log p of each answer given its prompt, summed over its tokens. Float32 (N,).
+
+    Only for models that `reads_trees`, and whose `head_is_plain`.
+    """
+    states_TD, _ = _states(model, prompts, responses)
+    sources: list[int] = []
+    end = -1
+    for prompt, own in zip(prompts, responses, strict=True):
+        end += len(prompt)
+        begin = end
+        for answer in own:
+            sources += [begin, *range(end + 1, end + len(answer))][: len(answer)]
+            end += len(answer)
+    answers = [answer for own in responses for answer in own]
+    targets_N = torch.tensor([token for answer in answers for token in answer])
+    project = model.get_output_embeddings()
+    assert project is not None
+    logprobs_N = token_logprobs(
+        model,
+        project,
+        states_TD.index_select(0, torch.tensor(sources, device=states_TD.device)),
+        targets_N.to(states_TD.device),
+    )
+    return torch.stack([part.sum() for part in logprobs_N.split([*map(len, answers)])])
 
 
 @once_per_model
@@ -276,6 +306,14 @@ for _name, _plain in (
 def _last_states(
     model: PreTrainedModel, prompts: Sequence[Tokens], responses: Sequence[Sequence[Tokens]]
 ) -> Tensor:
+    states_TD, trees = _states(model, prompts, responses)
+    return states_TD.index_select(0, trees.last_N)
+
+
+def _states(
+    model: PreTrainedModel, prompts: Sequence[Tokens], responses: Sequence[Sequence[Tokens]]
+) -> tuple[Tensor, Trees]:
+    """The trunk's last hidden states along the packed row, (T, D), and how the row is laid out."""
     for prompt, own in zip(prompts, responses, strict=True):
         require_room(model, len(prompt) + max(map(len, own), default=0))
     kernels, device = _take_trees(model), compute_device(model)
@@ -287,7 +325,7 @@ def _last_states(
         use_cache=False,
         trees=trees,
     )
-    return output.last_hidden_state[0].index_select(0, trees.last_N)
+    return output.last_hidden_state[0], trees
 
 
 def _take_trees(model: PreTrainedModel) -> str:

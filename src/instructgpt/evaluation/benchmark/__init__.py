@@ -1,0 +1,1 @@
+"""What runs benchmark tasks: files and few-shot examples, forward passes, figures, the command."""

@@ -1,0 +1,153 @@
+"""Which items of a task are scored, and which are shown as few-shot examples."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from instructgpt.errors import UserError
+from instructgpt.evaluation.tasks.task import Item, Request, Task
+from instructgpt.run.digest import file_digest
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A task with its data.
+
+    Attributes:
+        task: what it is.
+        shots: how many examples stand before each query.
+        items: those that are scored; empty where the task cannot be measured.
+        examples: those that are shown; no scored item is among them, nor shares a cluster with one.
+        data: SHA-256 of all that was read.
+        reason: why the task cannot be measured; empty where it can.
+    """
+
+    task: Task
+    shots: int
+    items: tuple[Item, ...] = ()
+    examples: tuple[Item, ...] = ()
+    data: str = ""
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The task's, and the number of examples where there are some: a file's name."""
+        return f"{self.task.name}-{self.shots}shot" if self.shots else self.task.name
+
+    @property
+    def requests(self) -> list[tuple[Item, Request]]:
+        """What a model is asked, item by item."""
+        return [
+            (item, request)
+            for item in self.items
+            for request in self.task.requests(item, self.examples)
+        ]
+
+
+def choose(
+    task: Task, data_dir: str | Path, *, shots: int = 0, limit: int | None = None, seed: int = 0
+) -> Chosen:
+    """Find a task's files below a folder, read them, and part what is scored from what is shown.
+
+    Items come in the order of a hash of their ids, so that `limit` takes the same ones whatever the
+    file's order and however many it has.
+
+    Args:
+        task: which.
+        data_dir: a folder; its subfolders are searched too.
+        shots: examples before each query, of a task that takes any.
+        limit: the most items to score; None for all.
+        seed: decides the order.
+
+    Raises:
+        UserError: a file is there and cannot be read.
+    """
+    shots = shots if task.takes_shots else 0
+    if lacking := [package for package in task.needs if find_spec(package) is None]:
+        install = f"pip install 'instructgpt[{task.extra}]'"
+        return Chosen(task, shots, reason=f"{', '.join(lacking)} is not installed: {install}")
+    if not data_dir:
+        return Chosen(task, shots, reason="no folder of data: give --data_dir")
+    path = find(task.files, data_dir)
+    if path is None:
+        return Chosen(task, shots, reason=f"no {' or '.join(task.files)} in {data_dir}")
+    own = find(task.example_files, data_dir) if shots else None
+    items = _ordered(_read(task, path), seed)
+    examples = _apart(_ordered(_read(task, own), seed), items, shots) if own else []
+    if shots and not own:
+        examples = _last_clusters(items, shots)
+        items = _without(items, examples)
+    if len(examples) < shots:
+        where = own or path
+        return Chosen(task, shots, reason=f"{where} has {len(examples)} examples, not {shots}")
+    if not items:
+        return Chosen(task, shots, reason=f"{path} has no items")
+    read = [*task.paths(path), *(task.paths(own) if own else ())]
+    digests = "".join(f"{file_digest(one)}\n" for one in read)
+    digest = digests.strip() if len(read) == 1 else hashlib.sha256(digests.encode()).hexdigest()
+    return Chosen(task, shots, tuple(items[:limit]), tuple(examples), digest)
+
+
+def find(names: Iterable[str], folder: str | Path) -> Path | None:
+    """The first file below a folder that has one of these names (patterns), gzipped or not."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"data_dir: {folder} is no folder; give the one that has the benchmarks")
+    for name in names:
+        if found := sorted(p for end in ("", ".gz") for p in folder.rglob(name + end)):
+            return found[0]
+    return None
+
+
+def _read(task: Task, path: Path) -> list[Item]:
+    """The items of a file, told apart where it gives two the same id."""
+    items: list[Item] = []
+    seen: dict[str, int] = {}
+    try:
+        for item in task.read(path):
+            seen[item.id] = seen.get(item.id, 0) + 1
+            again = seen[item.id] > 1
+            items.append(replace(item, id=f"{item.id}#{seen[item.id]}") if again else item)
+    except UserError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise UserError(
+            f"{path}: not in the format of {task.name}, behind item {len(items)} ({what}); give "
+            f"the set's own file, or take it out of the folder"
+        ) from None
+    return items
+
+
+def _ordered(items: Sequence[Item], seed: int) -> list[Item]:
+    def place(item: Item) -> bytes:
+        return hashlib.sha256(f"{seed} {item.id}".encode()).digest()
+
+    return sorted(items, key=place)
+
+
+def _group(item: Item) -> str:
+    return item.cluster or item.id
+
+
+def _last_clusters(items: Sequence[Item], count: int) -> list[Item]:
+    """One item of each of the last clusters, so that no two examples share a passage."""
+    last = {}
+    for item in reversed(items):
+        last.setdefault(_group(item), item)
+        if len(last) == count:
+            break
+    return list(last.values())
+
+
+def _without(items: Sequence[Item], examples: Sequence[Item]) -> list[Item]:
+    shown = {_group(example) for example in examples}
+    return [item for item in items if _group(item) not in shown]
+
+
+def _apart(examples: Sequence[Item], items: Sequence[Item], count: int) -> list[Item]:
+    """The first examples of a file of their own that are not among the items, by their text."""
+    asked = {item.query for item in items}
+    return [example for example in examples if example.query not in asked][:count]

@@ -1,0 +1,45 @@
+"""What can be set when models are measured on benchmarks."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from instructgpt.run.config import Config, Device, Paths
+from instructgpt.run.inputs import Policies
+
+
+class BenchmarkConfig(Config):
+    """Configuration of `eval`."""
+
+    aliases: ClassVar = {"data-dir": "data_dir"}
+
+    models: Policies = Field(description="policies that are measured")
+    names: Paths = Field((), description="what the results call them, in order (empty: by path)")
+    tasks: Paths = Field(("all",), description="tasks, parted by commas or the flag repeated; all")
+    data_dir: str = Field(
+        "", description="folder that has the benchmarks' own files, at any depth, gzipped or not"
+    )
+    out: str = Field(description="run directory; the figures go to OUT/results.json")
+    shots: int = Field(0, ge=0, description="few-shot examples before each query")
+    limit: int | None = Field(
+        None, ge=1, description="score so many items of each task (null: all)"
+    )
+    seed: int = Field(0, ge=0, description="decides which items `limit` takes and what is shown")
+    template: str = Field(
+        "plain",
+        description="how a task's text reaches the model: plain (as it is), auto, chat, or a "
+        "pattern with {prompt}",
+    )
+    device: Device = Field("auto", description="cpu, cuda, cuda:N, or auto")
+    dtype: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32", description="precision of the forward pass"
+    )
+    micro_batch_tokens: int = Field(
+        0, ge=0, description="padded tokens per forward pass (0: what suits the device)"
+    )
+    rollout_slots: int = Field(
+        64, ge=1, description="texts that grow at a time; a hardware setting"
+    )
+    resume: Literal["auto", "never"] = Field(
+        "auto", description="auto: go on where a run was stopped; never: refuse"
+    )

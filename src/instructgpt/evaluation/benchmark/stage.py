@@ -1,0 +1,289 @@
+"""`eval`: models answer benchmark tasks; a stopped run goes on with the next requests."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instructgpt.data.jsonl import write_jsonl
+from instructgpt.distributed.world import world
+from instructgpt.errors import UserError
+from instructgpt.evaluation.benchmark.ask import Asker
+from instructgpt.evaluation.benchmark.choose import Chosen, choose
+from instructgpt.evaluation.benchmark.config import BenchmarkConfig
+from instructgpt.evaluation.benchmark.figures import Row, TaskResult, result_of
+from instructgpt.evaluation.stage import labels
+from instructgpt.evaluation.tasks import tasks_of
+from instructgpt.evaluation.tasks.task import Item, Output, Request, TextJudge
+from instructgpt.models.facts import ModelFacts
+from instructgpt.models.load import pick_device
+from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
+from instructgpt.rollout.policy import SFTModel
+from instructgpt.run.config import Resolved
+from instructgpt.run.directory import Run
+from instructgpt.run.disk import make_folder
+from instructgpt.run.job import Job
+from instructgpt.run.outline import Row as OutlineRow
+from instructgpt.run.outline import counted
+from instructgpt.run.progress import StageProgress
+from instructgpt.run.streams import read_lines
+
+if TYPE_CHECKING:
+    from instructgpt.rollout.policy import SFTModel as Policy
+
+KEPT_AT_ONCE = 256
+"""Requests that are answered and kept together: what a kill can cost."""
+
+
+@dataclass(frozen=True)
+class Inputs(Looked):
+    """All that `eval` reads.
+
+    Attributes:
+        policies: what is known of each model, by what the results call it.
+        chosen: the tasks with their data.
+    """
+
+    policies: dict[str, ModelFacts]
+    chosen: list[Chosen]
+
+    def outline(self) -> Iterator[OutlineRow]:
+        """What there is to do, for a dry run."""
+        for name, facts in self.policies.items():
+            yield name, described(facts)
+        for chosen in self.chosen:
+            yield (
+                chosen.name,
+                chosen.reason
+                or (f"{counted(chosen.items, 'item')}, {counted(chosen.requests, 'request')}"),
+            )
+
+
+def look(config: BenchmarkConfig, outlook: Outlook | None = None) -> Inputs:
+    """Read and check everything.
+
+    Raises:
+        UserError: something cannot be used; the sentence names its key.
+    """
+    outlook = open_outlook(config, outlook)
+    if config.names and len(config.names) != len(config.models):
+        raise UserError(
+            f"names: {len(config.names)} for {len(config.models)} models; give as many, or none"
+        )
+    names = config.names or labels(config.models)
+    policies = {
+        name: outlook.model("models", path, "policy")
+        for name, path in zip(names, config.models, strict=True)
+    }
+    for facts in policies.values():
+        facts.text(config.template)
+    chosen = [
+        choose(task, config.data_dir, shots=config.shots, limit=config.limit, seed=config.seed)
+        for task in tasks_of(config.tasks)
+    ]
+    return Inputs(policies, chosen)
+
+
+def evaluate(config: BenchmarkConfig | Resolved[BenchmarkConfig]) -> Run:
+    """Measure models on benchmark tasks and write `OUT/results.json` and `OUT/MODEL/TASK.jsonl`.
+
+    Raises:
+        UserError: a model, a task or its data cannot be used.
+    """
+    with Job("benchmark", config, BenchmarkConfig, world()) as job:
+        if job.is_done:
+            return job.run
+        config = job.config
+        inputs = look(config)
+        job.start_computing(config.device)
+        _answer_all(config, inputs, job.path)
+        results = {
+            name: [_result(chosen, job.path / name, {}) for chosen in inputs.chosen]
+            for name in inputs.policies
+        }
+        job.write_json("results.json", lambda: as_json(results))
+        return job.finish()
+
+
+def as_json(results: Mapping[str, Sequence[TaskResult]]) -> dict[str, Any]:
+    """What `--json` prints: by model and task."""
+    return {"models": {m: {r.task: r.to_json() for r in own} for m, own in results.items()}}
+
+
+def run_tasks(
+    policy: "Policy",
+    tasks: Sequence[str],
+    *,
+    data_dir: str | Path,
+    shots: int = 0,
+    limit: int | None = None,
+    seed: int = 0,
+    judges: Mapping[str, TextJudge] | None = None,
+    dtype: str = "float32",
+    micro_batch_tokens: int = 0,
+    slots: int = 64,
+) -> dict[str, TaskResult]:
+    """Measure a policy on benchmark tasks, with the numbers of `instructgpt eval`.
+
+    Args:
+        policy: an `SFTModel`; with `template="plain"` it reads a task's text as it is, as in the
+            command.
+        tasks: names of tasks, or `all`.
+        data_dir: the folder that has the benchmarks' own files, at any depth.
+        shots: few-shot examples before each query.
+        limit: score so many items of each task.
+        seed: decides which items `limit` takes and what is shown.
+        judges: who says yes or no: `truth`, `info`, `toxicity`.
+        dtype: precision of the forward pass.
+        micro_batch_tokens: padded tokens per forward pass (0: what suits the device).
+        slots: texts that grow at a time.
+
+    Returns:
+        An `Interval` for each task, which also has all its figures, or says why it has none.
+
+    Raises:
+        UserError: there is no such task, or a file is not in its format.
+    """
+    asker = Asker(policy, dtype=dtype, micro_batch_tokens=micro_batch_tokens, slots=slots)
+    results = {}
+    for task in tasks_of(tasks):
+        chosen = choose(task, data_dir, shots=shots, limit=limit, seed=seed)
+        asked = chosen.requests
+        outputs = asker.ask([r for _, r in asked], max_tokens=task.max_tokens)
+        rows = [row_of(item, r, o) for (item, r), o in zip(asked, outputs, strict=True)]
+        results[task.name] = result_of(
+            chosen, judged_rows(chosen, rows, judges or {}), judges or {}
+        )
+    return results
+
+
+def judged_rows(chosen: Chosen, rows: Sequence[Row], judges: Mapping[str, TextJudge]) -> list[Row]:
+    """The rows with what each judge says that a metric of the task needs under their prompt."""
+    rows, task = list(rows), chosen.task
+    for name, judge in judges.items():
+        asked = {
+            prompt
+            for metric in task.metrics
+            if name in metric.judges
+            for prompt in metric.prompts or task.prompts
+        }
+        places = [i for i, r in enumerate(rows) if r.prompt in asked and name not in r.judged]
+        texts = [task.judge_text(name, rows[i].item, rows[i].output) for i in places]
+        for place, value in zip(places, judge.score(texts) if texts else (), strict=True):
+            row = rows[place]
+            rows[place] = replace(row, judged={**row.judged, name: value})
+    return rows
+
+
+def row_of(item: Item, request: Request, output: Output) -> Row:
+    """A request with its output."""
+    return Row(item, request.prompt, request.text, output)
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def _answer_all(config: BenchmarkConfig, inputs: Inputs, folder: Path) -> None:
+    """Every request of every task to every model, in files that a later attempt goes on with."""
+    total = len(inputs.policies) * sum(len(chosen.requests) for chosen in inputs.chosen)
+    done = 0
+    with StageProgress("eval", total, phase="answering") as progress:
+        for (name, facts), path in zip(inputs.policies.items(), config.models, strict=True):
+            asker = None
+            for chosen in inputs.chosen:
+                requests = chosen.requests
+                kept = _kept(folder / name, chosen, requests)
+                done += len(kept)
+                progress.advance(done, {})
+                while len(kept) < len(requests):
+                    asker = asker or _asker(config, path, facts)
+                    part = requests[len(kept) : len(kept) + KEPT_AT_ONCE]
+                    outputs = asker.ask(
+                        [request for _, request in part], max_tokens=chosen.task.max_tokens
+                    )
+                    kept += [row_of(*one, o) for one, o in zip(part, outputs, strict=True)]
+                    done += len(part)
+                    _keep(folder / name, chosen, kept)
+                    progress.advance(done, {})
+
+
+def _asker(config: BenchmarkConfig, path: str, facts: ModelFacts) -> Asker:
+    policy = SFTModel(
+        path, facts.tokenizer, template=config.template, device=pick_device(config.device)
+    )
+    return Asker(
+        policy,
+        dtype=config.dtype,
+        micro_batch_tokens=config.micro_batch_tokens,
+        slots=config.rollout_slots,
+    )
+
+
+def _file(folder: Path, chosen: Chosen) -> Path:
+    return folder / f"{chosen.name}.jsonl"
+
+
+def _keep(folder: Path, chosen: Chosen, rows: Sequence[Row]) -> None:
+    def write() -> None:
+        make_folder(folder)
+        write_jsonl(_file(folder, chosen), [to_json(chosen, row) for row in rows])
+
+    world().once(write)
+
+
+def _kept(folder: Path, chosen: Chosen, requests: Sequence[tuple[Item, Request]]) -> list[Row]:
+    """The rows that an earlier attempt has kept.
+
+    Raises:
+        UserError: they are answers to something else.
+    """
+    path = _file(folder, chosen)
+    rows = []
+    for row, (item, request) in zip(world().once(lambda: read_lines(path)), requests, strict=False):
+        if (row.get("id"), row.get("prompt"), row.get("text")) != (item.id, *request[:2]):
+            raise UserError(
+                f"{path}: has answers to other requests (the data or the task have changed); "
+                "remove it, and they are asked again"
+            )
+        try:
+            output = Output(**{k: _tuple(v) for k, v in row["output"].items()})
+            rows.append(Row(item, request.prompt, request.text, output, row.get("judged", {})))
+        except (KeyError, TypeError):
+            raise UserError(f"{path}: not as it was written; remove it to ask again") from None
+    return rows
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def to_json(chosen: Chosen, row: Row) -> dict[str, Any]:
+    """A row of `TASK.jsonl`: prompt, output and every score that can be given yet."""
+    scores = {
+        metric.name: value
+        for metric in chosen.task.metrics
+        if row.prompt in (metric.prompts or chosen.task.prompts)
+        and all(name in row.judged for name in metric.judges)
+        and (value := metric.value(row.item, row.output, row.judged)) is not None
+    }
+    output = asdict(row.output)
+    choices = {"choices": list(row.item.choices)} if row.item.choices else {}
+    return {
+        "id": row.item.id,
+        "prompt": row.prompt,
+        "text": row.text,
+        **choices,
+        "references": list(row.item.references) or [row.item.choices[i] for i in row.item.right],
+        "output": output,
+        "judged": dict(row.judged),
+        "scores": json.loads(json.dumps(scores, default=list)),
+    }
+
+
+def _result(chosen: Chosen, folder: Path, judges: Mapping[str, TextJudge]) -> TaskResult:
+    if chosen.reason:
+        return result_of(chosen, [], judges)
+    rows = judged_rows(chosen, _kept(folder, chosen, chosen.requests), judges)
+    _keep(folder, chosen, rows)
+    return result_of(chosen, rows, judges)

@@ -1,0 +1,40 @@
+"""Benchmark tasks, one class and one file each. A new one is a file and a line here."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from instructgpt.errors import UserError
+from instructgpt.evaluation.tasks.task import Task
+from instructgpt.run.presets import nearest
+
+TASKS = {
+    "hellaswag": "hellaswag:HellaSwag",
+}
+"""By name, in the order of table 14: `module:class` in this folder."""
+
+
+def task_of(name: str) -> Task:
+    """The task of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in TASKS:
+        raise UserError(
+            f"tasks: there is no {name!r}{nearest(name, TASKS)}; give some of "
+            f"{', '.join(TASKS)}, or all"
+        )
+    module, cls = TASKS[name].split(":")
+    return getattr(import_module(f"{__name__}.{module}"), cls)()
+
+
+def tasks_of(names: Sequence[str]) -> list[Task]:
+    """The tasks of these names, each once, in the order of table 14; `all` means all of them."""
+    wanted = dict.fromkeys(name for given in names for name in given.split(",") if name)
+    if "all" in wanted:
+        wanted = wanted | dict.fromkeys(TASKS)
+        del wanted["all"]
+    order = [*TASKS]
+    return [
+        task_of(name) for name in sorted(wanted, key=lambda n: order.index(n) if n in TASKS else 0)
+    ]
