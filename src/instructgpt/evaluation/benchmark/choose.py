@@ -34,7 +34,7 @@ class Chosen:
     @property
     def name(self) -> str:
         """The task's, and the number of examples where there are some: a file's name."""
-        return f"{self.task.name}-{self.shots}shot" if self.shots else self.task.name
+        return named(self.task.name, self.shots)
 
     @property
     def requests(self) -> list[tuple[Item, Request]]:
@@ -44,6 +44,11 @@ class Chosen:
             for item in self.items
             for request in self.task.requests(item, self.examples)
         ]
+
+
+def named(task: str, shots: int) -> str:
+    """What a task is called with so many examples."""
+    return f"{task}-{shots}shot" if shots else task
 
 
 def choose(

@@ -8,8 +8,8 @@ from instructgpt.run.config import Config, Device, Paths
 from instructgpt.run.inputs import Policies
 
 
-class BenchmarkConfig(Config):
-    """Configuration of `eval`."""
+class MeasuringConfig(Config):
+    """What `eval` and `eval suite` have in common."""
 
     aliases: ClassVar = {"data-dir": "data_dir"}
 
@@ -43,3 +43,25 @@ class BenchmarkConfig(Config):
     resume: Literal["auto", "never"] = Field(
         "auto", description="auto: go on where a run was stopped; never: refuse"
     )
+
+    @property
+    def all_shots(self) -> tuple[int, ...]:
+        """Every number of examples with which a task is measured."""
+        return (self.shots,)
+
+
+class BenchmarkConfig(MeasuringConfig):
+    """Configuration of `eval`."""
+
+
+class SuiteConfig(MeasuringConfig):
+    """Configuration of `eval suite`: all of table 14, without examples and with some."""
+
+    shots: int = Field(
+        5, ge=1, description="few-shot examples before each query; it is measured without too"
+    )
+
+    @property
+    def all_shots(self) -> tuple[int, ...]:
+        """Without examples, and with some."""
+        return (0, self.shots)

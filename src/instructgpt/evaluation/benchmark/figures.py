@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,9 @@ class Figure(Interval):
         reason: why not.
         judges: how good each judge behind it is; None of one that nobody has measured.
         higher_is_better: None where neither is.
+        scale: what a share is multiplied by: 100 of a figure in percent.
+        in_table: whether table 14 has it.
+        difference: how much greater it is than the first model's, of the paired items.
     """
 
     metric: str = ""
@@ -55,6 +58,9 @@ class Figure(Interval):
     reason: str = ""
     judges: Mapping[str, Any] = field(default_factory=dict)
     higher_is_better: bool | None = True
+    scale: float = 1.0
+    in_table: bool = True
+    difference: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class TaskResult(Figure):
 
     Attributes:
         task: its name.
+        title: what tables call it.
         version: of its definition.
         shots: examples before each query.
         data: SHA-256 of what was read.
@@ -72,6 +79,7 @@ class TaskResult(Figure):
     """
 
     task: str = ""
+    title: str = ""
     version: int = 0
     shots: int = 0
     data: str = ""
@@ -81,20 +89,41 @@ class TaskResult(Figure):
     def to_json(self) -> dict[str, Any]:
         """As in `results.json`: what was not measured is null."""
         first = ("version", "metric", "prompt", "shots", "n", "estimate", "low", "high")
-        whole = {key: value for key, value in asdict(self).items() if key != "task"}
-        whole["figures"] = [_without_nan(figure) for figure in whole["figures"]]
+        whole = asdict(self)
         return _without_nan({key: whole[key] for key in first} | whole)
 
 
-def _without_nan(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in facts.items()}
+def _without_nan(value: Any) -> Any:
+    """Nothing in place of NaN, which JSON has no word for."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def result_of(chosen: Chosen, rows: Sequence[Row], judges: Mapping[str, TextJudge]) -> TaskResult:
-    """All figures of a task, of the rows of one model; of none where it could not be measured."""
+def result_of(
+    chosen: Chosen,
+    rows: Sequence[Row],
+    judges: Mapping[str, TextJudge],
+    first: Sequence[Row] | None = None,
+) -> TaskResult:
+    """All figures of a task, of the rows of one model; of none where it could not be measured.
+
+    Args:
+        chosen: the task with its data.
+        rows: the model's, judged.
+        judges: who judged them.
+        first: the rows of the model that it is compared with.
+    """
     task = chosen.task
+    in_table = task.in_table or (task.metrics[0].name,)
     figures = tuple(
-        figure_of(metric, prompt, rows, judges, chosen.reason)
+        replace(
+            figure_of(metric, prompt, rows, judges, chosen.reason),
+            in_table=metric.name in in_table,
+            difference=None if first is None else difference(metric, prompt, rows, first),
+        )
         for prompt in task.prompts
         for metric in task.metrics
         if prompt in (metric.prompts or task.prompts)
@@ -103,6 +132,7 @@ def result_of(chosen: Chosen, rows: Sequence[Row], judges: Mapping[str, TextJudg
     return TaskResult(
         **{name: getattr(head, name) for name in Figure.__dataclass_fields__},
         task=task.name,
+        title=task.title or task.name,
         version=task.version,
         shots=chosen.shots,
         data=chosen.data,
@@ -130,6 +160,7 @@ def figure_of(
         "prompt": prompt,
         "judges": {n: judges[n].quality for n in metric.judges if n in judges},
         "higher_is_better": metric.higher_is_better,
+        "scale": metric.scale,
     }
     if reason:
         nan = math.nan

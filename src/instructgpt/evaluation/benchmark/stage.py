@@ -1,17 +1,21 @@
-"""`eval`: models answer benchmark tasks; a stopped run goes on with the next requests."""
+"""`eval` and `eval suite`: models answer benchmark tasks; a stopped run goes on where it was."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from instructgpt.data.jsonl import write_jsonl
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.evaluation.benchmark.ask import Asker
-from instructgpt.evaluation.benchmark.choose import Chosen, choose
-from instructgpt.evaluation.benchmark.config import BenchmarkConfig
+from instructgpt.evaluation.benchmark.choose import Chosen, choose, named
+from instructgpt.evaluation.benchmark.config import (
+    BenchmarkConfig,
+    MeasuringConfig,
+    SuiteConfig,
+)
 from instructgpt.evaluation.benchmark.figures import Row, TaskResult, result_of
 from instructgpt.evaluation.stage import labels
 from instructgpt.evaluation.tasks import tasks_of
@@ -32,6 +36,7 @@ from instructgpt.run.streams import read_lines
 if TYPE_CHECKING:
     from instructgpt.rollout.policy import SFTModel as Policy
 
+C = TypeVar("C", bound=MeasuringConfig)
 KEPT_AT_ONCE = 256
 """Requests that are answered and kept together: what a kill can cost."""
 
@@ -60,7 +65,7 @@ class Inputs(Looked):
             )
 
 
-def look(config: BenchmarkConfig, outlook: Outlook | None = None) -> Inputs:
+def look(config: MeasuringConfig, outlook: Outlook | None = None) -> Inputs:
     """Read and check everything.
 
     Raises:
@@ -79,8 +84,9 @@ def look(config: BenchmarkConfig, outlook: Outlook | None = None) -> Inputs:
     for facts in policies.values():
         facts.text(config.template)
     chosen = [
-        choose(task, config.data_dir, shots=config.shots, limit=config.limit, seed=config.seed)
+        choose(task, config.data_dir, shots=shots, limit=config.limit, seed=config.seed)
         for task in tasks_of(config.tasks)
+        for shots in (config.all_shots if task.takes_shots else (0,))
     ]
     return Inputs(policies, chosen)
 
@@ -91,24 +97,44 @@ def evaluate(config: BenchmarkConfig | Resolved[BenchmarkConfig]) -> Run:
     Raises:
         UserError: a model, a task or its data cannot be used.
     """
-    with Job("benchmark", config, BenchmarkConfig, world()) as job:
+    return _measured("benchmark", config, BenchmarkConfig)
+
+
+def suite(config: SuiteConfig | Resolved[SuiteConfig]) -> Run:
+    """Measure models as in table 14, without examples and with some; besides what `evaluate`
+    writes there are `OUT/table.html`, `OUT/table.json` and `OUT/table.tex`.
+
+    Raises:
+        UserError: a model, a task or its data cannot be used.
+    """
+    return _measured("suite", config, SuiteConfig)
+
+
+def _measured(stage: str, config: Any, kind: type[C]) -> Run:
+    with Job(stage, config, kind, world()) as job:
         if job.is_done:
             return job.run
         config = job.config
         inputs = look(config)
         job.start_computing(config.device)
         _answer_all(config, inputs, job.path)
-        results = {
-            name: [_result(chosen, job.path / name, {}) for chosen in inputs.chosen]
-            for name in inputs.policies
-        }
-        job.write_json("results.json", lambda: as_json(results))
+        results = as_json(_results(inputs, job.path, {}))
+        job.write_json("results.json", lambda: results)
         return job.finish()
 
 
 def as_json(results: Mapping[str, Sequence[TaskResult]]) -> dict[str, Any]:
-    """What `--json` prints: by model and task."""
-    return {"models": {m: {r.task: r.to_json() for r in own} for m, own in results.items()}}
+    """What `--json` prints: by model and task; with examples by another name than without."""
+    return {
+        "models": {
+            model: {_name(one, own): one.to_json() for one in own} for model, own in results.items()
+        }
+    }
+
+
+def _name(result: TaskResult, others: Sequence[TaskResult]) -> str:
+    alike = [other.shots for other in others if other.task == result.task]
+    return named(result.task, result.shots if len(alike) > 1 else 0)
 
 
 def run_tasks(
@@ -184,7 +210,7 @@ def row_of(item: Item, request: Request, output: Output) -> Row:
 # ---------------------------------------------------------------- what is kept
 
 
-def _answer_all(config: BenchmarkConfig, inputs: Inputs, folder: Path) -> None:
+def _answer_all(config: MeasuringConfig, inputs: Inputs, folder: Path) -> None:
     """Every request of every task to every model, in files that a later attempt goes on with."""
     total = len(inputs.policies) * sum(len(chosen.requests) for chosen in inputs.chosen)
     done = 0
@@ -208,7 +234,7 @@ def _answer_all(config: BenchmarkConfig, inputs: Inputs, folder: Path) -> None:
                     progress.advance(done, {})
 
 
-def _asker(config: BenchmarkConfig, path: str, facts: ModelFacts) -> Asker:
+def _asker(config: MeasuringConfig, path: str, facts: ModelFacts) -> Asker:
     policy = SFTModel(
         path, facts.tokenizer, template=config.template, device=pick_device(config.device)
     )
@@ -281,9 +307,21 @@ def to_json(chosen: Chosen, row: Row) -> dict[str, Any]:
     }
 
 
-def _result(chosen: Chosen, folder: Path, judges: Mapping[str, TextJudge]) -> TaskResult:
-    if chosen.reason:
-        return result_of(chosen, [], judges)
+def _results(
+    inputs: Inputs, folder: Path, judges: Mapping[str, TextJudge]
+) -> dict[str, list[TaskResult]]:
+    """By model, with the difference from the first one."""
+    results: dict[str, list[TaskResult]] = {name: [] for name in inputs.policies}
+    for chosen in inputs.chosen:
+        first = None
+        for name, found in results.items():
+            rows = [] if chosen.reason else _judged(chosen, folder / name, judges)
+            found.append(result_of(chosen, rows, judges, first))
+            first = rows if first is None else first
+    return results
+
+
+def _judged(chosen: Chosen, folder: Path, judges: Mapping[str, TextJudge]) -> list[Row]:
     rows = judged_rows(chosen, _kept(folder, chosen, chosen.requests), judges)
     _keep(folder, chosen, rows)
-    return result_of(chosen, rows, judges)
+    return rows

@@ -11,6 +11,7 @@ class HellaSwag(Task):
     """Appendix D and table 14; the paper prints no prompt: the text alone, as in the set."""
 
     name = "hellaswag"
+    title = "HellaSwag"
     source = "appendix D, E.5; the context is the prompt"
     files = ("hellaswag_val.jsonl", "hellaswag_validation.jsonl")
     metrics: ClassVar = (Metric("accuracy", accuracy),)

@@ -139,12 +139,14 @@ class Task(ABC):
 
     Attributes:
         name: on the command line and in results.
+        title: in tables.
         version: raised whenever a figure could change: prompt, items, metric.
         source: the paper's section, and whose prompt it is where the paper prints none.
         files: names that its file may have, in any folder of the data; `.gz` may follow.
         example_files: the same for few-shot examples, where they have a file of their own.
         prompts: the names of its prompts; the first is the one of the headline figure.
         metrics: its figures; the first is the headline.
+        in_table: the metrics that table 14 has; none: the headline's.
         max_tokens: the longest continuation.
         takes_shots: whether few-shot examples stand before the query.
         needs: packages that its metrics import.
@@ -152,12 +154,14 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
     version: ClassVar[int] = 1
     source: ClassVar[str]
     files: ClassVar[tuple[str, ...]]
     example_files: ClassVar[tuple[str, ...]] = ()
     prompts: ClassVar[tuple[str, ...]] = ("",)
     metrics: ClassVar[tuple[Metric, ...]]
+    in_table: ClassVar[tuple[str, ...]] = ()
     max_tokens: ClassVar[int] = 64
     takes_shots: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
