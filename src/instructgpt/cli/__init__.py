@@ -35,9 +35,11 @@ class Command(NamedTuple):
 GROUPS = {
     "data": "Import and export prompts, demonstrations, rankings and ratings.",
     "label": "Labels for what was sampled.",
-    "eval": "Compare policies.",
+    "eval": "Compare policies, and measure them on public benchmarks.",
 }
 """The commands that have others within."""
+DEFAULTS = {"eval": "tasks"}
+"""What such a command does where the next word is none of those."""
 COMMANDS = {
     "quickstart": Command(
         "stages:quickstart",
@@ -117,6 +119,12 @@ COMMANDS = {
         "Let simulated labelers rank sampled answers.",
         "instructgpt label simulate runs/answers/candidates.jsonl \\\n      --out runs/labels",
     ),
+    "eval tasks": Command(
+        "stages:tasks",
+        "Measure policies on public benchmarks; `tasks` may be left out.",
+        "instructgpt eval runs/ppo/model runs/sft/model \\\n"
+        "      --tasks hellaswag --data_dir data --out runs/benchmarks",
+    ),
     "eval compare": Command(
         "stages:compare",
         "How often policy A is preferred to policy B.",
@@ -160,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with stoppable():
             words = prepared(sys.argv[1:] if arguments is None else arguments)
-            app(words, exit_on_error=False, print_error=False)
+            app(_with_default(words), exit_on_error=False, print_error=False)
     except SystemExit as ended:  # cyclopts' way to return
         if not ended.code and (others := _others()):
             others.leave()
@@ -182,6 +190,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         what = str(error) if isinstance(error, RuntimeError) and str(error) else repr(error)
         _leave(f"failed: {what} (set INSTRUCTGPT_TRACEBACK=1 to see where)", 1)
+
+
+def _with_default(words: list[str]) -> list[str]:
+    """`eval MODEL` is `eval tasks MODEL`."""
+    group, *rest = words or [""]
+    if group not in DEFAULTS or not rest or rest[0] in ("-h", "--help", "--version"):
+        return words
+    known = rest[0] in {name.partition(" ")[2] for name in COMMANDS if name.startswith(f"{group} ")}
+    return words if known else [group, DEFAULTS[group], *rest]
 
 
 def _leave(sentence: str, status: int) -> None:

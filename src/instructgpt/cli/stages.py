@@ -1,11 +1,14 @@
 """The commands that write a run directory: the stages, sampling, comparison, the pipeline."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from instructgpt.cli.flags import Files, Layers, Showing, flags_of, given, run_stage
 from instructgpt.errors import UserError
+from instructgpt.run.progress import show
 
 Rounds = Annotated[
     int, Parameter(help="how often to sample from the newest policy, rank, and train on all labels")
@@ -15,6 +18,7 @@ Arms = Annotated[
 ]
 InitFlags, SFTFlags, SampleFlags = flags_of("init"), flags_of("sft"), flags_of("sample")
 RewardFlags, PPOFlags, CompareFlags = flags_of("reward"), flags_of("ppo"), flags_of("evaluate")
+TasksFlags = flags_of("benchmark")
 
 
 def init(
@@ -77,6 +81,25 @@ def compare(
     flags = CompareFlags(**{**given(flags), **both})
     if (run := run_stage("evaluate", configs, layers, flags)) and json:
         print_json({key: value for key, value in run.evaluation.items() if key != "pairs"})
+
+
+def tasks(
+    *models: Annotated[str, Parameter(help="policies that are measured, each MODEL or NAME=MODEL")],
+    layers: Layers | None = None,
+    flags: Annotated[TasksFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+    json: Annotated[bool, Parameter(negative="", help="print the figures as JSON")] = False,
+) -> None:
+    """Measure policies on public benchmarks (sections 3.6 and 4.2, appendices D and E)."""
+    from instructgpt.cli.use import print_json
+    from instructgpt.evaluation.benchmark.tell import told
+    from instructgpt.run.files import read_json
+
+    configs, words = parted(models)
+    named = named_models(words) if words else {}
+    flags = TasksFlags(**{**given(flags), **named})
+    if run := run_stage("benchmark", configs, layers, flags):
+        results = read_json(run.dir / "results.json", "measure again with another --out")
+        print_json(results) if json else show(told(results))
 
 
 def pipeline(
@@ -190,3 +213,24 @@ def _sectioned(tokens: list[str]) -> tuple[list[str], dict[str, str | bool]]:
             raise UserError(f"--{key} is given twice; put several values into a YAML file")
         flags[key] = value
     return files, flags
+
+
+def parted(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """YAML files, and all other words."""
+    files = [word for word in words if word.endswith((".yaml", ".yml"))]
+    return [Path(file) for file in files], [word for word in words if word not in files]
+
+
+def named_models(words: Sequence[str]) -> dict[str, Any]:
+    """`models`, and `names` where any is given: of words that are MODEL or NAME=MODEL.
+
+    Raises:
+        UserError: some have names and others have none.
+    """
+    pairs = [word.partition("=") if not Path(word).exists() else (word, "", "") for word in words]
+    if not any(equals for _, equals, _ in pairs):
+        return {"models": list(words)}
+    for word, (name, equals, path) in zip(words, pairs, strict=True):
+        if not (name and equals and path):
+            raise UserError(f"{word}: give every model a name, as in NAME=MODEL, or none")
+    return {"models": [path for _, _, path in pairs], "names": [name for name, _, _ in pairs]}

@@ -91,6 +91,13 @@ KINDS = {
         "pipeline.evaluate:evaluate",
         takes_name=False,
     ),
+    "benchmark": StageKind(
+        "evaluation.benchmark.config:BenchmarkConfig",
+        "evaluation.benchmark.stage:look",
+        "evaluation.benchmark.stage:evaluate",
+        takes_name=False,
+        in_pipeline=False,
+    ),
 }
 """By name, in the order of a pipeline."""
 SECTIONS = tuple(name for name, kind in KINDS.items() if kind.in_pipeline)

@@ -1,6 +1,6 @@
 """What can be set when models are measured on benchmarks."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -10,8 +10,6 @@ from instructgpt.run.inputs import Policies
 
 class MeasuringConfig(Config):
     """What `eval` and `eval suite` have in common."""
-
-    aliases: ClassVar = {"data-dir": "data_dir"}
 
     models: Policies = Field(description="policies that are measured")
     names: Paths = Field((), description="what the results call them, in order (empty: by path)")
