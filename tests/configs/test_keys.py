@@ -12,6 +12,7 @@ from cyclopts import App
 from pydantic_core import PydanticUndefined
 
 from instructgpt.cli import app
+from instructgpt.evaluation.benchmark.config import BenchmarkConfig
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.label.simulated.config import LabelConfig
 from instructgpt.models.config import InitConfig
@@ -31,6 +32,7 @@ CONFIGS: dict[str, type[Config]] = {
     "reward": RewardConfig,
     "ppo": PPOConfig,
     "eval compare": CompareConfig,
+    "eval tasks": BenchmarkConfig,
 }
 SECTIONS = {
     "init": "models.md#keys-of-init",
@@ -42,6 +44,7 @@ SECTIONS = {
     "reward": "stages/reward.md#keys",
     "ppo": "stages/ppo.md#keys",
     "eval compare": "evaluation.md#keys",
+    "eval tasks": "benchmarking.md#keys",
     "pipeline": "pipeline.md#keys",
     "quickstart": "quickstart.md#options",
     "generate": "use.md#generate",

@@ -1,10 +1,11 @@
 """`eval` and `eval suite`: models answer benchmark tasks; a stopped run goes on where it was."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from instructgpt.data.jsonl import write_jsonl
 from instructgpt.distributed.world import world
@@ -32,9 +33,6 @@ from instructgpt.run.outline import Row as OutlineRow
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import StageProgress
 from instructgpt.run.streams import read_lines
-
-if TYPE_CHECKING:
-    from instructgpt.rollout.policy import SFTModel as Policy
 
 C = TypeVar("C", bound=MeasuringConfig)
 KEPT_AT_ONCE = 256
@@ -77,6 +75,8 @@ def look(config: MeasuringConfig, outlook: Outlook | None = None) -> Inputs:
             f"names: {len(config.names)} for {len(config.models)} models; give as many, or none"
         )
     names = config.names or labels(config.models)
+    if len({folder_name(name) for name in names}) < len(names):
+        raise UserError(f"names: {', '.join(names)} are not told apart; give each model its own")
     policies = {
         name: outlook.model("models", path, "policy")
         for name, path in zip(names, config.models, strict=True)
@@ -123,6 +123,15 @@ def _measured(stage: str, config: Any, kind: type[C]) -> Run:
         return job.finish()
 
 
+def folder_name(name: str) -> str:
+    """A model's folder in OUT: its name, without what would lead elsewhere.
+
+    >>> folder_name("../runs/ppo")
+    'runs-ppo'
+    """
+    return re.sub(r"[^\w.+]+", "-", name).strip("-.") or "model"
+
+
 def as_json(results: Mapping[str, Sequence[TaskResult]]) -> dict[str, Any]:
     """What `--json` prints: by model and task; with examples by another name than without."""
     return {
@@ -138,7 +147,7 @@ def _name(result: TaskResult, others: Sequence[TaskResult]) -> str:
 
 
 def run_tasks(
-    policy: "Policy",
+    policy: SFTModel,
     tasks: Sequence[str],
     *,
     data_dir: str | Path,
@@ -219,7 +228,7 @@ def _answer_all(config: MeasuringConfig, inputs: Inputs, folder: Path) -> None:
             asker = None
             for chosen in inputs.chosen:
                 requests = chosen.requests
-                kept = _kept(folder / name, chosen, requests)
+                kept = _kept(folder / folder_name(name), chosen, requests)
                 done += len(kept)
                 progress.advance(done, {})
                 while len(kept) < len(requests):
@@ -230,7 +239,7 @@ def _answer_all(config: MeasuringConfig, inputs: Inputs, folder: Path) -> None:
                     )
                     kept += [row_of(*one, o) for one, o in zip(part, outputs, strict=True)]
                     done += len(part)
-                    _keep(folder / name, chosen, kept)
+                    _keep(folder / folder_name(name), chosen, kept)
                     progress.advance(done, {})
 
 
@@ -315,7 +324,7 @@ def _results(
     for chosen in inputs.chosen:
         first = None
         for name, found in results.items():
-            rows = [] if chosen.reason else _judged(chosen, folder / name, judges)
+            rows = [] if chosen.reason else _judged(chosen, folder / folder_name(name), judges)
             found.append(result_of(chosen, rows, judges, first))
             first = rows if first is None else first
     return results
