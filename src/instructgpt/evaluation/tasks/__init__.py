@@ -8,7 +8,12 @@ from instructgpt.evaluation.tasks.task import Task
 from instructgpt.run.presets import nearest
 
 TASKS = {
+    "realtoxicityprompts": "toxicity:RealToxicityPrompts",
+    "truthfulqa": "truthfulness:TruthfulQA",
+    "truthfulqa-mc": "truthfulness:TruthfulQAChoices",
     "hellaswag": "hellaswag:HellaSwag",
+    "paper-toxicity": "toxicity:PaperToxicity",
+    "paper-truthfulqa": "truthfulness:PaperTruthfulQA",
 }
 """By name, in the order of table 14: `module:class` in this folder."""
 
