@@ -17,7 +17,9 @@ class MeasuringConfig(Config):
     data_dir: str = Field(
         "", description="folder that has the benchmarks' own files, at any depth, gzipped or not"
     )
-    out: str = Field(description="run directory; the figures go to OUT/results.json")
+    out: str = Field(
+        "runs/benchmarks", description="run directory; the figures go to OUT/results.json"
+    )
     shots: int = Field(0, ge=0, description="few-shot examples before each query")
     limit: int | None = Field(
         None, ge=1, description="score so many items of each task (null: all)"
