@@ -125,3 +125,153 @@ def paper_toxicity(folder: Path) -> None:
         for place, model in enumerate(("gpt-xl", "sft-xl"))
     ]
     write_csv(folder / "real_toxicity_samples.csv", rows)
+
+
+def _paragraphs() -> list[dict]:
+    """A paragraph for each word: a question with two answers, and one that has none."""
+    return [
+        {
+            "context": f"Ann has {word} apples and a cat. The cat sleeps.",
+            "qas": [
+                {
+                    "id": f"{word}-1",
+                    "question": "How many apples has Ann?",
+                    "answers": [
+                        {"text": word, "answer_start": 8},
+                        {"text": f"{word} apples", "answer_start": 8},
+                        {"text": word, "answer_start": 8},
+                    ],
+                    "is_impossible": False,
+                },
+                {
+                    "id": f"{word}-2",
+                    "question": "What is the dog called?",
+                    "answers": [],
+                    "plausible_answers": [{"text": "Ann", "answer_start": 0}],
+                    "is_impossible": True,
+                },
+            ],
+        }
+        for word in EIGHT
+    ]
+
+
+@rows_of("squadv2")
+def squadv2(folder: Path) -> None:
+    article = {"title": "Apples_of_Ann", "paragraphs": _paragraphs()}
+    content = {"version": "v2.0", "data": [article]}
+    (folder / "dev-v2.0.json").write_text(json.dumps(content))
+
+
+@rows_of("quac")
+def quac(folder: Path) -> None:
+    sections = []
+    for part in _paragraphs():
+        for qa in part["qas"]:
+            first = qa["answers"][0] if qa["answers"] else {"text": "CANNOTANSWER"}
+            qa |= {"orig_answer": first, "answers": qa["answers"] or [first], "yesno": "x"}
+        name = part["qas"][0]["id"]
+        dialog = {"id": f"C_{name}", "context": part["context"] + " CANNOTANSWER"}
+        sections.append(
+            {
+                "title": "Ann",
+                "section_title": "Apples",
+                "background": "Ann is a farmer.",
+                "paragraphs": [dialog | {"qas": part["qas"]}],
+            }
+        )
+    (folder / "val_v0.2.json").write_text(json.dumps({"data": sections}))
+
+
+@rows_of("drop")
+def drop(folder: Path) -> None:
+    nothing = {"number": "", "date": {"day": "", "month": "", "year": ""}, "spans": []}
+    content = {
+        f"nfl_{word}": {
+            "passage": f"Ann threw a {number}-yard pass in {word} games, Bob and Eve none.",
+            "wiki_url": "",
+            "qa_pairs": [
+                {
+                    "question": "How many yards did Ann throw?",
+                    "query_id": f"{word}-1",
+                    "answer": nothing | {"number": str(number)},
+                    "validated_answers": [nothing | {"spans": [f"{number}-yard"]}],
+                },
+                {
+                    "question": "Who threw none?",
+                    "query_id": f"{word}-2",
+                    "answer": nothing | {"spans": ["Bob", "Eve"]},
+                },
+                {
+                    "question": "When?",
+                    "query_id": f"{word}-3",
+                    "answer": nothing | {"date": {"day": "3", "month": "May", "year": "1999"}},
+                    "validated_answers": [],
+                },
+            ],
+        }
+        for number, word in enumerate(EIGHT, start=1)
+    }
+    (folder / "drop_dataset_dev.json").write_text(json.dumps(content))
+
+
+@rows_of("wmt15-fr-en")
+def wmt15_fr_en(folder: Path) -> None:
+    french = "".join(f"Anne a {i} pommes & un chat.\n" for i in range(8))
+    english = "".join(f"Ann has {word} apples & a cat.\n" for word in EIGHT)
+    (folder / "newsdiscusstest2015-fren-src.fr").write_text(french)
+    (folder / "newsdiscusstest2015-fren-ref.en").write_text(english)
+
+
+@rows_of("cnndm")
+def cnndm(folder: Path) -> None:
+    rows = [
+        {
+            "id": word,
+            "article": f"Ann has {word} apples.\nShe gave one to Bob, who ate it. ",
+            "highlights": f"Ann had {word} apples .\nBob ate one .",
+        }
+        for word in EIGHT
+    ]
+    write_rows(folder / "cnndm_test.jsonl", rows)
+
+
+@rows_of("tldr")
+def tldr(folder: Path) -> None:
+    rows = [
+        {
+            "id": f"t3_{word}",
+            "subreddit": "farming",
+            "title": "Apples",
+            "post": f"I have {word} apples.\n\nWhat shall I do with them?",
+            "summary": f" Have {word} apples, need advice.",
+        }
+        for word in EIGHT
+    ]
+    write_rows(folder / "tldr_test.jsonl", rows)
+
+
+@rows_of("paper-squadv2", "paper-fr-en")
+def published(folder: Path) -> None:
+    """Two models' texts for each context, once with and once without examples before it."""
+    squad, french = [], []
+    for number, word in enumerate(EIGHT):
+        background = f"Title: Ann\n\nBackground: Ann has {word} apples.\n\n"
+        context = f"{background}Q: How many has Ann?\n\nA:"
+        squad.append((context, f"{word}|{word} apples" if number % 2 else "Not in background."))
+        french.append((f"French: Anne a {number} pommes.\nEnglish:", f"Ann has {word} apples."))
+    for name, contexts in (("squadv2_samples.csv", squad), ("fr_to_en_samples.csv", french)):
+        rows: list[dict[str, object]] = [
+            {
+                "": number,
+                "model_type": model,
+                "prompt_type": prompt,
+                "context": context,
+                "ref_text": reference,
+                "sample": f" {reference.split('|')[0]}" if number % 3 else "",
+            }
+            for model in ("gpt-xl", "sft-xl")
+            for prompt in ("zeroshot", "fewshot")
+            for number, (context, reference) in enumerate(contexts)
+        ]
+        write_csv(folder / name, rows)

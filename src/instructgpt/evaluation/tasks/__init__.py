@@ -12,8 +12,16 @@ TASKS = {
     "truthfulqa": "truthfulness:TruthfulQA",
     "truthfulqa-mc": "truthfulness:TruthfulQAChoices",
     "hellaswag": "hellaswag:HellaSwag",
+    "quac": "quac:Quac",
+    "squadv2": "squadv2:SquadV2",
+    "drop": "drop:Drop",
+    "wmt15-fr-en": "wmt15_fr_en:Wmt15FrEn",
+    "cnndm": "cnndm:CnnDm",
+    "tldr": "tldr:TlDr",
     "paper-toxicity": "toxicity:PaperToxicity",
     "paper-truthfulqa": "truthfulness:PaperTruthfulQA",
+    "paper-squadv2": "paper_squadv2:PaperSquadV2",
+    "paper-fr-en": "paper_fr_en:PaperFrEn",
 }
 """By name, in the order of table 14: `module:class` in this folder."""
 
