@@ -26,7 +26,12 @@ from transformers import (
 
 from instructgpt.models import tree
 from instructgpt.models.dropout import decoder_layers
-from instructgpt.models.forward import autocast, last_states, last_token_scores
+from instructgpt.models.forward import (
+    autocast,
+    last_states,
+    last_token_scores,
+    response_logprobs,
+)
 from instructgpt.models.load import scorer_from_policy, use_attention
 from instructgpt.models.parts import trunk
 from instructgpt.models.rows import pad_rows
@@ -34,6 +39,7 @@ from instructgpt.models.tree import (
     pack_trees,
     reads_trees,
     tree_last_states,
+    tree_logprobs,
     tree_scores,
     tree_tokens,
 )
@@ -185,6 +191,36 @@ def test_states_are_those_the_head_scores(kernels):
         )
         rows = pad_rows([PROMPTS[0]] * 3, RESPONSES[0])
         assert_close(states_ND[:3], last_states(scorer, rows), 1e-5)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("arch", FAMILIES)
+def test_log_probabilities_equal_those_of_unpadded_rows_and_of_padded_ones(arch, kernels):
+    policy, plain = tiny_model(arch), tiny_model(arch)
+    use_attention(policy, kernels)
+    prompts, responses = each_row(PROMPTS, RESPONSES)
+    expected = []
+    with torch.no_grad():
+        for prompt, response in zip(prompts, responses, strict=True):
+            logits_TV = plain(torch.tensor([[*prompt, *response]])).logits[0]
+            places = range(len(prompt) - 1, len(prompt) + len(response) - 1)
+            by_token = [
+                logits_TV[place].log_softmax(-1)[token].item()
+                for place, token in zip(places, response, strict=True)
+            ]
+            expected.append(sum(by_token))
+        found = tree_logprobs(policy, PROMPTS, RESPONSES)
+        by_rows = response_logprobs(policy, pad_rows(prompts, responses)).sum(1)
+    assert found.dtype == torch.float32
+    assert_close(found, torch.tensor(expected), 1e-5)
+    assert_close(found, by_rows, 1e-5)
+
+
+def test_an_answer_without_tokens_has_log_probability_0():
+    with torch.no_grad():
+        found = tree_logprobs(tiny_model(), [[7, 8], [9]], [[[1], []], [[2, 3]]])
+    assert found[1] == 0
+    assert (found[[0, 2]] < 0).all()
 
 
 def test_an_answer_sees_neither_its_siblings_nor_other_prompts():

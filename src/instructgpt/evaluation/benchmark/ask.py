@@ -1,5 +1,6 @@
 """A policy answers requests: log-probabilities of choices, or a greedy text up to a newline."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import takewhile
@@ -12,7 +13,13 @@ from instructgpt.errors import UserError
 from instructgpt.evaluation.tasks.task import Output, Request
 from instructgpt.models.budget import pass_tokens
 from instructgpt.models.fit import context_length
-from instructgpt.models.forward import autocast, head_is_plain, in_groups, response_logprobs
+from instructgpt.models.forward import (
+    autocast,
+    evaluating,
+    head_is_plain,
+    in_groups,
+    response_logprobs,
+)
 from instructgpt.models.rows import budget_groups
 from instructgpt.models.tree import reads_trees, tree_logprobs, tree_tokens
 from instructgpt.rollout.sampling import Sampling
@@ -65,7 +72,8 @@ class Asker:
         """Outputs in the order of the requests; shared out among the processes.
 
         Raises:
-            UserError: a choice alone is longer than the model's context.
+            UserError: a choice has no token, or alone is longer than the model's context; or the
+                model gives numbers that are not finite.
         """
 
         def share(mine: Sequence[int]) -> list[Output]:
@@ -92,6 +100,11 @@ class Asker:
             for own in branches:
                 for place, ids in zip(own.places, own.choices, strict=True):
                     logprobs[place], tokens[place] = next(read), len(ids)
+            if not all(map(math.isfinite, logprobs)):
+                raise UserError(
+                    f"the policy's log-probabilities are not finite ({self.dtype}); measure with "
+                    "dtype float32, or give an earlier checkpoint"
+                )
             output = Output(
                 logprobs=tuple(logprobs), tokens=tuple(tokens), cut_prompt=branches != before
             )
@@ -104,17 +117,15 @@ class Asker:
         merge the last of the text with the first of a choice.
         """
         text = self.policy.text
-        nothing = text.begin or [text.eos]
+        before = self._read(request.text)
         branches: dict[int, Branches] = {}
         for place, choice in enumerate(request.choices):
             if text.template == "plain":
-                before = text.prompt(request.text) if request.text else nothing
                 after = text.prompt(request.text + choice)
                 after = after if request.text or text.begin else [text.eos, *after]
                 pairs = zip(before, after, strict=False)
                 common = len([*takewhile(lambda pair: pair[0] == pair[1], pairs)])
             else:
-                before = text.prompt(request.text or " ")
                 after = [*before, *text.response(choice.lstrip(), finished=False)]
                 common = len(before)
             if len(after) == common:
@@ -123,6 +134,15 @@ class Asker:
             own.choices.append(after[common:])
             own.places.append(place)
         return list(branches.values())
+
+    def _read(self, text: str) -> list[int]:
+        """A text's tokens; of no text, those that stand before any: where the tokenizer begins a
+        text with no token, the one that ends the text before.
+        """
+        codec = self.policy.text
+        if text or codec.template != "plain":
+            return codec.prompt(text or " ")
+        return codec.begin or [codec.eos]
 
     def _fitted(self, own: Branches) -> Branches:
         """Without the beginning of a prompt that leaves its choices no room."""
@@ -143,9 +163,13 @@ class Asker:
     @torch.no_grad()
     def _logprobs(self, branches: Sequence[Branches]) -> Iterator[float]:
         """log p of each choice, in the order of the branches."""
-        model = self.policy.model
         if not branches:
             return iter(())
+        with evaluating(self.policy.model):
+            return iter(self._in_order(branches))
+
+    def _in_order(self, branches: Sequence[Branches]) -> list[float]:
+        model = self.policy.model
         if not self._in_trees:
             prompts = [own.prompt for own in branches for _ in own.choices]
             choices = [ids for own in branches for ids in own.choices]
@@ -157,7 +181,7 @@ class Asker:
                 dtype=self.dtype,
                 budget=self.budget,
             )
-            return iter(found.tolist())
+            return found.tolist()
         sizes = [tree_tokens(own.prompt, own.choices) for own in branches]
         values: dict[int, list[float]] = {}
         for group in budget_groups(sizes, self.budget):
@@ -166,7 +190,7 @@ class Asker:
                 logprobs = tree_logprobs(model, [b.prompt for b in own], [b.choices for b in own])
             parts = logprobs.cpu().split([len(b.choices) for b in own])
             values |= {i: part.tolist() for i, part in zip(group, parts, strict=True)}
-        return iter([value for i in range(len(branches)) for value in values[i]])
+        return [value for i in range(len(branches)) for value in values[i]]
 
     @cached_property
     def _in_trees(self) -> bool:
@@ -179,7 +203,8 @@ class Asker:
         if not texts:
             return []
         text = self.policy.text
-        whole = [text.prompt(one or " ") for one in texts]
+        lead = text.response("", finished=False) if "\n" in text.framing.lead else []
+        whole = [[*self._read(one), *lead] for one in texts]
         room = min(max_tokens, (self.context or max_tokens + 1) - 1)
         prompts = [self._fitting(ids, room) for ids in whole]
         ends = tuple(dict.fromkeys((*text.ends, *self._newlines)))
@@ -192,14 +217,15 @@ class Asker:
         )
         outputs = []
         for sample, prompt, own in zip(samples, prompts, whole, strict=True):
-            written, *rest = text.decode(sample.tokens).split("\n", 1)
-            ended = "newline" if rest else "end" if sample.finished else "cut"
-            outputs.append(Output(written.strip(), ended, cut_prompt=prompt != own))
+            written = text.decode(sample.tokens).split("\n", 1)[0].strip()
+            by_newline = sample.tokens[-1] in self._newlines
+            ended = "newline" if by_newline else "end" if sample.finished else "cut"
+            outputs.append(Output(written, ended, cut_prompt=prompt != own))
         return outputs
 
     @cached_property
-    def _newlines(self) -> list[int]:
+    def _newlines(self) -> dict[int, None]:
         """Every token whose text has a newline in it: at none of them a text goes on."""
         tokenizer = self.policy.tokenizer
         texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
-        return [i for i, text in enumerate(texts) if "\n" in text]
+        return {i: None for i, text in enumerate(texts) if "\n" in text}

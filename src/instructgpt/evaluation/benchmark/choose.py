@@ -1,5 +1,6 @@
 """Which items of a task are scored, and which are shown as few-shot examples."""
 
+import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,8 @@ class Chosen:
         task: what it is.
         shots: how many examples stand before each query.
         items: those that are scored; empty where the task cannot be measured.
-        examples: those that are shown; no scored item is among them, nor shares a cluster with one.
+        examples: those that are shown; no scored item is among them, asks the same, or shares a
+            cluster with one.
         data: SHA-256 of all that was read.
         reason: why the task cannot be measured; empty where it can.
     """
@@ -80,10 +82,11 @@ def choose(
         return Chosen(task, shots, reason=f"no {' or '.join(task.files)} in {data_dir}")
     own = find(task.example_files, data_dir) if shots else None
     items = _ordered(_read(task, path), seed)
-    examples = _apart(_ordered(_read(task, own), seed), items, shots) if own else []
-    if shots and not own:
-        examples = _last_clusters(items, shots)
-        items = _without(items, examples)
+    if own:
+        examples = _one_per_cluster(_apart(_ordered(_read(task, own), seed), items), shots)
+    else:
+        examples = _one_per_cluster(reversed(items), shots)
+        items = _apart(items, examples)
     if len(examples) < shots:
         where = own or path
         return Chosen(task, shots, reason=f"{where} has {len(examples)} examples, not {shots}")
@@ -101,29 +104,34 @@ def find(names: Iterable[str], folder: str | Path) -> Path | None:
     if not folder.is_dir():
         raise UserError(f"data_dir: {folder} is no folder; give the one that has the benchmarks")
     for name in names:
-        if found := sorted(p for end in ("", ".gz") for p in folder.rglob(name + end)):
-            return found[0]
+        if found := [p for end in ("", ".gz") for p in folder.rglob(name + end) if p.is_file()]:
+            return min(found)
     return None
 
 
 def _read(task: Task, path: Path) -> list[Item]:
-    """The items of a file, told apart where it gives two the same id."""
+    """The items of a file, told apart where it gives several the same id, whatever its order."""
     items: list[Item] = []
-    seen: dict[str, int] = {}
     try:
         for item in task.read(path):
-            seen[item.id] = seen.get(item.id, 0) + 1
-            again = seen[item.id] > 1
-            items.append(replace(item, id=f"{item.id}#{seen[item.id]}") if again else item)
+            if any(not 0 <= place < len(item.choices) for place in item.right):
+                raise ValueError(f"no choice {max(item.right)} among {len(item.choices)}")
+            items.append(item)
     except UserError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise UserError(
             f"{path}: not in the format of {task.name}, behind item {len(items)} ({what}); give "
             f"the set's own file, or take it out of the folder"
         ) from None
-    return items
+    seen: dict[str, int] = {}
+    apart = []
+    for item in sorted(items, key=lambda i: (i.id, i.query, i.choices, i.right, i.references)):
+        seen[item.id] = seen.get(item.id, 0) + 1
+        number = seen[item.id]
+        apart.append(replace(item, id=f"{item.id}#{number}") if number > 1 else item)
+    return apart
 
 
 def _ordered(items: Sequence[Item], seed: int) -> list[Item]:
@@ -137,22 +145,17 @@ def _group(item: Item) -> str:
     return item.cluster or item.id
 
 
-def _last_clusters(items: Sequence[Item], count: int) -> list[Item]:
-    """One item of each of the last clusters, so that no two examples share a passage."""
-    last = {}
-    for item in reversed(items):
-        last.setdefault(_group(item), item)
-        if len(last) == count:
+def _one_per_cluster(items: Iterable[Item], count: int) -> list[Item]:
+    """The first items, no two of which share a passage."""
+    found: dict[str, Item] = {}
+    for item in items:
+        if len(found) == count:
             break
-    return list(last.values())
+        found.setdefault(_group(item), item)
+    return list(found.values())
 
 
-def _without(items: Sequence[Item], examples: Sequence[Item]) -> list[Item]:
-    shown = {_group(example) for example in examples}
-    return [item for item in items if _group(item) not in shown]
-
-
-def _apart(examples: Sequence[Item], items: Sequence[Item], count: int) -> list[Item]:
-    """The first examples of a file of their own that are not among the items, by their text."""
-    asked = {item.query for item in items}
-    return [example for example in examples if example.query not in asked][:count]
+def _apart(items: Iterable[Item], others: Sequence[Item]) -> list[Item]:
+    """Without those that ask the same as one of the others, or share a passage with it."""
+    queries, clusters = {item.query for item in others}, {_group(item) for item in others}
+    return [i for i in items if i.query not in queries and _group(i) not in clusters]

@@ -94,12 +94,12 @@ class TaskResult(Figure):
 
 
 def _without_nan(value: Any) -> Any:
-    """Nothing in place of NaN, which JSON has no word for."""
+    """Nothing in place of NaN and infinity, which JSON has no word for."""
     if isinstance(value, Mapping):
         return {key: _without_nan(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def result_of(
@@ -167,8 +167,8 @@ def figure_of(
         return Figure(nan, nan, nan, 0, **about, status="not measured", reason=reason)
     values, clusters = [value for _, value in found], [cluster_of(row) for row, _ in found]
     if metric.combine:
-        low, high = np.quantile(resampled(metric, values, clusters), (0.025, 0.975))
-        interval = Interval(_combined(metric, values), float(low), float(high), len(values))
+        low, high = _middle(resampled(metric, values, clusters), clusters)
+        interval = Interval(_combined(metric, values), low, high, len(values))
     else:
         of = clustered_share if metric.bounded else clustered_mean
         interval = of([float(v) for v in values], clusters)  # type: ignore[arg-type]
@@ -192,7 +192,7 @@ def difference(
     values, before = [own[name][1] for name in both], [of_other[name] for name in both]
     if metric.combine:
         drawn = resampled(metric, values, clusters) - resampled(metric, before, clusters)
-        low, high = (float(x) for x in np.quantile(drawn, (0.025, 0.975)))
+        low, high = _middle(drawn, clusters)
         estimate = _combined(metric, values) - _combined(metric, before)
         interval = Interval(estimate, low, high, len(both))
     else:
@@ -232,6 +232,14 @@ def resampled(metric: Metric, values: Sequence[Any], clusters: Sequence[str]) ->
     count = len(sums_CS)
     draws = np.random.default_rng(0).multinomial(count, [1 / count] * count, RESAMPLES)
     return np.asarray([metric.combine(row) for row in draws @ sums_CS])
+
+
+def _middle(drawn: np.ndarray, clusters: Sequence[str]) -> tuple[float, float]:
+    """The middle 95 % of what was drawn; nan of a single cluster, which is drawn always."""
+    if len(set(clusters)) == 1:
+        return math.nan, math.nan
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _combined(metric: Metric, values: Sequence[Any]) -> float:

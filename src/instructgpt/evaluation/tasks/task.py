@@ -5,6 +5,7 @@ words a model is asked, and names its metrics; everything else (files, few-shot 
 passes, intervals, tables) is done for all tasks alike in `evaluation.benchmark`.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ class Item:
     """One question of a benchmark.
 
     Attributes:
-        id: tells it from the others of its file, whatever their order.
+        id: tells it from the others of its file, whatever their order: the set's own, or `id_of`.
         query: its text, up to where the answer begins.
         references: right answers; a few-shot example shows the first.
         choices: what a model chooses from by log-probability, each with the space before it.
@@ -84,8 +85,14 @@ class Output:
 
     @property
     def choice(self) -> int:
-        """The choice of the highest mean log-probability per token; of equal ones the first."""
+        """The choice of the highest mean log-probability per token; of equal ones the first.
+
+        Raises:
+            ValueError: a text was written, and nothing chosen.
+        """
         means = self.means
+        if not means:
+            raise ValueError("there were no choices; this output is a text")
         return max(range(len(means)), key=means.__getitem__)
 
 
@@ -202,6 +209,11 @@ class Task(ABC):
 def accuracy(item: Item, output: Output, _judged: Judged) -> float:
     """Whether a right choice has the highest mean log-probability per token (appendix D)."""
     return float(output.choice in item.right)
+
+
+def id_of(*texts: str) -> str:
+    """An id of what an item says, for a set that gives its items none."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
