@@ -2,6 +2,6 @@
 
 from instructgpt.report.comparison import compare_report
 from instructgpt.report.draw.svg import require_matplotlib
-from instructgpt.report.page import write_report
+from instructgpt.report.page import write_report, write_tables
 
-__all__ = ["compare_report", "require_matplotlib", "write_report"]
+__all__ = ["compare_report", "require_matplotlib", "write_report", "write_tables"]

@@ -1,5 +1,6 @@
 """Write the page: what was read and drawn, through the one template."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -8,13 +9,22 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from instructgpt.report.read.benchmark import Benchmark
 from instructgpt.report.read.kinds import kind_of
 from instructgpt.report.read.load import load
+from instructgpt.report.read.values import Json
+from instructgpt.report.tell.board import measured
+from instructgpt.report.tell.latex import latex
 from instructgpt.report.tell.loop import loop_cards
-from instructgpt.report.tell.sections import first_screen, sections_of
+from instructgpt.report.tell.sections import (
+    FirstScreen,
+    benchmark_section,
+    first_screen,
+    sections_of,
+)
 from instructgpt.report.tell.story import facts, simulated, summary
-from instructgpt.report.tell.words import decimals, signed
-from instructgpt.run.disk import explained, make_folder, new_file
+from instructgpt.report.tell.words import decimals, sentence, signed
+from instructgpt.run.disk import explained, make_folder, new_file, write_atomically
 
 
 def write_report(path: Path, out: Path | None = None) -> Path:
@@ -37,6 +47,31 @@ def write_report(path: Path, out: Path | None = None) -> Path:
         first=first_screen(work),
         sections=sections_of(work),
     )
+
+
+def write_tables(results: Json, folder: Path) -> None:
+    """Write table 14 of what `results.json` holds: `table.html`, `table.json` and `table.tex`.
+
+    Raises:
+        ValueError: it holds no model.
+    """
+    benchmark = Benchmark.parse(results)
+    if benchmark is None:
+        raise ValueError("results: there is no figure of any model")
+    render(
+        folder / "table.html",
+        title="Benchmarks",
+        kicker="Benchmarks",
+        simulated="",
+        facts=[],
+        summary=[sentence(measured(benchmark))],
+        cards=[],
+        goes_round=False,
+        first=FirstScreen([], None, ""),
+        sections=[benchmark_section("table", benchmark, drawn=False)],
+    )
+    write_atomically(folder / "table.json", json.dumps(benchmark.to_json(), indent=1) + "\n")
+    write_atomically(folder / "table.tex", latex(benchmark))
 
 
 def _drawing() -> Callable[[str], Markup]:

@@ -24,6 +24,7 @@ from instructgpt.evaluation.tasks.task import Item, Output, Request, TextJudge
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
+from instructgpt.report import write_tables
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
@@ -120,6 +121,8 @@ def _measured(stage: str, config: Any, kind: type[C]) -> Run:
         _answer_all(config, inputs, job.path)
         results = as_json(_results(inputs, job.path, {}))
         job.write_json("results.json", lambda: results)
+        if isinstance(config, SuiteConfig):
+            world().once(lambda: write_tables(results, job.path))
         return job.finish()
 
 

@@ -54,7 +54,7 @@ def curves(lines: Sequence[Line], unit: str, reference: float | None = None) -> 
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        _legend(figure, lines)
+        legend(figure, [line.label for line in lines])
 
     return svg(draw, _height(lines))
 
@@ -72,7 +72,7 @@ def trade_off(lines: Sequence[Line], xlabel: str, ylabel: str) -> str:
             axes.plot(x[-1:], y[-1:], marker, color=color, ms=6, clip_on=False)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        _legend(figure, lines)
+        legend(figure, [line.label for line in lines])
 
     return svg(draw, _height(lines))
 
@@ -238,22 +238,29 @@ def _interval(axes: "Axes", row: Row, y: int, scale: int, unit: str, *, with_cou
     )
 
 
-def _columns(lines: Sequence[Line]) -> int:
-    return 3 if max(len(short(line.label)) for line in lines) < 15 else 2
-
-
-def _height(lines: Sequence[Line]) -> float:
-    return 2.7 + 0.2 * max(0, math.ceil(len(lines) / _columns(lines)) - 1)
-
-
-def _legend(figure: "Figure", lines: Sequence[Line]) -> None:
-    if len(lines) < 2:
+def legend(figure: "Figure", names: Sequence[str], *, dashed: bool = True) -> None:
+    """What each color, marker and dash stands for, above the drawing, where there are several."""
+    if len(names) < 2:
         return
     from matplotlib.lines import Line2D
 
-    looks = [look(index) for index in range(len(lines))]
+    looks = [look(index) for index in range(len(names))]
     handles = [
-        Line2D([], [], color=color, ls=dash, marker=marker, ms=3.5) for color, dash, marker in looks
+        Line2D([], [], color=color, ls=dash if dashed else "-", marker=marker, ms=3.5)
+        for color, dash, marker in looks
     ]
-    labels = [short(line.label) for line in lines]
-    figure.legend(handles, labels, loc="outside upper left", ncols=_columns(lines), borderaxespad=0)
+    labels = [short(name) for name in names]
+    columns = _columns(names)
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, borderaxespad=0)
+
+
+def _columns(names: Sequence[str]) -> int:
+    lengths = [len(short(name)) for name in names]
+    if len(names) == 4 and sum(lengths) < 28:
+        return 4  # in one row, and so in their order
+    return 3 if max(lengths) < 15 else 2
+
+
+def _height(lines: Sequence[Line]) -> float:
+    rows = math.ceil(len(lines) / _columns([line.label for line in lines]))
+    return 2.7 + 0.2 * max(0, rows - 1)

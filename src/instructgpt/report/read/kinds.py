@@ -21,6 +21,8 @@ class Kind(NamedTuple):
 
 KINDS = {
     "evaluate": Kind("Evaluation", "evaluate", "var(--evaluate)", 5),
+    "benchmark": Kind("Benchmarks", "benchmark", "var(--evaluate)", 5),
+    "suite": Kind("Benchmarks", "benchmark", "var(--evaluate)", 5),
     "init": Kind("A model from scratch", "pretrain"),
     "pretrain": Kind("Pretraining", "pretrain", weight=1),
     "sft": Kind("Supervised fine-tuning", "sft", "var(--sft)", 2),

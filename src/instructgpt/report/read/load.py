@@ -45,6 +45,7 @@ def load_run(path: Path) -> StageRun:
         timings=timings,
         samples=samples,
         evaluation=_read_optional(path / "evaluation.json", notes),
+        results=_read_optional(path / "results.json", notes),
         notes=tuple(notes),
     )
 

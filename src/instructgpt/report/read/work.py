@@ -57,6 +57,7 @@ class StageRun:
     timings: list[Json] = field(default_factory=list)
     samples: list[Json] = field(default_factory=list)
     evaluation: Json = field(default_factory=dict)
+    results: Json = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ran: bool = True
 

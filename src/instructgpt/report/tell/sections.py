@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 from instructgpt.report.draw.figures import Row
 from instructgpt.report.draw.lineage import Picture, picture
+from instructgpt.report.read.benchmark import Benchmark
 from instructgpt.report.read.kinds import in_order, kind_of
 from instructgpt.report.read.lineage import originals
 from instructgpt.report.read.rankings import feeding_ranks, reference_groups
 from instructgpt.report.read.verdict import Verdict
 from instructgpt.report.read.work import StageRun, Work
-from instructgpt.report.tell import judged, unseen
+from instructgpt.report.tell import benchmarks, judged, unseen
+from instructgpt.report.tell.board import Board, board, measured
 from instructgpt.report.tell.charts import Chart, curve_charts, overlay_charts, trade_off
 from instructgpt.report.tell.preference import accuracy_charts, accuracy_of_all, ranking_charts
 from instructgpt.report.tell.samples import SampleTable, sample_table
@@ -34,8 +36,8 @@ class Section:
     """One part of the page.
 
     Attributes:
-        charts, tables, samples: stand open.
-        more, folded: further figures and tables, to be opened.
+        boards, charts, tables, samples: stand open.
+        more, more_boards, folded: further figures and tables, to be opened.
         parts: the stages of the section, one by one, to be opened.
     """
 
@@ -46,6 +48,8 @@ class Section:
     lead: str = ""
     color: str = "var(--muted)"
     notes: tuple[str, ...] = ()
+    boards: Sequence[Board] = ()
+    more_boards: Sequence[Board] = ()
     charts: Sequence[Chart] = ()
     more: Sequence[Chart] = ()
     samples: SampleTable | None = None
@@ -58,6 +62,7 @@ class Section:
     def is_empty(self) -> bool:
         """Is there nothing to show?"""
         shown = (self.notes, self.charts, self.more, self.samples, self.tables, self.parts)
+        shown += (self.boards,)
         return not any(shown) and self.status != "failed"
 
 
@@ -89,7 +94,7 @@ def sections_of(work: Work) -> list[Section]:
         kind: step_section(f"step-{i}", work, kind, by_kind[kind])
         for i, kind in enumerate(in_order(set(by_kind)), 1)
     }
-    result = [steps.pop("evaluate")] if "evaluate" in steps else []
+    result = [steps.pop(kind) for kind in ("evaluate", "benchmark") if kind in steps]
     found = [*result, *_lineage(work), *steps.values()]
     return [*(section for section in found if not section.is_empty), *_ends(work)]
 
@@ -138,6 +143,10 @@ def _reward_models(section: Section, work: Work, runs: Sequence[StageRun]) -> Se
 
 def stage_section(anchor: str, work: Work, run: StageRun) -> Section:
     """Everything about one stage that left a run directory."""
+    if benchmark := Benchmark.parse(run.results):
+        section = benchmark_section(anchor, benchmark)
+        lead = sentence(measured(benchmark))
+        return replace(section, name=run.name, status=run.status, notes=run.notes, lead=lead)
     key, more = curve_charts(run)
     tables: list[Table] = []
     charts = accuracy_charts(run.evaluation, references(work, run))
@@ -160,6 +169,22 @@ def stage_section(anchor: str, work: Work, run: StageRun) -> Section:
         more=more,
         samples=sample_table(run),
         tables=tables,
+    )
+
+
+def benchmark_section(anchor: str, benchmark: Benchmark, *, drawn: bool = True) -> Section:
+    """The table of the paper's appendix E.5, its further figures, and how the texts ended."""
+    open_tables, folded = benchmarks.endings_tables(benchmark)
+    further = board(benchmark, in_table=False)
+    return Section(
+        anchor,
+        kind_of("benchmark").title,
+        color=kind_of("benchmark").color,
+        boards=[board(benchmark)],
+        more_boards=[further] if further.groups else [],
+        charts=benchmarks.interval_charts(benchmark) if drawn else [],
+        tables=open_tables,
+        folded=folded,
     )
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from instructgpt.report.read.benchmark import Benchmark
 from instructgpt.report.read.kinds import KINDS
 from instructgpt.report.read.rankings import Group, groups, is_simulated, labelers_of
 from instructgpt.report.read.verdict import Verdict
 from instructgpt.report.read.work import StageRun, Work, clock
+from instructgpt.report.tell.board import measured, tally
 from instructgpt.report.tell.words import (
     change,
     duration,
@@ -143,3 +145,5 @@ def _headlines(run: StageRun) -> Iterator[str]:
             yield f"two {group.label} labelers agree on {share} of pairs"
     if verdict := Verdict.parse(run.evaluation):
         yield result(verdict)
+    if benchmark := Benchmark.parse(run.results):
+        yield from list(tally(benchmark)) or [measured(benchmark)]
