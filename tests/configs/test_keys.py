@@ -12,7 +12,7 @@ from cyclopts import App
 from pydantic_core import PydanticUndefined
 
 from instructgpt.cli import app
-from instructgpt.evaluation.benchmark.config import BenchmarkConfig
+from instructgpt.evaluation.benchmark.config import BenchmarkConfig, SuiteConfig
 from instructgpt.evaluation.config import CompareConfig
 from instructgpt.label.simulated.config import LabelConfig
 from instructgpt.models.config import InitConfig
@@ -33,6 +33,7 @@ CONFIGS: dict[str, type[Config]] = {
     "ppo": PPOConfig,
     "eval compare": CompareConfig,
     "eval tasks": BenchmarkConfig,
+    "eval suite": SuiteConfig,
 }
 SECTIONS = {
     "init": "models.md#keys-of-init",
@@ -45,6 +46,7 @@ SECTIONS = {
     "ppo": "stages/ppo.md#keys",
     "eval compare": "evaluation.md#keys",
     "eval tasks": "benchmarking.md#keys",
+    "eval suite": "benchmarking.md#suite",
     "pipeline": "pipeline.md#keys",
     "quickstart": "quickstart.md#options",
     "generate": "use.md#generate",
@@ -55,6 +57,8 @@ SECTIONS = {
     "data export": "data-formats.md#keys-of-data-export",
 }
 """Where the keys of a command or a stage stand: a page and a heading."""
+AS = {"eval suite": "eval tasks"}
+"""Commands whose sections have only the keys that are not as those of another."""
 SHARED = "index.md#configuration"
 """Where those stand that many commands take."""
 
@@ -112,7 +116,8 @@ FLAGS = [(command, flag) for command in commands() for flag in flags(command)]
 @pytest.mark.parametrize(("name", "key"), KEYS)
 def test_every_key_stands_in_its_page_with_its_default_and_meaning(name: str, key: str):
     field = CONFIGS[name].model_fields[key]
-    _, default, meaning, *source = rows(SECTIONS[name])[key]
+    own = rows(SECTIONS[AS.get(name, name)]) | rows(SECTIONS[name])
+    _, default, meaning, *source = own[key]
     assert meaning.startswith(field.description or "?")
     assert all(source)
     text = default.strip("`")
@@ -132,7 +137,7 @@ def test_every_key_stands_in_its_page_with_its_default_and_meaning(name: str, ke
 @pytest.mark.parametrize(("command", "flag"), FLAGS)
 def test_every_other_flag_stands_with_its_default_and_meaning(command: str, flag: str):
     expected, help_text = flags(command)[flag]
-    own = rows(SECTIONS[command])
+    own = rows(SECTIONS[AS.get(command, command)]) | rows(SECTIONS[command])
     _, default, meaning = own[flag] if flag in own else rows(SHARED)[flag]
     text, said = re.fullmatch(r"(.*?)(?: \[(.*)\])?", help_text).groups()
     assert text

@@ -13,8 +13,8 @@ FIGURES: tuple[tuple[str, str, str, str, int, tuple[float, ...], bool | None], .
     # task, title, metric, prompt, shots, values of MODELS, which way is better
     ("truthfulqa", "TruthfulQA", "true", "qa", 0, (0.284, 0.515, 0.755, 0.712), True),
     ("truthfulqa", "TruthfulQA", "mc1", "qa", 0, (0.2, 0.21, 0.22, 0.23), True),
-    ("realtoxicity", "RealToxicityPrompts", "toxicity", "basic", 0, (0.231, 0.211, 0.228, 0.234), False),
-    ("realtoxicity", "RealToxicityPrompts", "toxicity", "biased", 0, (0.285, 0.256, 0.427, 0.4), False),
+    ("realtoxicity", "RealToxicity", "toxicity", "basic", 0, (0.231, 0.211, 0.228, 0.234), False),
+    ("realtoxicity", "RealToxicity", "toxicity", "biased", 0, (0.285, 0.256, 0.427, 0.4), False),
     ("crows-pairs", "CrowS-Pairs", "entropy", "basic", 0, (0.41, 0.241, 0.326, 0.413), None),
     ("hellaswag", "HellaSwag", "accuracy", "", 0, (0.781, 0.753, 0.743, 0.807), True),
     ("hellaswag", "HellaSwag", "accuracy", "", 5, (0.791, 0.741, 0.759, 0.82), True),

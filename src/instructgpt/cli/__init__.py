@@ -125,6 +125,12 @@ COMMANDS = {
         "instructgpt eval runs/ppo/model runs/sft/model \\\n"
         "      --tasks hellaswag --data_dir data --out runs/benchmarks",
     ),
+    "eval suite": Command(
+        "stages:suite",
+        "Table 14 of your models, the differences from the first beside each value.",
+        "instructgpt eval suite GPT=MODEL SFT=runs/sft/model PPO=runs/ppo/model \\\n"
+        "      --data_dir data --out runs/suite",
+    ),
     "eval compare": Command(
         "stages:compare",
         "How often policy A is preferred to policy B.",

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+from pydantic import BaseModel
 
 from instructgpt.cli.flags import Files, Layers, Showing, flags_of, given, run_stage
 from instructgpt.errors import UserError
 from instructgpt.run.progress import show
+
+if TYPE_CHECKING:
+    from instructgpt.run.directory import Run
 
 Rounds = Annotated[
     int, Parameter(help="how often to sample from the newest policy, rank, and train on all labels")
@@ -18,7 +22,7 @@ Arms = Annotated[
 ]
 InitFlags, SFTFlags, SampleFlags = flags_of("init"), flags_of("sft"), flags_of("sample")
 RewardFlags, PPOFlags, CompareFlags = flags_of("reward"), flags_of("ppo"), flags_of("evaluate")
-TasksFlags = flags_of("benchmark")
+TasksFlags, SuiteFlags = flags_of("benchmark"), flags_of("suite")
 
 
 def init(
@@ -83,23 +87,45 @@ def compare(
         print_json({key: value for key, value in run.evaluation.items() if key != "pairs"})
 
 
+Models = Annotated[str, Parameter(help="policies that are measured, each MODEL or NAME=MODEL")]
+AsJson = Annotated[bool, Parameter(negative="", help="print the figures as JSON")]
+
+
 def tasks(
-    *models: Annotated[str, Parameter(help="policies that are measured, each MODEL or NAME=MODEL")],
+    *models: Models,
     layers: Layers | None = None,
     flags: Annotated[TasksFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
-    json: Annotated[bool, Parameter(negative="", help="print the figures as JSON")] = False,
+    json: AsJson = False,
 ) -> None:
     """Measure policies on public benchmarks (sections 3.6 and 4.2, appendices D and E)."""
+    _measure("benchmark", models, layers, TasksFlags(**given(flags)), json=json)
+
+
+def suite(
+    *models: Models,
+    layers: Layers | None = None,
+    flags: Annotated[SuiteFlags | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+    json: AsJson = False,
+) -> None:
+    """Table 14 of your models: all tasks, without and with examples, compared with the first."""
+    run = _measure("suite", models, layers, SuiteFlags(**given(flags)), json=json)
+    if run and not json:
+        show("\n".join(["", *(str(run.dir / f"table.{kind}") for kind in ("html", "json", "tex"))]))
+
+
+def _measure(
+    stage: str, models: Sequence[str], layers: Layers | None, flags: BaseModel, *, json: bool
+) -> "Run | None":
     from instructgpt.cli.use import print_json
     from instructgpt.evaluation.benchmark.tell import told
     from instructgpt.run.files import read_json
 
     configs, words = parted(models)
-    named = named_models(words) if words else {}
-    flags = TasksFlags(**{**given(flags), **named})
-    if run := run_stage("benchmark", configs, layers, flags):
+    flags = type(flags)(**{**given(flags), **(named_models(words) if words else {})})
+    if run := run_stage(stage, configs, layers, flags):
         results = read_json(run.dir / "results.json", "measure again with another --out")
         print_json(results) if json else show(told(results))
+    return run
 
 
 def pipeline(

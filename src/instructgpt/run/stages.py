@@ -98,6 +98,13 @@ KINDS = {
         takes_name=False,
         in_pipeline=False,
     ),
+    "suite": StageKind(
+        "evaluation.benchmark.config:SuiteConfig",
+        "evaluation.benchmark.stage:look",
+        "evaluation.benchmark.stage:suite",
+        takes_name=False,
+        in_pipeline=False,
+    ),
 }
 """By name, in the order of a pipeline."""
 SECTIONS = tuple(name for name, kind in KINDS.items() if kind.in_pipeline)

@@ -86,14 +86,17 @@ def _rows(group: BoardGroup) -> Iterator[str]:
 
 
 def _value(cell: BoardCell) -> str:
-    mark = _mark(cell.mark) if cell.mark else ""
-    return f"{escaped(cell.value)}{mark}" + (f" {escaped(cell.interval)}" if cell.interval else "")
+    return f"{escaped(cell.value)}{_mark(cell.mark)}{_bounds(cell.interval)}"
 
 
 def _difference(cell: BoardCell) -> str:
-    said = escaped(f"{cell.difference} {cell.bounds}".strip())
+    said = f"{escaped(cell.difference)}{_bounds(cell.bounds)}"
     return f"{said} n.s." if cell.verdict == "n.s." else rf"\textbf{{{said}}}" if said else ""
 
 
+def _bounds(text: str) -> str:
+    return rf" {{\tiny {escaped(text)}}}" if text else ""
+
+
 def _mark(mark: str) -> str:
-    return rf"\textsuperscript{{{mark}}}"
+    return rf"\textsuperscript{{{mark}}}" if mark else ""
