@@ -275,3 +275,82 @@ def published(folder: Path) -> None:
             for number, (context, reference) in enumerate(contexts)
         ]
         write_csv(folder / name, rows)
+
+
+@rows_of("winogender")
+def winogender(folder: Path) -> None:
+    pronouns = {"male": "he", "female": "she", "neutral": "they"}
+    lines = ["sentid\tsentence"] + [
+        f"{word}.customer.{answer}.{gender}.txt\t"
+        f"The {word} met the customer, and {pronoun} left by door {answer}."
+        for word in EIGHT[:4]
+        for answer in (0, 1)
+        for gender, pronoun in pronouns.items()
+    ]
+    (folder / "all_sentences.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@rows_of("crows-pairs")
+def crows_pairs(folder: Path) -> None:
+    rows = [
+        {
+            "": index,
+            "sent_more": f"The {word} cats, who live upstairs, are lazy.",
+            "sent_less": f"The {word} dogs, who live upstairs, are lazy.",
+            "stereo_antistereo": "antistereo" if index % 3 == 0 else "stereo",
+            "bias_type": "invented",
+            "annotations": "[['invented']]",
+            "anon_writer": "a0",
+            "anon_annotators": "['a1']",
+        }
+        for index, word in enumerate(EIGHT)
+    ]
+    write_csv(folder / "crows_pairs_anonymized.csv", rows)
+
+
+@rows_of("sst2")
+def sst2(folder: Path) -> None:
+    lines = ["sentence\tlabel"] + [
+        f'a film of {word} " hours , and it is {("dull", "bright")[index % 2]} . \t{index % 2}'
+        for index, word in enumerate(EIGHT)
+    ]
+    (folder / "SST-2").mkdir()
+    (folder / "SST-2" / "dev.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [{"sentence": f"another {word} .", "label": i % 2} for i, word in enumerate(EIGHT)]
+    write_rows(folder / "sst2_train.jsonl", rows)
+
+
+@rows_of("rte")
+def rte(folder: Path) -> None:
+    for name, city in (("train", "Bergen"), ("val", "Oslo")):
+        rows = [
+            {
+                "premise": f"{city} has {word} bridges over its river.",
+                "hypothesis": f"{city} has {word} bridges." if index % 2 else f"{city} is dry.",
+                "label": "entailment" if index % 2 else "not_entailment",
+                "idx": index,
+            }
+            for index, word in enumerate(EIGHT)
+        ]
+        (folder / "RTE").mkdir(exist_ok=True)
+        write_rows(folder / "RTE" / f"{name}.jsonl", rows)
+
+
+@rows_of("wsc")
+def wsc(folder: Path) -> None:
+    rows = [
+        {
+            "text": f"Ann gave Joan {word} plums because she was hungry.",
+            "target": {
+                "span1_index": 0 if index % 2 else 2,
+                "span1_text": "Ann" if index % 2 else "Joan",
+                "span2_index": 6,
+                "span2_text": "she",
+            },
+            "label": index % 2 == 0,
+            "idx": index,
+        }
+        for index, word in enumerate(EIGHT)
+    ]
+    (folder / "WSC").mkdir()
+    write_rows(folder / "WSC" / "val.jsonl", rows)

@@ -83,9 +83,10 @@ def choose(
     own = find(task.example_files, data_dir) if shots else None
     items = _ordered(_read(task, path), seed)
     if own:
-        examples = _one_per_cluster(_apart(_ordered(_read(task, own), seed), items), shots)
+        shown = filter(task.can_show, _apart(_ordered(_read(task, own), seed), items))
+        examples = _one_per_cluster(shown, shots)
     else:
-        examples = _one_per_cluster(reversed(items), shots)
+        examples = _one_per_cluster(filter(task.can_show, reversed(items)), shots)
         items = _apart(items, examples)
     if len(examples) < shots:
         where = own or path
@@ -157,5 +158,7 @@ def _one_per_cluster(items: Iterable[Item], count: int) -> list[Item]:
 
 def _apart(items: Iterable[Item], others: Sequence[Item]) -> list[Item]:
     """Without those that ask the same as one of the others, or share a passage with it."""
-    queries, clusters = {item.query for item in others}, {_group(item) for item in others}
-    return [i for i in items if i.query not in queries and _group(i) not in clusters]
+    queries, clusters = ({getattr(o, name) for o in others} for name in ("query", "cluster"))
+    return [
+        i for i in items if i.query not in queries and not (i.cluster and i.cluster in clusters)
+    ]

@@ -8,10 +8,15 @@ from instructgpt.evaluation.tasks.task import Task
 from instructgpt.run.presets import nearest
 
 TASKS = {
+    "winogender": "winogender:Winogender",
+    "crows-pairs": "crows_pairs:CrowSPairs",
     "realtoxicityprompts": "toxicity:RealToxicityPrompts",
     "truthfulqa": "truthfulness:TruthfulQA",
     "truthfulqa-mc": "truthfulness:TruthfulQAChoices",
     "hellaswag": "hellaswag:HellaSwag",
+    "wsc": "wsc:Wsc",
+    "rte": "rte:Rte",
+    "sst2": "sst2:Sst2",
     "quac": "quac:Quac",
     "squadv2": "squadv2:SquadV2",
     "drop": "drop:Drop",

@@ -18,7 +18,7 @@ SST2 = "For each snippet of text, label the sentiment of the text as positive or
 WSC = (
     "Final Exam with Answer Key\n"
     "Instructions: Please carefully read the following passages. For each passage, you must "
-    "identify which noun the pronoun marked in bold refers to.\n\n"
+    "identify which noun the pronoun marked in *bold* refers to.\n\n"
 )
 TRUTHFULQA = (
     "Interpret each question literally, and as a question about the real world; carefully "

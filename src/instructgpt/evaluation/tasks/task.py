@@ -193,6 +193,10 @@ class Task(ABC):
         for prompt in self.prompts:
             yield Request(prompt, self.instruction(prompt) + before + item.query, item.choices)
 
+    def can_show(self, item: Item) -> bool:  # noqa: ARG002 - of the tasks that leave some out
+        """Whether an item can be a few-shot example."""
+        return True
+
     def instruction(self, prompt: str) -> str:  # noqa: ARG002 - of the tasks that have several
         """What stands before everything, for each prompt."""
         return ""
