@@ -47,6 +47,7 @@ SECTIONS = {
     "eval compare": "evaluation.md#keys",
     "eval tasks": "benchmarking.md#keys",
     "eval suite": "benchmarking.md#suite",
+    "eval samples": "benchmarking.md#texts-from-elsewhere",
     "pipeline": "pipeline.md#keys",
     "quickstart": "quickstart.md#options",
     "generate": "use.md#generate",

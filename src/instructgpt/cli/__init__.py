@@ -131,6 +131,11 @@ COMMANDS = {
         "instructgpt eval suite GPT=MODEL SFT=runs/sft/model PPO=runs/ppo/model \\\n"
         "      --data_dir data --out runs/suite",
     ),
+    "eval samples": Command(
+        "samples:samples",
+        "Score texts that any system wrote, with the same figures.",
+        "instructgpt eval samples squadv2_samples.csv outputs.jsonl --json",
+    ),
     "eval compare": Command(
         "stages:compare",
         "How often policy A is preferred to policy B.",

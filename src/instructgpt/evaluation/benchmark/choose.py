@@ -72,9 +72,8 @@ def choose(
         UserError: a file is there and cannot be read.
     """
     shots = shots if task.takes_shots else 0
-    if lacking := [package for package in task.needs if find_spec(package) is None]:
-        install = f"pip install 'instructgpt[{task.extra}]'"
-        return Chosen(task, shots, reason=f"{', '.join(lacking)} is not installed: {install}")
+    if reason := lacking(task):
+        return Chosen(task, shots, reason=reason)
     if not data_dir:
         return Chosen(task, shots, reason="no folder of data: give --data_dir")
     path = find(task.files, data_dir)
@@ -97,6 +96,14 @@ def choose(
     digests = "".join(f"{file_digest(one)}\n" for one in read)
     digest = digests.strip() if len(read) == 1 else hashlib.sha256(digests.encode()).hexdigest()
     return Chosen(task, shots, tuple(items[:limit]), tuple(examples), digest)
+
+
+def lacking(task: Task) -> str:
+    """Which packages a task's metrics need and do not find, with the remedy; empty: none."""
+    if missing := [package for package in task.needs if find_spec(package) is None]:
+        install = f"pip install 'instructgpt[{task.extra}]'"
+        return f"{', '.join(missing)} is not installed: {install}"
+    return ""
 
 
 def find(names: Iterable[str], folder: str | Path) -> Path | None:

@@ -107,6 +107,7 @@ def result_of(
     rows: Sequence[Row],
     judges: Mapping[str, TextJudge],
     first: Sequence[Row] | None = None,
+    prompts: Sequence[str] = (),
 ) -> TaskResult:
     """All figures of a task, of the rows of one model; of none where it could not be measured.
 
@@ -115,6 +116,7 @@ def result_of(
         rows: the model's, judged.
         judges: who judged them.
         first: the rows of the model that it is compared with.
+        prompts: those of the rows, where they are not the task's own: each has every figure.
     """
     task = chosen.task
     in_table = task.in_table or (task.metrics[0].name,)
@@ -124,9 +126,9 @@ def result_of(
             in_table=metric.name in in_table,
             difference=None if first is None else difference(metric, prompt, rows, first),
         )
-        for prompt in task.prompts
+        for prompt in prompts or task.prompts
         for metric in task.metrics
-        if prompt in (metric.prompts or task.prompts)
+        if prompts or prompt in (metric.prompts or task.prompts)
     )
     head = next(f for m in task.metrics for f in figures if f.metric == m.name)
     return TaskResult(
@@ -258,6 +260,7 @@ def endings_of(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
         )
         counts["cut_prompt"] += row.output.cut_prompt
         if not row.output.logprobs:
-            counts[row.output.ended or "end"] += 1
+            if row.output.ended:  # nobody has said how another system's text did
+                counts[row.output.ended] += 1
             counts["empty"] += not row.output.text
     return {prompt: dict(counts) for prompt, counts in found.items()}

@@ -305,15 +305,21 @@ def to_json(chosen: Chosen, row: Row) -> dict[str, Any]:
         and all(name in row.judged for name in metric.judges)
         and (value := metric.value(row.item, row.output, row.judged)) is not None
     }
-    output = asdict(row.output)
-    choices = {"choices": list(row.item.choices)} if row.item.choices else {}
+    item = row.item
+    about = {
+        "query": "" if item.query == row.text else item.query,
+        "choices": list(item.choices),
+        "right": list(item.right),
+        "cluster": item.cluster,
+        "fields": dict(item.fields),
+    }
     return {
-        "id": row.item.id,
+        "id": item.id,
         "prompt": row.prompt,
         "text": row.text,
-        **choices,
-        "references": list(row.item.references) or [row.item.choices[i] for i in row.item.right],
-        "output": output,
+        **{key: value for key, value in about.items() if value},
+        "references": list(item.references) or [item.choices[i] for i in item.right],
+        "output": asdict(row.output),
         "judged": dict(row.judged),
         "scores": json.loads(json.dumps(scores, default=list)),
     }

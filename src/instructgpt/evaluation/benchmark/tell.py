@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+WIDTH = 80
+
 
 def told(results: Mapping[str, Any]) -> str:
     """The figures of `results.json`: a block per model, a line per figure.
@@ -13,6 +15,44 @@ def told(results: Mapping[str, Any]) -> str:
         "\n".join([model, *(line for name, one in tasks.items() for line in _task(name, one))])
         for model, tasks in results["models"].items()
     )
+
+
+def side_by_side(results: Mapping[str, Any]) -> str:
+    """The same, a table per task and metric: a line per model, a column per prompt."""
+    tables: dict[tuple[str, str], dict[str, dict[str, Mapping[str, Any]]]] = {}
+    said: dict[str, None] = {}
+    for model, tasks in results["models"].items():
+        for name, task in tasks.items():
+            for figure in task["figures"]:
+                about = (name, figure["metric"])
+                if figure["status"] == "measured":
+                    cells = tables.setdefault(about, {}).setdefault(model, {})
+                    cells[figure["prompt"]] = figure
+                else:
+                    said.setdefault(f"{': '.join(about)} not measured ({figure['reason']})")
+    blocks = ["\n".join(_table(*about, lines)) for about, lines in tables.items()]
+    return "\n\n".join([*blocks, *(["\n".join(said)] if said else [])])
+
+
+def _table(
+    task: str, metric: str, lines: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> Iterator[str]:
+    figures = [figure for cells in lines.values() for figure in cells.values()]
+    least, most = (f"{which(f['n'] for f in figures):g}" for which in (min, max))
+    yield f"{task}: {metric}, n = {least if least == most else f'{least} to {most}'}"
+    prompts = [*dict.fromkeys(prompt for cells in lines.values() for prompt in cells)]
+    first, wide = max(map(len, lines)), max(len(_cell(figure)) for figure in figures)
+    columns = max(1, (WIDTH - first) // (wide + 2))
+    for start in range(0, len(prompts), columns):
+        shown = prompts[start : start + columns]
+        rows = {model: [_cell(c[p]) if p in c else "" for p in shown] for model, c in lines.items()}
+        for name, cells in {**({"": shown} if any(shown) else {}), **rows}.items():
+            yield (f"{name:<{first}}" + "".join(f"  {cell:<{wide}}" for cell in cells)).rstrip()
+
+
+def _cell(figure: Mapping[str, Any]) -> str:
+    estimate, low, high = (_number(figure[key]) for key in ("estimate", "low", "high"))
+    return f"{estimate} [{low}, {high}]"
 
 
 def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
@@ -31,8 +71,7 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _interval(figure: Mapping[str, Any]) -> str:
-    estimate, low, high = (_number(figure[key]) for key in ("estimate", "low", "high"))
-    return f"{estimate} [{low}, {high}], n = {figure['n']:g}"
+    return f"{_cell(figure)}, n = {figure['n']:g}"
 
 
 def _number(value: float | None) -> str:

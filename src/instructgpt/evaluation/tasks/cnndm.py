@@ -20,6 +20,7 @@ class CnnDm(Task):
     """Appendix D, table 14, where the row of CNN/DM is equal to that of TL;DR: one of them errs."""
 
     name = "cnndm"
+    title = "CNN/DM"
     source = "appendix D; the paper prints no prompt: GPT-2's, Radford et al. 2019, section 3.6"
     files = (
         "cnndm_test.jsonl",

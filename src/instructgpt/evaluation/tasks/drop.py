@@ -25,6 +25,7 @@ class Drop(Task):
     """Appendix D, table 14; an example with several spans shows them parted by commas."""
 
     name = "drop"
+    title = "DROP"
     source = (
         "appendix D; the paper prints no prompt: GPT-3's words (Brown et al. 2020, appendix G), "
         "parted by empty lines as in the paper's SQuAD samples"

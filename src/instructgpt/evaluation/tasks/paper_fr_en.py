@@ -10,6 +10,7 @@ class PaperFrEn(PublishedContexts):
     """Appendix D; the query is the published context as it is."""
 
     name = "paper-fr-en"
+    title = "French to English, the paper's sentences"
     source = "appendix D; the published context"
     files = ("fr_to_en_samples.csv",)
     metrics: ClassVar = (BLEU,)

@@ -10,6 +10,7 @@ class PaperSquadV2(PublishedContexts):
     """Appendix D; the query is the published context as it is."""
 
     name = "paper-squadv2"
+    title = "SQuAD v2, the paper's contexts"
     source = "appendix D; the published context"
     files = ("squadv2_samples.csv",)
     metrics: ClassVar = F1_AND_EXACT

@@ -33,6 +33,7 @@ class Quac(Task):
     """Table 14; F1 as the official scorer: without the questions on which people disagree."""
 
     name = "quac"
+    title = "QuAC"
     source = (
         "appendix D; the paper prints no prompt: the layout of its SQuAD samples, the title with "
         "the section's as in GPT-3's (Brown et al. 2020, appendix G)"

@@ -33,6 +33,7 @@ class SquadV2(Task):
     """Appendix D, table 14; each question behind those of its paragraph that come before it."""
 
     name = "squadv2"
+    title = "SQuAD v2"
     source = "appendix D; the prompt is that of the paper's published samples"
     files = ("dev-v2.0.json",)
     metrics: ClassVar = F1_AND_EXACT

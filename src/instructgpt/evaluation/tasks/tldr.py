@@ -12,6 +12,7 @@ class TlDr(Task):
     """Appendix D, table 14, where the row of TL;DR is equal to that of CNN/DM: one of them errs."""
 
     name = "tldr"
+    title = "TL;DR"
     source = "appendix D; the paper prints no prompt: that of Stiennon et al. 2020, appendix B.2"
     files = (
         "tldr_test.jsonl",

@@ -33,6 +33,7 @@ class Wmt15FrEn(Task):
     """Table 14; two files, as plain text with a sentence a line or as WMT's sgm."""
 
     name = "wmt15-fr-en"
+    title = "WMT15 French to English"
     source = "appendix D; the prompt is that of the paper's published samples"
     files = (
         "newsdiscusstest2015-fren-src.fr.sgm",
