@@ -17,7 +17,8 @@ class Cell:
     Attributes:
         value: with its interval; None where it was not measured.
         reason: why not.
-        difference: from the first model's, of the paired items; None of the first model itself.
+        difference: from the first model's, of the paired items; None of the first model itself,
+            and where its interval is not known, as with a single item.
     """
 
     value: Estimate | None
@@ -28,7 +29,7 @@ class Cell:
     def is_significant(self) -> bool:
         """Does the interval of the difference leave 0 out?"""
         d = self.difference
-        return d is not None and d.low <= d.high and (d.low > 0 or d.high < 0)
+        return d is not None and (d.low > 0 or d.high < 0)
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,9 @@ def _figure(key: str, task: Json, one: Json, several: set[str]) -> Figure:
 def _cell(one: Json) -> Cell:
     value = Estimate.parse(one) if one.get("status") != "not measured" else None
     reason = "" if value else str(one.get("reason") or "nobody says why")
-    return Cell(value, reason, Estimate.parse(one.get("difference")))
+    difference = as_dict(one.get("difference"))
+    bounded = all(is_finite(difference.get(end)) for end in ("low", "high"))
+    return Cell(value, reason, Estimate.parse(difference) if bounded else None)
 
 
 def _endings(model: str, tasks: Json) -> Iterator[Endings]:

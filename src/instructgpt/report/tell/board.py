@@ -9,6 +9,7 @@ from instructgpt.report.read.values import Estimate, is_finite
 from instructgpt.report.tell.words import listed, number, plural
 
 NOT_MEASURED = "—"
+SPOKEN = {"f1": "F1", "bleu": "BLEU", "rouge_l": "ROUGE-L", "qa": "QA"}
 COMPARED = (
     "Each figure has its 95 % interval, clustered by item. Below it stands the difference from "
     "{first} with the 95 % interval of the paired items, on which both models were asked the same; "
@@ -87,7 +88,7 @@ def board(benchmark: Benchmark, *, in_table: bool = True) -> Board:
         )
         for figures in groups(chosen)
     ]
-    title = "As in table 14 of the paper" if in_table else "Further figures"
+    title = "In the layout of the paper's table 14" if in_table else "Further figures"
     caption = COMPARED.format(first=benchmark.first) if benchmark.others else ALONE
     notes = [(mark, reason) for reason, mark in marks.items()]
     return Board(title, caption, tuple(benchmark.models), made, notes)
@@ -119,7 +120,7 @@ def examples(shots: int) -> str:
 
 def spoken(name: str) -> str:
     """A name of the code as a reader says it."""
-    return name.replace("_", " ")
+    return SPOKEN.get(name) or name.replace("_", " ")
 
 
 def direction(figure: Figure) -> str:
@@ -227,7 +228,7 @@ def _mark(cell: Cell, marks: dict[str, str]) -> str:
 
 
 def tally(benchmark: Benchmark) -> Iterator[str]:
-    """On which figures of table 14 each model differs significantly from the first, in a clause."""
+    """In how many figures, and in which, each model differs significantly from the first."""
     rows = [figure for figure in benchmark.figures if figure.in_table]
     for model in benchmark.others:
         said = [(word, row) for row in rows if (word := verdict(row, model))]
@@ -239,7 +240,7 @@ def tally(benchmark: Benchmark) -> Iterator[str]:
             if any(one == word for one, _ in said)
         ]
         count = sum(word != "n.s." for word, _ in said)
-        of = f"{count or 'none'} of {len(said)} figures of table 14"
+        of = f"{count or 'none'} of {len(said)} figures"
         named = f": {', '.join(parts)}" if parts else ""
         yield f"{model} differs significantly from {benchmark.first} in {of}{named}"
 
@@ -256,4 +257,4 @@ def measured(benchmark: Benchmark) -> str:
     rows = [figure for figure in benchmark.figures if figure.in_table]
     count = sum(any(cell.value for cell in row.cells.values()) for row in rows)
     models = plural(len(benchmark.models), "model")
-    return f"{models} measured on {count} of {len(rows)} figures of table 14"
+    return f"{models} measured on {count} of {len(rows)} figures"
