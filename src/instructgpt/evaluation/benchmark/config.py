@@ -13,7 +13,10 @@ class MeasuringConfig(Config):
 
     models: Policies = Field(description="policies that are measured")
     names: Paths = Field((), description="what the results call them, in order (empty: by path)")
-    tasks: Paths = Field(("all",), description="tasks, parted by commas or the flag repeated; all")
+    tasks: Paths = Field(
+        ("all",),
+        description="tasks, parted by commas or the flag repeated; all, or your own module:class",
+    )
     data_dir: str = Field(
         "", description="folder that has the benchmarks' own files, at any depth, gzipped or not"
     )

@@ -20,7 +20,7 @@ from instructgpt.evaluation.benchmark.config import (
 from instructgpt.evaluation.benchmark.figures import Row, TaskResult, result_of
 from instructgpt.evaluation.stage import labels
 from instructgpt.evaluation.tasks import tasks_of
-from instructgpt.evaluation.tasks.task import Item, Output, Request, TextJudge
+from instructgpt.evaluation.tasks.task import Item, Output, Request, Task, TextJudge
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.load import pick_device
 from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
@@ -151,7 +151,7 @@ def _name(result: TaskResult, others: Sequence[TaskResult]) -> str:
 
 def run_tasks(
     policy: SFTModel,
-    tasks: Sequence[str],
+    tasks: str | Sequence[str | Task],
     *,
     data_dir: str | Path,
     shots: int = 0,
@@ -167,7 +167,7 @@ def run_tasks(
     Args:
         policy: an `SFTModel`; with `template="plain"` it reads a task's text as it is, as in the
             command.
-        tasks: names of tasks, or `all`.
+        tasks: names of tasks, `all`, or tasks of your own.
         data_dir: the folder that has the benchmarks' own files, at any depth.
         shots: few-shot examples before each query.
         limit: score so many items of each task.
