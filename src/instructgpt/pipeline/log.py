@@ -81,6 +81,10 @@ class StageLog:
                 seconds = round(float(before["seconds"]) + time.monotonic() - began, 2)
                 self._write(name, status=status, seconds=seconds)
 
+    def leave_out(self, name: str, reason: str) -> None:
+        """Keep that a stage is not run, and why: a sentence for the report."""
+        self._write(name, status="left out", reason=reason)
+
     def _write(self, name: str, **facts: Any) -> None:
         self.stages[name] |= facts
         content = {"name": self.path.parent.name, "stages": list(self.stages.values())}

@@ -60,6 +60,7 @@ class BenchmarkConfig(MeasuringConfig):
 class SuiteConfig(MeasuringConfig):
     """Configuration of `eval suite`: all of table 14, without examples and with some."""
 
+    out: str = Field("runs/suite", description="run directory; table 14 goes to OUT/table.html")
     shots: int = Field(
         5, ge=1, description="few-shot examples before each query; it is measured without too"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from instructgpt.errors import UserError
 from instructgpt.report.read.kinds import KINDS
-from instructgpt.report.read.values import Json, as_dicts, is_finite
+from instructgpt.report.read.values import Json, as_dicts, as_texts, is_finite
 from instructgpt.report.read.work import StageRun, Work, clock
 from instructgpt.run.files import parse_json, parse_yaml, read_json, read_text
 
@@ -56,7 +56,10 @@ def _load_stage(root: Path, row: Json) -> StageRun:
     if (directory / "run.json").is_file():
         run = load_run(directory)
     else:
-        run = StageRun(directory.name, "run", path=directory.resolve(), ran=False)
+        notes = as_texts(row.get("reason"))
+        run = StageRun(
+            directory.name, "run", path=directory.resolve(), notes=tuple(notes), ran=False
+        )
     return replace(
         run,
         name=str(row.get("name") or directory.name),

@@ -109,7 +109,8 @@ def step_section(anchor: str, work: Work, kind: str, stages: Sequence[StageRun])
         name = only.name if only.name != kind else ""
         return replace(only, anchor=anchor, title=title, name=name)
     runs = [stage for stage in stages if stage.ran]
-    section = Section(anchor, title, color=kind_of(kind).color)
+    left_out = tuple(note for stage in stages if not stage.ran for note in stage.notes)
+    section = Section(anchor, title, color=kind_of(kind).color, notes=left_out)
     if kind == "rank":
         table = rankings_table(runs)
         return replace(

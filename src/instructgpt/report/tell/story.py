@@ -59,9 +59,11 @@ def _progress(work: Work) -> list[str]:
         status = work.stages[0].status
         return [status] if status in ("running", "failed") else []
     done = sum(stage.status == "done" for stage in work.stages)
-    count = f"all {done}" if done == len(work.stages) else f"{done} of {len(work.stages)}"
+    planned = sum(stage.status != "left out" for stage in work.stages)
+    count = f"all {done}" if done == planned > 1 else f"{done} of {planned}"
     failed = [stage.name for stage in work.stages if stage.status == "failed"]
-    return [f"{count} stages done", *([f"{listed(failed)} failed"] if failed else [])]
+    what = "stage" if planned == 1 else "stages"
+    return [f"{count} {what} done", *([f"{listed(failed)} failed"] if failed else [])]
 
 
 def simulated(work: Work) -> str:
