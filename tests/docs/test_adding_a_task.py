@@ -1,18 +1,21 @@
 """The page's task, written, read and measured as the page says, with a random model."""
 
+import contextlib
+import io
 import json
-import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import instructgpt as ig
+from instructgpt.cli import main
 from instructgpt.evaluation.benchmark.choose import choose
 from instructgpt.evaluation.tasks import task_of
 from tests.files import write_policy
+from tests.small_runs import one_backend
 from tests.tiny import byte_tokenizer, tiny_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-task.md"
@@ -23,25 +26,36 @@ def blocks():
     return re.findall(r"(?ms)^```bash\n(.*?)^```", PAGE.read_text("utf-8"))
 
 
+def typed(block: str) -> str:
+    """What a block prints. Python and instructgpt run in this process: starting them takes most of
+    the time.
+    """
+    printed = io.StringIO()
+    code = re.fullmatch(r"(?s)python - <<'EOR'\n(.*)EOR\n", block)
+    with contextlib.redirect_stdout(printed):
+        if code:
+            exec(code[1], {})
+        elif block.startswith("instructgpt "):
+            words, file = block.split(" > ")
+            with one_backend(), pytest.raises(SystemExit) as ended:
+                main(shlex.split(words)[1:])
+            assert not ended.value.code
+            Path(file.strip()).write_text(printed.getvalue())
+        else:
+            subprocess.run(["bash", "-e", "-c", block], check=True)
+    return printed.getvalue()
+
+
 @pytest.fixture(scope="module")
 def folder(blocks, tmp_path_factory):
     """Where the page's commands have been typed, and what each printed."""
     folder = tmp_path_factory.mktemp("page")
     model = tiny_model(width=16, layers=1, context=1024)
     write_policy(folder / "my-model", model=model, tokenizer=byte_tokenizer())
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    printed = []
-    for block in blocks:
-        result = subprocess.run(
-            ["bash", "-e", "-c", block],
-            cwd=folder, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert result.returncode == 0, f"{block}\n{result.stderr}"
-        printed.append(result.stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        printed = [typed(block) for block in blocks]
     (folder / "printed.json").write_text(json.dumps(printed))
     return folder
 

@@ -16,6 +16,10 @@ def agrees(item: Item, output: Output, _judged: Judged) -> float:
     return float(names_same(output.text, item.references[0]) == item.fields["label"])
 
 
+LABELS = {"True": True, "False": False, "1": True, "0": False}
+"""SuperGLUE's, as JSON or as a word, or the numbers that some copies have."""
+
+
 class Wsc(Task):
     """Appendix D.2 and table 14: the noun is written, not chosen. Only rows whose noun is the right
     one can be examples, as in Brown et al. 2020, since of the others no answer is known.
@@ -48,7 +52,7 @@ class Wsc(Task):
                 f'"*{pronoun}*" refer to?\n\nAnswer:'
             )
             name = id_of(row["text"], noun, pronoun, str(target["span2_index"]))
-            fields = {"label": bool(row["label"])}
+            fields = {"label": LABELS[str(row["label"])]}
             yield Item(name, query, (noun,), cluster=row["text"], fields=fields)
 
 
