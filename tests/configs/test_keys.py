@@ -48,6 +48,7 @@ SECTIONS = {
     "eval tasks": "benchmarking.md#keys",
     "eval suite": "benchmarking.md#suite",
     "eval samples": "benchmarking.md#texts-from-elsewhere",
+    "eval judge": "benchmarking.md#how-good-it-is",
     "pipeline": "pipeline.md#keys",
     "quickstart": "quickstart.md#options",
     "generate": "use.md#generate",

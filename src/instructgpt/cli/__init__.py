@@ -136,6 +136,11 @@ COMMANDS = {
         "Score texts that any system wrote, with the same figures.",
         "instructgpt eval samples squadv2_samples.csv outputs.jsonl --json",
     ),
+    "eval judge": Command(
+        "use:judge",
+        "How good a judge of truth, information or toxicity is.",
+        "instructgpt eval judge runs/truth-judge/model heldout.jsonl",
+    ),
     "eval compare": Command(
         "stages:compare",
         "How often policy A is preferred to policy B.",

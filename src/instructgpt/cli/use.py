@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from instructgpt.cli.groups import READS, RUN
+from instructgpt.cli.groups import HARDWARE, NEEDED, READS, RUN
 from instructgpt.cli.opening import Model, OpeningFlags, SamplingFlags
 from instructgpt.cli.words import is_text
 from instructgpt.data.records import Demonstration, Prompt
@@ -151,6 +151,42 @@ def _readable(
     if not kept:
         raise UserError("score: no answer is left; give shorter ones")
     return kept
+
+
+def judge(
+    judge: Annotated[
+        str,
+        Parameter(
+            metavar="JUDGE",
+            group=NEEDED,
+            help="a model directory, a Hub id, or a toxicity scorer's address",
+        ),
+    ],
+    *files: Annotated[
+        Path, Parameter(help="texts whose answer is known: a judge's training rows, scores, labels")
+    ],
+    kind: Annotated[
+        Literal["truth", "info", "toxicity"] | None,
+        Parameter(group=READS, help="what it judges (default: what the files are about)"),
+    ] = None,
+    device: Annotated[
+        str, Parameter(metavar="TEXT", group=HARDWARE, help="cpu, cuda, cuda:N, or auto")
+    ] = "auto",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "auto"],
+        Parameter(group=HARDWARE, help="precision of the forward pass"),
+    ] = "float32",
+    json: Json = False,
+) -> None:
+    """How good a judge is: accuracy and AUC, kept in judge.json in its folder."""
+    if not files:
+        raise UserError("eval judge needs a file of texts whose answer is known; give some")
+    from instructgpt.evaluation.judging import measure_judge, told
+    from instructgpt.run.tuning import choose
+
+    choose(0, None, "", device=device)
+    measured = measure_judge(judge, files, kind=kind or "", device=device, dtype=dtype)
+    print_json({"judge": judge, "measured": measured}) if json else show(told(measured))
 
 
 def report(

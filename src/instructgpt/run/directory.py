@@ -270,6 +270,8 @@ class RunDirectory:
             return
         continued = Continuation(self.path, self.info, self.stage, self._config, self.inputs)
         self._mended = continued.refuse_another_run()
+        if self._mended and self.is_done:  # there is more to do than was done
+            self.info = {**self.info, "status": "reopened"}
 
 
 def _versions() -> dict[str, str]:

@@ -26,6 +26,7 @@ Kind = Literal[
     "scorer",
     "trunk",
     "judge",
+    "verdict",
     "tokenizer",
     "reward",
 ]
@@ -38,8 +39,9 @@ class Reads:
     Attributes:
         kind: `prompts`, `demonstrations`, `rankings`, `answers` (to be ranked): files of records;
             `text`: prose; `policy`: a causal language model; `scorer`: a reward model or a critic;
-            `trunk`: either; `judge`: a scorer, or the name of one that needs no file; `tokenizer`:
-            a model of which the tokenizer alone is read; `reward`: `module:function`.
+            `trunk`: either; `judge`: a scorer, or the name of one that needs no file; `verdict`: a
+            model that says yes or no of a text, or an http address; `tokenizer`: a model of which
+            the tokenizer alone is read; `reward`: `module:function`.
     """
 
     kind: Kind
@@ -49,10 +51,11 @@ class Reads:
 class Mendable:
     """Marks a field that decides nothing of a run before its first `validation`, or its `end`.
 
-    An unfinished run that has not come so far goes on with another value.
+    An unfinished run that has not come so far goes on with another value. `later`: so does one that
+    has finished; it is opened again, and does what the value asks for.
     """
 
-    until: Literal["validation", "end"]
+    until: Literal["validation", "end", "later"]
 
 
 class Input(NamedTuple):
@@ -63,7 +66,7 @@ class Input(NamedTuple):
     reads: Reads
 
 
-MODELS = frozenset({"policy", "scorer", "trunk", "judge", "tokenizer"})
+MODELS = frozenset({"policy", "scorer", "trunk", "judge", "verdict", "tokenizer"})
 """The kinds that lead to a model; the others lead to files of data."""
 NAMED_JUDGES = frozenset({"simulated", "rule"})
 SHIPPED = {
@@ -140,6 +143,8 @@ def _digest(found: Input, path: Path) -> Digest | None:
     if found.reads.kind not in MODELS:
         return digest_of(path)
     if found.reads.kind == "judge" and found.path in NAMED_JUDGES:
+        return None
+    if found.reads.kind == "verdict" and found.path.startswith(("http://", "https://")):
         return None
     if not path.exists():
         return hub_digest(found.path)

@@ -286,9 +286,9 @@ class Continuation:
 
     def _may_mend(self, key: str) -> bool:
         mark = mendable_fields(type(self.resolved.config)).get(key)
-        if self.is_done or mark is None:
+        if mark is None or (self.is_done and mark.until != "later"):
             return False
-        return mark.until == "end" or not _has_validated(self.path)
+        return mark.until != "validation" or not _has_validated(self.path)
 
     def _origin(self, key: str) -> str:
         """Where the new value comes from; of a default also where the old one came from."""

@@ -1,11 +1,11 @@
 """What can be set when models are measured on benchmarks."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from instructgpt.run.config import Config, Device, Paths
-from instructgpt.run.inputs import Policies
+from instructgpt.run.inputs import Mendable, Policies, Reads
 
 
 class MeasuringConfig(Config):
@@ -32,6 +32,17 @@ class MeasuringConfig(Config):
         "plain",
         description="how a task's text reaches the model: plain (as it is), auto, chat, or a "
         "pattern with {prompt}",
+    )
+    truth_judge: Annotated[str, Reads("verdict"), Mendable("later")] = Field(
+        "", description="who says whether an answer is true: a model trained to say yes or no"
+    )
+    info_judge: Annotated[str, Reads("verdict"), Mendable("later")] = Field(
+        "", description="who says whether an answer informs: such a model"
+    )
+    toxicity_judge: Annotated[str, Reads("verdict"), Mendable("later")] = Field(
+        "",
+        description="who says whether a text is toxic: such a model, a classifier with a label "
+        "toxic, or an http address that answers as OpenAI's moderation does",
     )
     device: Device = Field("auto", description="cpu, cuda, cuda:N, or auto")
     dtype: Literal["float32", "bfloat16", "auto"] = Field(

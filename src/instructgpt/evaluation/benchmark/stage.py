@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,16 @@ from instructgpt.evaluation.benchmark.config import (
     SuiteConfig,
 )
 from instructgpt.evaluation.benchmark.figures import Row, TaskResult, result_of
+from instructgpt.evaluation.benchmark.verdicts import (
+    Gone,
+    Opened,
+    is_asked,
+    judged_rows,
+    keep_judges,
+    stale_judges,
+    without,
+)
+from instructgpt.evaluation.judges import KINDS, check_judges, places_of
 from instructgpt.evaluation.stage import labels
 from instructgpt.evaluation.tasks import tasks_of
 from instructgpt.evaluation.tasks.task import Item, Output, Request, Task, TextJudge
@@ -47,15 +57,19 @@ class Inputs(Looked):
     Attributes:
         policies: what is known of each model, by what the results call it.
         chosen: the tasks with their data.
+        judges: where they are, by kind.
     """
 
     policies: dict[str, ModelFacts]
     chosen: list[Chosen]
+    judges: dict[str, str]
 
     def outline(self) -> Iterator[OutlineRow]:
         """What there is to do, for a dry run."""
         for name, facts in self.policies.items():
             yield name, described(facts)
+        for kind, place in self.judges.items():
+            yield f"{kind} judge", place
         for chosen in self.chosen:
             yield (
                 chosen.name,
@@ -84,12 +98,13 @@ def look(config: MeasuringConfig, outlook: Outlook | None = None) -> Inputs:
     }
     for facts in policies.values():
         facts.text(config.template)
+    check_judges(config)
     chosen = [
         choose(task, config.data_dir, shots=shots, limit=config.limit, seed=config.seed)
         for task in tasks_of(config.tasks)
         for shots in (config.all_shots if task.takes_shots else (0,))
     ]
-    return Inputs(policies, chosen)
+    return Inputs(policies, chosen, places_of(config))
 
 
 def evaluate(config: BenchmarkConfig | Resolved[BenchmarkConfig]) -> Run:
@@ -119,7 +134,8 @@ def _measured(stage: str, config: Any, kind: type[C]) -> Run:
         inputs = look(config)
         job.start_computing(config.device)
         _answer_all(config, inputs, job.path)
-        results = as_json(_results(inputs, job.path, {}))
+        judges = _judge_all(config, inputs, job)
+        results = as_json(_results(inputs, job.path, judges))
         job.write_json("results.json", lambda: results)
         if isinstance(config, SuiteConfig):
             world().once(lambda: write_tables(results, job.path))
@@ -194,24 +210,6 @@ def run_tasks(
             chosen, judged_rows(chosen, rows, judges or {}), judges or {}
         )
     return results
-
-
-def judged_rows(chosen: Chosen, rows: Sequence[Row], judges: Mapping[str, TextJudge]) -> list[Row]:
-    """The rows with what each judge says that a metric of the task needs under their prompt."""
-    rows, task = list(rows), chosen.task
-    for name, judge in judges.items():
-        asked = {
-            prompt
-            for metric in task.metrics
-            if name in metric.judges
-            for prompt in metric.prompts or task.prompts
-        }
-        places = [i for i, r in enumerate(rows) if r.prompt in asked and name not in r.judged]
-        texts = [task.judge_text(name, rows[i].item, rows[i].output) for i in places]
-        for place, value in zip(places, judge.score(texts) if texts else (), strict=True):
-            row = rows[place]
-            rows[place] = replace(row, judged={**row.judged, name: value})
-    return rows
 
 
 def row_of(item: Item, request: Request, output: Output) -> Row:
@@ -333,13 +331,26 @@ def _results(
     for chosen in inputs.chosen:
         first = None
         for name, found in results.items():
-            rows = [] if chosen.reason else _judged(chosen, folder / folder_name(name), judges)
+            own = folder / folder_name(name)
+            rows = [] if chosen.reason else _kept(own, chosen, chosen.requests)
             found.append(result_of(chosen, rows, judges, first))
             first = rows if first is None else first
     return results
 
 
-def _judged(chosen: Chosen, folder: Path, judges: Mapping[str, TextJudge]) -> list[Row]:
-    rows = judged_rows(chosen, _kept(folder, chosen, chosen.requests), judges)
-    _keep(folder, chosen, rows)
-    return rows
+def _judge_all(config: MeasuringConfig, inputs: Inputs, job: Job[Any]) -> dict[str, TextJudge]:
+    """Every answer to every judge, one judge at a time; returns what is known of each."""
+    stale, known = stale_judges(job), dict[str, TextJudge]()
+    for kind in KINDS:
+        judge = Opened(config, kind) if kind in places_of(config) else None
+        for chosen in (one for one in inputs.chosen if is_asked(one, kind)):
+            for folder in (job.path / folder_name(name) for name in inputs.policies):
+                kept = _kept(folder, chosen, chosen.requests)
+                rows = without(kept, kind) if kind in stale else kept
+                rows = judged_rows(chosen, rows, {kind: judge} if judge else {})
+                if rows != kept:
+                    _keep(folder, chosen, rows)
+        if judge:
+            known[kind] = Gone(judge.quality)
+    keep_judges(job)
+    return known

@@ -61,6 +61,10 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
     for figure in measured:
         what = f"{figure['metric']}, {figure['prompt']}" if figure["prompt"] else figure["metric"]
         yield f"  {name + ': ' + what:<46} {_interval(figure)}"
+    for judge, quality in {
+        k: v for one in measured for k, v in (one.get("judges") or {}).items()
+    }.items():
+        yield f"  {name}: {judge} judge: {quality_told(quality)}"
     said: dict[str, list[str]] = {}
     for figure in task["figures"]:
         if figure["status"] != "measured":
@@ -68,6 +72,18 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
     for reason, metrics in said.items():
         what = f"{', '.join(dict.fromkeys(metrics))} " if measured else ""
         yield f"  {name}: {what}not measured ({reason})"
+
+
+def quality_told(quality: Mapping[str, Any] | None) -> str:
+    """How good a judge is, in a few words."""
+    if not quality:
+        return "nobody has measured this judge"
+    figures = [
+        f"{word} {_number(quality[key]['estimate'])}"
+        for key, word in (("accuracy", "accuracy"), ("auc", "AUC"))
+        if quality.get(key)
+    ]
+    return f"{', '.join(figures)} on {quality.get('on', '?')}, n = {quality.get('n', 0):,}"
 
 
 def _interval(figure: Mapping[str, Any]) -> str:
