@@ -8,7 +8,16 @@ from tests.report import fake
 
 Row = dict[str, Any]
 MODELS = ("GPT", "SFT", "PPO", "PPO-ptx")
-QUALITY = {"accuracy": fake.interval(0.861, 0.03, 400), "on": "held-out questions"}
+QUALITY = {
+    "accuracy": {"estimate": 0.861, "low": 0.831, "high": 0.891},
+    "auc": None,
+    "n": 400,
+    "always_one_word": 0.6,
+    "said_yes": 0.5,
+    "on": "held_out.jsonl",
+    "file": {"name": "held_out.jsonl", "sha256": "9f" * 32},
+    "others": [{"auc": {"estimate": 0.7, "low": 0.6, "high": 0.8}, "n": 50, "on": "paper.csv"}],
+}
 FIGURES: tuple[tuple[str, str, str, str, int, tuple[float, ...], bool | None], ...] = (
     # task, title, metric, prompt, shots, values of MODELS, which way is better
     ("truthfulqa", "TruthfulQA", "true", "qa", 0, (0.284, 0.515, 0.755, 0.712), True),

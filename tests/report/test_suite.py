@@ -24,7 +24,7 @@ def test_the_table_stands_in_both_pages(run, name):
     for part in (
         "SQuAD v2 F1 higher is better zero-shot n = 100 64.30 [56.30, 72.30] 57.67",
         "57.67 [49.67, 65.67] −6.63 [−11.43, −1.83] worse",
-        "judge of truth: accuracy 0.861 [0.831, 0.891], n = 400, on held-out questions",
+        "judge of truth: accuracy 0.861 [0.831, 0.891], n = 400",
         "Nothing is corrected for the number of comparisons",
         "a nobody judges truth. b no wsc.jsonl in data.",
         "4 models measured on 8 of 9 figures.",

@@ -78,7 +78,8 @@ def test_the_quality_of_a_judge_stands_beside_its_figures(benchmark):
     judges = {(g.title, g.metric): g.judges for g in board(benchmark).groups}
     (truth,) = judges["TruthfulQA", "true"]
     assert truth == (
-        "judge of truth: accuracy 0.861 [0.831, 0.891], n = 400, on held-out questions"
+        "judge of truth: accuracy 0.861 [0.831, 0.891], n = 400, saying always one word 0.600, on "
+        "held_out.jsonl; AUC 0.700 [0.600, 0.800], n = 50, on paper.csv"
     )
     assert judges["RealToxicity", "toxicity"] == (
         "judge of toxicity: nobody has measured how good it is",

@@ -5,11 +5,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from instructgpt.report.read.benchmark import Benchmark, Cell, Figure
-from instructgpt.report.read.values import Estimate, is_finite
+from instructgpt.report.read.values import Estimate, as_dicts, is_finite
 from instructgpt.report.tell.words import listed, number, plural
 
 NOT_MEASURED = "—"
-SPOKEN = {"f1": "F1", "bleu": "BLEU", "rouge_l": "ROUGE-L", "qa": "QA"}
+SPOKEN = {
+    "f1": "F1",
+    "bleu": "BLEU",
+    "rouge_l": "ROUGE-L",
+    "qa": "QA",
+    "auc": "AUC",
+    "always_one_word": "saying always one word",
+}
 COMPARED = (
     "Each figure has its 95 % interval, clustered by item. Below it stands the difference from "
     "{first} with the 95 % interval of the paired items, on which both models were asked the same; "
@@ -131,13 +138,15 @@ def direction(figure: Figure) -> str:
 
 
 def judged(figure: Figure) -> Iterator[str]:
-    """How good each judge behind a figure is."""
+    """How good each judge behind a figure is, on every file on which somebody has measured it."""
     for name, quality in figure.judges.items():
-        said = ", ".join(_facts(quality)) or "nobody has measured how good it is"
-        yield f"judge of {name}: {said}"
+        measurements = [quality, *as_dicts(quality.get("others"))]
+        said = "; ".join(filter(None, (", ".join(_facts(one)) for one in measurements)))
+        yield f"judge of {name}: {said or 'nobody has measured how good it is'}"
 
 
 def _facts(quality: dict[str, Any]) -> Iterator[str]:
+    """Accuracy, AUC, n and the file; besides what saying always one word would reach."""
     for key, value in quality.items():
         if estimate := Estimate.parse(value):
             count = f", n = {estimate.n:,}" if estimate.n is not None else ""
@@ -145,10 +154,10 @@ def _facts(quality: dict[str, Any]) -> Iterator[str]:
             yield f"{spoken(key)} {estimate.value:.3f} [{low}, {high}]{count}"
         elif key == "n" and is_finite(value):
             yield f"n = {int(value):,}"
-        elif is_finite(value):
+        elif key in ("accuracy", "auc", "always_one_word") and is_finite(value):
             yield f"{spoken(key)} {number(value)}"
-        elif isinstance(value, str) and value:
-            yield f"{spoken(key)} {value}"
+        elif key == "on" and isinstance(value, str) and value:
+            yield f"on {value}"
 
 
 def decimals(figure: Figure) -> int:
