@@ -142,6 +142,12 @@ def test_rows_with_references(tmp_path):
     assert figures(own["cnndm"]) == {("short", "rouge_l"): pytest.approx(2 / 3)}
 
 
+def test_a_task_of_ones_own(tmp_path):
+    own = "instructgpt.evaluation.tasks.squadv2:SquadV2"
+    write_rows(tmp_path / "my.jsonl", [{"task": own, "id": 1, "references": "a", "output": "b c"}])
+    assert scored(tmp_path / "my.jsonl")["my"]["squadv2"]["estimate"] == 0.0
+
+
 def test_rows_that_name_an_item(tmp_path):
     ROWS["drop"](tmp_path)
     query = "Passage: Ann threw a 2-yard pass in two games, Bob and Eve none.\n\n"

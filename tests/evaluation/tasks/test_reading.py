@@ -99,6 +99,18 @@ def test_drop_reads_numbers_spans_and_dates(tmp_path):
     assert task_of("drop").answer(found["three-2"]) == " Bob, Eve"
 
 
+def test_an_annotator_who_said_nothing_is_no_reference(tmp_path):
+    ROWS["drop"](tmp_path)
+    path = tmp_path / "drop_dataset_dev.json"
+    content = json.loads(path.read_text())
+    nobody = {"number": "", "date": {"day": "", "month": "", "year": ""}, "spans": []}
+    content["nfl_one"]["qa_pairs"][1]["validated_answers"] = [nobody]
+    path.write_text(json.dumps(content))
+    found = {item.id: item for item in choose(task_of("drop"), tmp_path).items}
+    assert found["one-2"].references == ("Bob, Eve",)
+    assert scores("drop", found["one-2"], "") == {"f1": 0, "exact_match": 0}
+
+
 SGM = """<srcset setid="x" srclang="any">
 <doc sysid="ref" docid="one" genre="forum"><p>
 <seg id="1">Un &amp; deux &lt;3</seg>

@@ -109,10 +109,11 @@ def agreement(samples: Samples, anew: Samples) -> dict[str, dict[str, Interval]]
     """How often two judges say the same of a text, yes being 0.5 or more: by task and judge."""
     pairs: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for key, rows in anew.rows.items():
+        task = task_of(key.task).name
         for row, before in zip(rows, samples.rows[key], strict=True):
             for name in row.judged.keys() & before.judged.keys():
                 same = float((row.judged[name] >= 0.5) == (before.judged[name] >= 0.5))
-                pairs.setdefault((key.task, name), []).append((same, cluster_of(row)))
+                pairs.setdefault((task, name), []).append((same, cluster_of(row)))
     found: dict[str, dict[str, Interval]] = {}
     for (task, name), values in pairs.items():
         same, clusters = zip(*values, strict=True)
@@ -153,7 +154,7 @@ def as_json(results: Mapping[Key, TaskResult]) -> dict[str, Any]:
     models: dict[str, dict[str, Any]] = {}
     for key, result in results.items():
         alike = sum(other[:2] == key[:2] for other in results)
-        name = named(key.task, key.shots if alike > 1 else 0)
+        name = named(result.task, key.shots if alike > 1 else 0)
         models.setdefault(key.model, {})[name] = result.to_json()
     return {"models": models}
 

@@ -27,7 +27,7 @@ FORMATS = (
 
 
 class Key(NamedTuple):
-    """Whose texts on what: a cell of the results."""
+    """Whose texts on what: a cell of the results; a task of the user's own is `module:class`."""
 
     model: str
     task: str
@@ -123,15 +123,16 @@ def _kept(path: Path, row: Mapping[str, Any]) -> tuple[Key, Row]:
 
 def _plain(path: Path, row: Mapping[str, Any], data_dir: str | Path) -> tuple[Key, Row]:
     """A row of anybody's file: `task`, `output`, and what it is an output for."""
-    task, text, output = task_of(row["task"]), row.get("text", ""), row["output"]
+    task, text, output = row["task"], row.get("text", ""), row["output"]
+    task_of(task)
     if not isinstance(output, str) or not isinstance(text, str):
         raise TypeError("output and text must be texts")
     if "references" in row or "fields" in row or not data_dir:
         item = _item(row, text)
     else:
-        item = _item_of(task.name, str(data_dir), row.get("id"), text)
+        item = _item_of(task, str(data_dir), row.get("id"), text)
     judged = {name: _score(value, name) for name, value in row.get("judged", {}).items()}
-    key = Key(str(row.get("model") or path.name.split(".")[0]), task.name)
+    key = Key(str(row.get("model") or path.name.split(".")[0]), task)
     return key, Row(item, row.get("prompt", ""), text or item.query, Output(output.strip()), judged)
 
 

@@ -44,7 +44,8 @@ class Drop(Task):
                 query = f"Passage: {part['passage']}\n\nQuestion: {row['question']}\n\nAnswer:"
                 given = [row["answer"], *(row.get("validated_answers") or ())]
                 answers = [spans_of(one) for one in given]
-                references = tuple(dict.fromkeys(", ".join(one) for one in answers))
+                texts = dict.fromkeys(", ".join(one) for one in answers)
+                references = tuple(text for text in texts if text.strip())
                 fields = {"answers": answers}
                 yield Item(str(row["query_id"]), query, references, cluster=name, fields=fields)
 
