@@ -54,7 +54,8 @@ def one_by_one(path, text, label, turn):
 )
 def test_a_classifier_gives_its_label(tmp_path, labels, settings, turn, label):
     path = write_classifier(tmp_path, labels, **settings)
-    scores = LabelJudge(path).score(TEXTS)
+    *scores, of_nothing = LabelJudge(path).score([*TEXTS, {"text": ""}])
+    assert of_nothing == 0.0
     expected = [one_by_one(path, text["text"], label, turn) for text in TEXTS]
     assert scores == pytest.approx(expected, abs=1e-5)
     assert len({round(score, 3) for score in scores}) == 4
@@ -67,6 +68,12 @@ def test_a_text_that_is_too_long_loses_its_end_and_that_is_said(tmp_path, capsys
     expected = one_by_one(path, long[0]["text"], 1, lambda x: x.softmax(0))
     assert score == pytest.approx(expected, abs=1e-5)
     assert "1 text without the end: longer than 48 tokens" in capsys.readouterr().err
+
+
+def test_a_model_without_a_padding_token_reads_texts_one_by_one(tmp_path):
+    path = write_classifier(tmp_path, {0: "neutral", 1: "toxic"}, pad_token_id=None)
+    expected = [one_by_one(path, text["text"], 1, lambda x: x.softmax(0)) for text in TEXTS]
+    assert LabelJudge(path).score(TEXTS) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_classifier_of_something_else_is_refused():

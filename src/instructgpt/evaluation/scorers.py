@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.models.fit import context_length
 from instructgpt.models.opening import first_line, load_config, model_folder, quiet
@@ -65,19 +66,24 @@ class LabelJudge:
         most = min(self._tokenizer.model_max_length, context_length(config) or ENDLESS)
         self._longest = most if most < ENDLESS else None
 
-    @torch.no_grad()
     def score(self, texts: Sequence[Mapping[str, str]]) -> list[float]:
-        """P(toxic) of each `text`, whatever the others are."""
-        said = [text["text"] for text in texts]
-        whole = [len(ids) for ids in self._tokenizer(said, verbose=False)["input_ids"]]
+        """P(toxic) of each `text`, whatever the others are; 0 of one without a token."""
+        return world().map_shares([text["text"] for text in texts], self._shares)
+
+    @torch.no_grad()
+    def _shares(self, said: Sequence[str]) -> list[float]:
+        if not said:
+            return []
+        whole = [len(ids) for ids in self._tokenizer([*said], verbose=False)["input_ids"]]
         if cut := sum(self._longest is not None and length > self._longest for length in whole):
             say(
                 f"the toxicity classifier has read {counted(cut, 'text')} without the end: longer "
                 f"than {self._longest} tokens"
             )
-        order = sorted(range(len(said)), key=whole.__getitem__)
-        together = BATCH if self._tokenizer.pad_token_id is not None else 1
-        found: dict[int, float] = {}
+        found = dict.fromkeys(range(len(said)), 0.0)
+        order = sorted((i for i in found if whole[i]), key=whole.__getitem__)
+        pads = (self._tokenizer.pad_token_id, self._model.config.pad_token_id)
+        together = 1 if None in pads else BATCH
         for start in range(0, len(order), together):
             places = order[start : start + together]
             rows = self._tokenizer(
@@ -156,7 +162,9 @@ class HttpJudge:
         Raises:
             UserError: the service does not answer, or otherwise than expected.
         """
-        said = [text["text"] for text in texts]
+        return world().map_shares([text["text"] for text in texts], self._shares)
+
+    def _shares(self, said: Sequence[str]) -> list[float]:
         asked = [i for i, text in enumerate(said) if text.strip()]
         found = dict.fromkeys(range(len(said)), 0.0)
         for start in range(0, len(asked), BATCH):

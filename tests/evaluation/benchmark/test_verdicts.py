@@ -7,6 +7,7 @@ import pytest
 from instructgpt.evaluation.benchmark import stage, verdicts
 from instructgpt.evaluation.benchmark.ask import Asker
 from instructgpt.evaluation.benchmark.config import BenchmarkConfig
+from instructgpt.evaluation.benchmark.tell import quality_told
 from instructgpt.evaluation.judges import keep_quality
 from instructgpt.rollout.policy import SFTModel
 from tests.evaluation.tasks.rows import ROWS
@@ -111,3 +112,12 @@ def test_how_good_a_judge_is_stands_beside_its_figures(run, places):
     toxicity = figure(found, "realtoxicityprompts", "toxicity")
     assert toxicity["judges"] == {"toxicity": {**measured, "others": []}}
     assert figure(found, "truthfulqa", "true")["judges"] == {"truth": None}
+
+
+def test_how_good_a_judge_is_in_words():
+    interval = {"estimate": 0.71, "low": 0.6, "high": 0.8}
+    measured = {"accuracy": interval, "auc": None, "on": "x.jsonl", "n": 860, "others": []}
+    assert quality_told(measured) == "accuracy 0.710 on x.jsonl, n = 860"
+    assert quality_told(measured | {"auc": interval}).startswith("accuracy 0.710, AUC 0.710 on")
+    assert quality_told(None) == "nobody has measured this judge"
+    assert quality_told({"stored": "a.csv"}) == "the scores that a.csv has"

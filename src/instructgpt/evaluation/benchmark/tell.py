@@ -78,6 +78,8 @@ def quality_told(quality: Mapping[str, Any] | None) -> str:
     """How good a judge is, in a few words."""
     if not quality:
         return "nobody has measured this judge"
+    if "stored" in quality:
+        return f"the scores that {quality['stored']} has"
     figures = [
         f"{word} {_number(quality[key]['estimate'])}"
         for key, word in (("accuracy", "accuracy"), ("auc", "AUC"))
