@@ -1,6 +1,6 @@
 """Results in words, for a terminal of 80 columns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 WIDTH = 80
@@ -21,6 +21,7 @@ def side_by_side(results: Mapping[str, Any]) -> str:
     """The same, a table per task and metric: a line per model, a column per prompt."""
     tables: dict[tuple[str, str], dict[str, dict[str, Mapping[str, Any]]]] = {}
     said: dict[str, None] = {}
+    judged: list[Mapping[str, Any]] = []
     for model, tasks in results["models"].items():
         for name, task in tasks.items():
             for figure in task["figures"]:
@@ -28,10 +29,12 @@ def side_by_side(results: Mapping[str, Any]) -> str:
                 if figure["status"] == "measured":
                     cells = tables.setdefault(about, {}).setdefault(model, {})
                     cells[figure["prompt"]] = figure
+                    judged.append(figure)
                 else:
                     said.setdefault(f"{': '.join(about)} not measured ({figure['reason']})")
     blocks = ["\n".join(_table(*about, lines)) for about, lines in tables.items()]
-    return "\n\n".join([*blocks, *(["\n".join(said)] if said else [])])
+    notes = ("\n".join(lines) for lines in (_judges(judged), said))
+    return "\n\n".join([*blocks, *filter(None, notes)])
 
 
 def _table(
@@ -61,10 +64,8 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
     for figure in measured:
         what = f"{figure['metric']}, {figure['prompt']}" if figure["prompt"] else figure["metric"]
         yield f"  {name + ': ' + what:<46} {_interval(figure)}"
-    for judge, quality in {
-        k: v for one in measured for k, v in (one.get("judges") or {}).items()
-    }.items():
-        yield f"  {name}: {judge} judge: {quality_told(quality)}"
+    for line in _judges(measured):
+        yield f"  {line}"
     said: dict[str, list[str]] = {}
     for figure in task["figures"]:
         if figure["status"] != "measured":
@@ -72,6 +73,13 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
     for reason, metrics in said.items():
         what = f"{', '.join(dict.fromkeys(metrics))} " if measured else ""
         yield f"  {name}: {what}not measured ({reason})"
+
+
+def _judges(figures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How good each judge behind some figures is."""
+    found = {name: one for figure in figures for name, one in (figure.get("judges") or {}).items()}
+    for name, quality in found.items():
+        yield f"judge of {name}: {quality_told(quality)}"
 
 
 def quality_told(quality: Mapping[str, Any] | None) -> str:
