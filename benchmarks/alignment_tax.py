@@ -81,13 +81,14 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="a finished quickstart or pipeline with --arms all")
     parser.add_argument("--data_dir", required=True, help="folder of the benchmarks' own files")
     parser.add_argument("--limit", default="100", help="items of each task [100]")
+    parser.add_argument("--shots", default="2", help="few-shot examples, besides none [2]")
     parser.add_argument("--out", type=Path, help="the suite's run directory [RUN/benchmarks]")
     parser.add_argument("--page", type=Path, help="where to write the page [OUT/benchmarks.md]")
     given, more = parser.parse_known_args(words)
     out = given.out or given.run / "benchmarks"
     models = [f"{name}={path}" for name, path in models_of(given.run).items()]
-    flags = ["--data_dir", given.data_dir, "--limit", given.limit, "--out", str(out), *more]
-    measure(["eval", "suite", *models, *flags])
+    flags = ["--data_dir", given.data_dir, "--limit", given.limit, "--shots", given.shots]
+    measure(["eval", "suite", *models, *flags, "--out", str(out), *more])
     target = given.page or out / "benchmarks.md"
     write_atomically(target, page(out))
     print(target)
