@@ -17,7 +17,7 @@ from instructgpt.evaluation.tasks.sst2 import detokenized
 from instructgpt.evaluation.tasks.task import Output
 from instructgpt.evaluation.tasks.wsc import marked
 from tests.evaluation.tasks.rows import ROWS
-from tests.files import write_rows
+from tests.files import sentence, write_rows
 
 
 def values(task, item, *logprobs):
@@ -293,6 +293,42 @@ def test_the_pronoun_is_marked_where_it_stands(text, pronoun, index, expected):
 def test_a_pronoun_that_is_nowhere_is_refused():
     with pytest.raises(ValueError, match="no word 'he'"):
         marked("Nobody saw.", "he", 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "file", "content", "said"),
+    [
+        (
+            "winogender",
+            "all_sentences.tsv",
+            "sentid\tsentence\nmaid.cook.1.male.txt\tHe.\n",
+            "female",
+        ),
+        ("winogender", "all_sentences.tsv", "sentid\tsentence\nno tab\n", "unpack"),
+        ("crows-pairs", "crows_pairs_anonymized.csv", "sent_more,sent_less\na,b\n", "stereo"),
+        ("sst2", "SST-2/dev.tsv", "sentence\tlabel\ngood\n", "shorter"),
+        ("sst2", "SST-2/dev.tsv", "sentence\tlabel\ngood\tyes\n", "'yes'"),
+        ("rte", "RTE/val.jsonl", '{"premise": "a", "hypothesis": "b", "label": "maybe"}', "maybe"),
+        ("wsc", "WSC/val.jsonl", '{"text": "a", "label": true}', "target"),
+        ("hellaswag", "hellaswag_val.jsonl", '{"query": "a", "endings": [], "label": 0}', "choice"),
+    ],
+)
+def test_a_file_in_another_format_is_one_sentence(task, file, content, said, tmp_path):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    with pytest.raises(UserError, match=f"not in the format of {task}.*{said}") as raised:
+        choose(task_of(task), tmp_path)
+    assert str(path) in sentence(raised)
+
+
+@pytest.mark.parametrize("name", ["winogender/all_sentences.tsv", "SST-2/dev.tsv"])
+def test_an_empty_file_has_no_items(name, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir()
+    path.write_text("")
+    task = "sst2" if "SST" in name else "winogender"
+    assert choose(task_of(task), tmp_path).reason == f"{path} has no items"
 
 
 # ---------------------------------------------------------------- the sets themselves

@@ -52,6 +52,6 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from rows_of(path)
         return
     with open_text(path) as file:  # a quotation mark is a letter here
-        columns = next(file).rstrip("\r\n").split("\t")
+        columns = next(file, "").rstrip("\r\n").split("\t")
         for line in file:
             yield dict(zip(columns, line.rstrip("\r\n").split("\t"), strict=True))

@@ -42,7 +42,7 @@ class Winogender(SentencePairs):
         """Rows `occupation.participant.answer.gender.txt` and sentence; neutral ones are left."""
         by_gender: dict[str, dict[str, str]] = {}
         with open_text(path) as file:
-            next(file)
+            next(file, "")  # the head
             for line in file:
                 name, sentence = line.rstrip("\r\n").split("\t")
                 pair, gender = name.removesuffix(".txt").rsplit(".", 1)
