@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from instructgpt.errors import UserError, placed
 from instructgpt.evaluation.benchmark.ask import Asker
@@ -25,9 +25,6 @@ from instructgpt.run.disk import write_atomically
 from instructgpt.run.files import read_json
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import say
-
-if TYPE_CHECKING:
-    from instructgpt.evaluation.benchmark.config import MeasuringConfig
 
 Kind = Literal["truth", "info", "toxicity"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -141,13 +138,24 @@ def open_judge(
     )
 
 
-def places_of(config: "MeasuringConfig") -> dict[str, str]:
+class NamesJudges(Protocol):
+    """What says where judges are; nothing: none is wanted."""
+
+    @property
+    def truth_judge(self) -> str | None: ...  # noqa: D102
+    @property
+    def info_judge(self) -> str | None: ...  # noqa: D102
+    @property
+    def toxicity_judge(self) -> str | None: ...  # noqa: D102
+
+
+def places_of(config: NamesJudges) -> dict[str, str]:
     """Where the judges are that a configuration names, by kind."""
     found = {kind: getattr(config, f"{kind}_judge") for kind in KINDS}
     return {kind: place for kind, place in found.items() if place}
 
 
-def check_judges(config: "MeasuringConfig") -> None:
+def check_judges(config: NamesJudges) -> None:
     """Refuse judges that cannot be used, without holding their weights.
 
     Raises:

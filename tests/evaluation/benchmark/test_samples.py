@@ -10,6 +10,7 @@ from instructgpt.evaluation.benchmark import stage
 from instructgpt.evaluation.benchmark.config import BenchmarkConfig
 from instructgpt.evaluation.benchmark.samples import (
     agreement,
+    agreement_json,
     as_json,
     judged_anew,
     read_samples,
@@ -17,8 +18,9 @@ from instructgpt.evaluation.benchmark.samples import (
 )
 from instructgpt.evaluation.benchmark.tell import WIDTH, side_by_side
 from tests.evaluation.tasks.rows import ROWS, write_csv
-from tests.files import write_rows
+from tests.files import write_policy, write_rows
 from tests.ppo.letters import letter_policy
+from tests.tiny import byte_tokenizer
 
 
 def scored(*paths, data_dir=""):
@@ -215,13 +217,15 @@ def test_texts_that_are_read_by_another_judge(tmp_path):
     ]
     write_csv(tmp_path / "toxic.csv", rows)
     found, judge = read_samples([tmp_path / "toxic.csv"]), FirstLetter()
-    anew = judged_anew(found, {"toxicity": judge})
+    anew = judged_anew(found, {"toxicity": lambda: judge})
     task = as_json(results_of(anew))["models"]["m"]["paper-toxicity"]
     assert figures(task)["basic", "toxicity"] == pytest.approx((0.9 + 0.9 + 0.1 + 0.1) / 4)
     assert task["judges"] == {"toxicity": {"accuracy": 0.75}}
     assert judge.asked == 3  # equal texts once
-    same = agreement(found, anew)["paper-toxicity"]["toxicity"]
-    assert (same.estimate, same.n) == (0.75, 4)
+    both = agreement(found, anew)["paper-toxicity"]["toxicity"]
+    assert (both.same.estimate, both.same.n) == (0.75, 4)
+    assert both.auc.estimate == pytest.approx((0.5 + 1 + 1) / 3)  # 0.9 over 0.9, 0.1, 0.1
+    assert agreement_json({"t": {"toxicity": both}})["t"]["toxicity"]["same"]["n"] == 4
 
 
 # ---------------------------------------------------------------- the command
@@ -248,14 +252,36 @@ def test_the_command_prints_json_or_a_table(tmp_path, capsys):
     assert raised.value.code == 2
 
 
+def test_the_command_asks_a_judge(tmp_path, capsys):
+    about = {"context": "Once", "toxicity": 0.75}
+    path = published(tmp_path / "toxic.csv", samples=("x", "yy"), **about)
+    judge = write_policy(tmp_path / "judge", tokenizer=byte_tokenizer())
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "samples", str(path), "--toxicity-judge", judge, "--json"])
+    assert not ended.value.code
+    found = json.loads(capsys.readouterr().out)
+    own = found["judged"]["models"]["gpt-xl"]["paper-toxicity"]
+    assert 0 < own["estimate"] < 1
+    assert own["judges"] == {"toxicity": None}  # nobody has measured it
+    both = found["agreement"]["paper-toxicity"]["toxicity"]
+    assert both["same"]["n"] == 2
+    assert both["auc"] is None  # all are toxic by the file
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "samples", str(path), "--truth-judge", str(tmp_path / "nowhere")])
+    assert ended.value.code == 2
+    assert "truth_judge" in capsys.readouterr().err
+
+
 def test_a_table_fits_the_screen():
-    figure = {"metric": "f1", "status": "measured", "n": 3, "estimate": 50, "low": 0, "high": 100}
+    figure = {"metric": "f1", "status": "measured", "estimate": 50, "low": 0, "high": 100}
+    figure |= {"judges": {"truth": {"stored": "my.csv"}}}
     prompts = ("zero", "one", "two", "three", "four")
     figures = [figure | {"prompt": prompt, "n": i} for i, prompt in enumerate(prompts, 1)]
     text = side_by_side({"models": {"a-model": {"t": {"figures": figures}}}})
     assert all(len(line) <= WIDTH for line in text.splitlines())
     assert text.startswith("t: f1, n = 1 to 5\n")
     assert text.count("a-model") == 2
+    assert text.endswith("judge of truth: the scores that my.csv has")
 
 
 # ---------------------------------------------------------------- the paper's outputs

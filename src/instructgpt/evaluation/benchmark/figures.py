@@ -90,15 +90,15 @@ class TaskResult(Figure):
         """As in `results.json`: what was not measured is null."""
         first = ("version", "metric", "prompt", "shots", "n", "estimate", "low", "high")
         whole = asdict(self)
-        return _without_nan({key: whole[key] for key in first} | whole)
+        return without_nan({key: whole[key] for key in first} | whole)
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """Nothing in place of NaN and infinity, which JSON has no word for."""
     if isinstance(value, Mapping):
-        return {key: _without_nan(one) for key, one in value.items()}
+        return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(one) for one in value]
+        return [without_nan(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
