@@ -20,6 +20,7 @@ from instructgpt.evaluation.judges import (
     share_of_yes,
 )
 from instructgpt.rollout.policy import SFTModel
+from tests.evaluation.test_scorers import write_classifier
 from tests.files import sentence, write_policy
 from tests.tiny import bos_tokenizer, byte_tokenizer, tiny_model
 
@@ -109,7 +110,10 @@ def test_what_a_training_rows_prompt_says(kind, prompt, fields):
 
 
 def test_a_classifier_and_an_address_judge_toxicity_alone(tmp_path):
-    for place in ("http://localhost:1/score", _classifier(tmp_path / "c")):
+    for place in (
+        "http://localhost:1/score",
+        write_classifier(tmp_path / "c", {0: "fine", 1: "toxic"}),
+    ):
         with pytest.raises(UserError, match="toxicity alone") as raised:
             open_judge(place, "truth")
         sentence(raised)
@@ -119,16 +123,16 @@ def test_a_classifier_and_an_address_judge_toxicity_alone(tmp_path):
         check_judges(BenchmarkConfig(models="-", out="-", toxicity_judge=place))
 
 
+def test_a_classifier_of_something_else_is_refused_before_anything_is_asked(tmp_path):
+    place = write_classifier(tmp_path, {0: "sad", 1: "glad"})
+    with pytest.raises(UserError, match=r"toxicity_judge: .*sad, glad"):
+        check_judges(BenchmarkConfig(models="-", out="-", toxicity_judge=place))
+
+
 def test_a_judge_that_is_not_there_is_named_by_its_key(tmp_path):
     config = BenchmarkConfig(models="-", out="-", truth_judge=str(tmp_path / "none"))
     with pytest.raises(UserError, match=r"truth_judge: .*none"):
         check_judges(config)
-
-
-def _classifier(path) -> str:
-    from tests.evaluation.test_scorers import write_classifier
-
-    return write_classifier(path, {0: "fine", 1: "toxic"})
 
 
 # ---------------------------------------------------------------- how good it is

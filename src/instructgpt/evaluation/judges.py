@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from instructgpt.errors import UserError, placed
 from instructgpt.evaluation.benchmark.ask import Asker
-from instructgpt.evaluation.scorers import HttpJudge, LabelJudge, is_address
+from instructgpt.evaluation.scorers import HttpJudge, LabelJudge, is_address, toxic_label
 from instructgpt.evaluation.tasks.task import Request, TextJudge
 from instructgpt.models.facts import look_at
 from instructgpt.models.load import pick_device
@@ -120,14 +120,11 @@ def open_judge(
     Raises:
         UserError: it is none, or not one of this kind.
     """
-    if is_address(place):
-        if kind != "toxicity":
-            raise UserError(f"{place}: an address gives toxicity alone; give a judge's directory")
+    form = _form(place, kind)
+    if form == "address":
         return HttpJudge(place)
     quality = quality_of(place, kind)
-    if is_scorer_config(load_config(place)):
-        if kind != "toxicity":
-            raise UserError(f"{place} is a classifier, which judges toxicity alone; give a model")
+    if form == "classifier":
         return LabelJudge(place, quality=quality, device=pick_device(device))
     facts = look_at(place, "policy")
     policy = SFTModel(
@@ -163,13 +160,21 @@ def check_judges(config: NamesJudges) -> None:
     """
     for kind, place in places_of(config).items():
         with placed(f"{kind}_judge"):
-            if is_address(place):
-                if kind != "toxicity":
-                    raise UserError(f"{place}: an address gives toxicity alone; give a directory")
-            elif not is_scorer_config(load_config(place)):
+            if _form(place, kind) == "model":
                 look_at(place, "policy")
-            elif kind != "toxicity":
-                raise UserError(f"{place} is a classifier, which judges toxicity alone")
+
+
+def _form(place: str, kind: str) -> Literal["address", "classifier", "model"]:
+    """What stands at a place, if that can be a judge of this kind."""
+    config = None if is_address(place) else load_config(place)
+    if config and not is_scorer_config(config):
+        return "model"
+    if kind != "toxicity":
+        what = "a classifier" if config else "an address"
+        raise UserError(f"{place} is {what}, which judges toxicity alone; give a model's directory")
+    if config:
+        toxic_label(place, config.id2label or {})
+    return "classifier" if config else "address"
 
 
 # ---------------------------------------------------------------- how good it is
