@@ -144,7 +144,7 @@ def page(out: Path) -> str:
 def wrapped(lines: Iterable[str]) -> Iterator[str]:
     """Paragraphs and points in lines of 140 characters; commands as they are."""
     for line in lines:
-        is_words = " " in line and not line.startswith(("instructgpt ", "python "))
+        is_words = " " in line and not line.startswith(("instructgpt ", "python ", "    "))
         yield (
             textwrap.fill(
                 line,
@@ -191,7 +191,7 @@ def about(benchmark: Benchmark, info: Mapping[str, Any]) -> Iterator[str]:
     started, finished = (datetime.fromisoformat(info[key]) for key in ("started", "finished"))
     seconds = (finished - started).total_seconds()
     items = f"{config['limit']} items of each task" if config["limit"] else "every item"
-    shots = config["shots"]
+    shots, dtype = config["shots"], info.get("tuning", {}).get("dtype", config["dtype"])
     yield (
         f"{plural(len(benchmark.models), 'model')}, {items}, without examples and with {shots}: "
         f"{listed(benchmark.models)} of one `quickstart --arms all`, which fine-tunes "
@@ -199,21 +199,27 @@ def about(benchmark: Benchmark, info: Mapping[str, Any]) -> Iterator[str]:
         "with it."
     )
     yield ""
-    limit = f" --limit {config['limit']}" if config["limit"] else ""
     yield "```bash"
     yield "instructgpt quickstart --arms all --out runs/quick"
-    yield (
-        f"python benchmarks/alignment_tax.py runs/quick --data_dir data{limit} --shots {shots} "
-        "--page docs/benchmarks.md"
-    )
+    yield f"python benchmarks/alignment_tax.py runs/quick --data_dir data {_flags(config)} \\"
+    yield "    --page docs/benchmarks.md"
     yield "```"
     yield ""
     yield (
         f"The second command measured in {duration(seconds)} on {plural(machine['cores'], 'core')} "
-        f"of {machine['processor']}, in {config['dtype']}, and wrote this page, its words too. "
+        f"of {machine['processor']}, in {dtype}, and wrote this page, its words too. "
         "[Benchmarks](benchmarking.md) says how models are asked. All intervals are 95 %; those of "
         "differences are of the paired items, and nothing is corrected for their number."
     )
+
+
+def _flags(config: Mapping[str, Any]) -> str:
+    """The suite's, as they would be given elsewhere: judges by their kind."""
+    flags = [f"--{key} {config[key]}" for key in ("limit", "shots") if config[key]]
+    if config["dtype"] != "float32":
+        flags.append(f"--dtype {config['dtype']}")
+    kinds = [kind for kind in ("truth", "info", "toxicity") if config.get(f"{kind}_judge")]
+    return " ".join([*flags, *(f"--{kind}_judge runs/{kind}/model" for kind in kinds)])
 
 
 def answers(gaps: Gaps) -> Iterator[str]:

@@ -84,12 +84,14 @@ def test_a_run_becomes_a_page(run, monkeypatch, capsys):
 
     monkeypatch.setattr(tax, "measure", at_once)
     target = run / "page.md"
-    more = ["--tasks", "hellaswag,rte", "--shots", "2", "--page", str(target)]
+    more = ["--tasks", "hellaswag,rte", "--dtype", "auto", "--page", str(target)]
     tax.main([str(run), "--data_dir", str(run / "data"), *more])
     assert capsys.readouterr().out.splitlines()[-1] == str(target)
     page = target.read_text("utf-8")
     assert str(run) not in page
     assert "4 models, 100 items of each task, without examples and with 2" in page
+    assert "runs/quick --data_dir data --limit 100 --shots 2 --dtype auto \\\n    --page" in page
+    assert ", in auto" not in page  # but in what that meant
     assert "| HellaSwag | accuracy | zero-shot |" in page
     assert "- Not measured: " in page
     # the difference that no suite has: PPO-ptx from plain PPO, by hand from the kept items
