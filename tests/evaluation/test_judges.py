@@ -7,6 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from instructgpt.data.reading import load_records
+from instructgpt.data.records import Demonstration
 from instructgpt.errors import UserError
 from instructgpt.evaluation import judges
 from instructgpt.evaluation.benchmark.config import BenchmarkConfig
@@ -19,9 +21,11 @@ from instructgpt.evaluation.judges import (
     quality_of,
     share_of_yes,
 )
+from instructgpt.models.text import TextCodec
 from instructgpt.rollout.policy import SFTModel
+from instructgpt.sft.data import encode
 from tests.evaluation.test_scorers import write_classifier
-from tests.files import sentence, write_policy
+from tests.files import sentence, write_policy, write_rows
 from tests.tiny import bos_tokenizer, byte_tokenizer, tiny_model
 
 TEXTS = [
@@ -78,6 +82,17 @@ def test_it_reads_in_the_template_of_its_training_and_else_plainly(tmp_path):
         for log, ids, n in zip(logs, words, (3, 2), strict=True)
     )
     assert within == pytest.approx(yes / (yes + no), abs=1e-5)
+
+
+def test_training_rows_teach_the_very_tokens_that_are_asked_for(tmp_path):
+    """The space before the word reaches the model, and no token merges across it otherwise."""
+    text = TextCodec(byte_tokenizer(), "plain")
+    prompt = "Q: Why?\nA: So.\nTrue:"
+    path = write_rows(tmp_path / "x.jsonl", [{"prompt": prompt, "completion": " yes"}])
+    (demonstration,) = load_records([path], Demonstration)
+    example = encode(demonstration, text)
+    assert example.prompt == text.prompt(prompt)
+    assert example.prompt + example.response == [*text.prompt(f"{prompt} yes"), text.eos]
 
 
 def test_words_of_no_probability_at_all():
