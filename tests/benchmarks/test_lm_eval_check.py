@@ -1,9 +1,16 @@
 """The comparison with lm-evaluation-harness, but for the harness: how two answers are compared."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 import lm_eval_check
 from instructgpt.evaluation.tasks.task import Output
+from tests.benchmarks.conftest import BENCHMARKS
+
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarking.md"
 
 OURS = [
     Output(logprobs=(-2.0, -3.0), tokens=(1, 2)),  # means -2 and -1.5
@@ -36,3 +43,18 @@ def test_what_is_asked_alike_must_agree(gap, texts, after_ours, passes):
         "empty_text": {"with_our_token": apart(after_ours), "with_the_harness's": apart(1.0)},
     }
     assert lm_eval_check.passes(found) is passes
+
+
+def test_the_page_repeats_the_last_check():
+    found = json.loads((BENCHMARKS / "results" / "lm_eval_check.json").read_text())
+    assert found["passes"] is lm_eval_check.passes(found) is True
+    told = re.search(
+        r"of (\d+) choices .* to (\S+), and (\d+) greedy texts", PAGE.read_text("utf-8")
+    )
+    assert told
+    greedy, weighed = found["greedy"], found["log_likelihood"]
+    assert told.groups() == (
+        str(weighed["choices"]),
+        f"{weighed['largest_difference']:.0e}",
+        str(greedy["same_text"]),
+    )
