@@ -40,6 +40,16 @@ PUBLISHED = {
 }
 LETTERS = 200
 """Longer texts of the moderation set are cut at a word: continuations are a sentence at most."""
+RECIPE = {
+    "--template": "plain",
+    "--epochs": "1",
+    "--learning_rate": "1e-4",
+    "--warmup": "10",
+    "--dropout": "0",
+    "--batch_size": "16",
+    "--eval_every": "25",
+    "--select_by": "validation_loss",
+}
 Row = dict[str, str]
 
 
@@ -80,7 +90,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--results", help="a file that keeps what is printed")
-    parser.add_argument("sft", nargs="*", help="flags for instructgpt sft, behind --")
+    parser.add_argument("sft", nargs="*", help="FLAG VALUE for instructgpt sft, behind --")
     return parser.parse_args()
 
 
@@ -155,14 +165,13 @@ def _found(names: Iterable[str], data: str) -> Path:
 
 
 def training(arguments: argparse.Namespace, parts: dict[str, Path], out: Path) -> list[str]:
-    """The command that trains one judge."""
+    """The command that trains one judge; a flag of one's own stands in the recipe's place."""
+    given = dict(zip(arguments.sft[::2], arguments.sft[1::2], strict=True))
+    flags = RECIPE | {"--dtype": arguments.dtype, "--threads": str(arguments.threads)} | given
     return [
         *("instructgpt", "sft", "--model", arguments.model, "--out", str(out)),
         *("--data", str(parts["train"]), "--eval_data", str(parts["val"])),
-        *("--template", "plain", "--epochs", "1", "--learning_rate", "1e-4", "--warmup", "10"),
-        *("--dropout", "0", "--batch_size", "16", "--eval_every", "25"),
-        *("--select_by", "validation_loss", "--dtype", arguments.dtype),
-        *("--threads", str(arguments.threads), *arguments.sft),
+        *(word for flag in flags.items() for word in flag),
     ]
 
 
