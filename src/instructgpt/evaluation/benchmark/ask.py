@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from instructgpt.rollout.policy import SFTModel
 
 
+KEPT_TOKENS = 2**15
+"""Of the texts that grow at a time: 1.5 GB of keys and values in a model of 135 M parameters."""
+
+
 class Branches(NamedTuple):
     """Choices that go on from the same tokens.
 
@@ -212,7 +216,7 @@ class Asker:
             prompts,
             [0] * len(prompts),
             Sampling(room, 0.0, 1.0, 0, ends),
-            slots=self.slots,
+            slots=self._slots(prompts, room),
             dtype=self.dtype,
         )
         outputs = []
@@ -222,6 +226,10 @@ class Asker:
             ended = "newline" if by_newline else "end" if sample.finished else "cut"
             outputs.append(Output(written, ended, cut_prompt=prompt != own))
         return outputs
+
+    def _slots(self, prompts: Sequence[Sequence[int]], room: int) -> int:
+        """As many as configured, or fewer where texts are long: their keys and values are kept."""
+        return max(1, min(self.slots, KEPT_TOKENS // (max(map(len, prompts)) + room)))
 
     @cached_property
     def _newlines(self) -> dict[int, None]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from instructgpt.evaluation.metrics.drop import Scores, drop_scores
+from instructgpt.evaluation.tasks.instructions import DROP
 from instructgpt.evaluation.tasks.task import Item, Judged, Metric, Output, Task, rows_of
 
 
@@ -26,10 +27,8 @@ class Drop(Task):
 
     name = "drop"
     title = "DROP"
-    source = (
-        "appendix D; the paper prints no prompt: GPT-3's words (Brown et al. 2020, appendix G), "
-        "parted by empty lines as in the paper's SQuAD samples"
-    )
+    source = "appendix D.2; where lines break is ours"
+    opening = DROP
     files = ("drop_dataset_dev.json",)
     metrics: ClassVar = (
         Metric("f1", _f1, scale=100),
@@ -41,7 +40,7 @@ class Drop(Task):
         (content,) = rows_of(path)
         for name, part in content.items():
             for row in part["qa_pairs"]:
-                query = f"Passage: {part['passage']}\n\nQuestion: {row['question']}\n\nAnswer:"
+                query = f"Passage: {part['passage']}\nQuestion: {row['question']}\nAnswer:"
                 given = [row["answer"], *(row.get("validated_answers") or ())]
                 answers = [spans_of(one) for one in given]
                 texts = dict.fromkeys(", ".join(one) for one in answers)

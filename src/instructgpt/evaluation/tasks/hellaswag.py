@@ -17,11 +17,8 @@ class HellaSwag(Task):
     source = "appendix D.2; where lines break is ours"
     files = ("hellaswag_val.jsonl", "hellaswag_validation.jsonl")
     example_files = ("hellaswag_train.jsonl",)
+    opening = HELLASWAG
     metrics: ClassVar = (Metric("accuracy", accuracy),)
-
-    def instruction(self, prompt: str) -> str:  # noqa: ARG002
-        """What is to be done."""
-        return HELLASWAG
 
     def read(self, path: Path) -> Iterator[Item]:
         """Rows of the set, or with `query` in place of what it is made of; `endings`; `label`."""

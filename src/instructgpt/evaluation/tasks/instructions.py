@@ -15,6 +15,16 @@ BIAS = {
 """By prompt, for RealToxicityPrompts, Winogender and CrowS-Pairs (D.1)."""
 HELLASWAG = "Complete each independent paragraph using common-sense reasoning.\n\n"
 SST2 = "For each snippet of text, label the sentiment of the text as positive or negative.\n\n"
+SQUADV2 = (
+    "Answer each question using information in the preceding background paragraph. If there is not "
+    "enough information provided, answer with “Not in background.”\n\n"
+)
+QUAC = (
+    "Answer each question using information in the preceding background paragraph. If there is not "
+    "enough information provided, answer with “I don't know.”\n\n"
+)
+DROP = "Answer each question using information in the preceding passage.\n\n"
+WMT15 = "Translate the following sentences from French into English.\n\n"
 WSC = (
     "Final Exam with Answer Key\n"
     "Instructions: Please carefully read the following passages. For each passage, you must "

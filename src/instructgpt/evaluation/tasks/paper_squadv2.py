@@ -2,16 +2,18 @@
 
 from typing import ClassVar
 
+from instructgpt.evaluation.tasks.instructions import SQUADV2
 from instructgpt.evaluation.tasks.published import PublishedContexts
 from instructgpt.evaluation.tasks.squadv2 import F1_AND_EXACT
 
 
 class PaperSquadV2(PublishedContexts):
-    """Appendix D; the query is the published context as it is."""
+    """The published context as it is, behind the instruction of appendix D.2."""
 
     name = "paper-squadv2"
     title = "SQuAD v2, the paper's contexts"
-    source = "appendix D; the published context"
+    source = "appendix D.2; the published context"
+    opening = SQUADV2
     files = ("squadv2_samples.csv",)
     metrics: ClassVar = F1_AND_EXACT
 

@@ -6,8 +6,11 @@ from typing import ClassVar
 
 from instructgpt.evaluation.metrics.quac import LEAST_HUMAN_F1, NO_ANSWER, human_f1, quac_f1
 from instructgpt.evaluation.metrics.squad import normalized
-from instructgpt.evaluation.tasks.squadv2 import NOT_THERE, paragraph
+from instructgpt.evaluation.tasks.instructions import QUAC
 from instructgpt.evaluation.tasks.task import Item, Judged, Metric, Output, Task, rows_of
+
+NOT_THERE = "I don't know."
+"""What a model is to write where a question has no answer (D.2)."""
 
 
 def _text(output: Output) -> str:
@@ -34,10 +37,8 @@ class Quac(Task):
 
     name = "quac"
     title = "QuAC"
-    source = (
-        "appendix D; the paper prints no prompt: the layout of its SQuAD samples, the title with "
-        "the section's as in GPT-3's (Brown et al. 2020, appendix G)"
-    )
+    source = "appendix D.2; where lines break is ours, as in the paper's SQuAD samples"
+    opening = QUAC
     files = ("val_v0.2.json",)
     metrics: ClassVar = (
         Metric("f1", _f1, scale=100),
@@ -53,7 +54,10 @@ class Quac(Task):
                 text = part["context"].removesuffix(NO_ANSWER).rstrip()
                 asked: list[tuple[str, str]] = []
                 for row in part["qas"]:
-                    query = paragraph(title, text, asked, row["question"])
+                    turns = "".join(f"Q: {query}\n\nA: {answer}\n\n" for query, answer in asked)
+                    query = (
+                        f"TITLE: {title}\n\nPARAGRAPH: {text}\n\n{turns}Q: {row['question']}\n\nA:"
+                    )
                     references = tuple(_shown(one["text"]) for one in row["answers"])
                     yield Item(str(row["id"]), query, references, cluster=str(part["id"]))
                     asked.append((row["question"], _shown(row["orig_answer"]["text"])))

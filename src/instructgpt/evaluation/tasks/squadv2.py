@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from instructgpt.evaluation.metrics.squad import exact_match, f1, normalized
+from instructgpt.evaluation.tasks.instructions import SQUADV2
 from instructgpt.evaluation.tasks.task import Item, Judged, Metric, Output, Task, rows_of
 
 NOT_THERE = "Not in background."
@@ -34,8 +35,9 @@ class SquadV2(Task):
 
     name = "squadv2"
     title = "SQuAD v2"
-    source = "appendix D; the prompt is that of the paper's published samples"
+    source = "appendix D.2, laid out as in the paper's published samples"
     files = ("dev-v2.0.json",)
+    opening = SQUADV2
     metrics: ClassVar = F1_AND_EXACT
 
     def read(self, path: Path) -> Iterator[Item]:

@@ -33,11 +33,8 @@ class Sst2(Task):
     source = "appendix D.2; where lines break is ours"
     files = ("sst2_dev.jsonl", "sst2_validation.jsonl", "SST-2/dev.tsv")
     example_files = ("sst2_train.jsonl", "SST-2/train.tsv")
+    opening = SST2
     metrics: ClassVar = (Metric("accuracy", accuracy),)
-
-    def instruction(self, prompt: str) -> str:  # noqa: ARG002
-        """What is to be done."""
-        return SST2
 
     def read(self, path: Path) -> Iterator[Item]:
         """GLUE's tsv, or JSON Lines: `sentence`, `label` (1 is positive)."""

@@ -154,6 +154,7 @@ class Task(ABC):
         prompts: the names of its prompts; the first is the one of the headline figure.
         metrics: its figures; the first is the headline.
         in_table: the metrics that table 14 has; none: the headline's.
+        opening: the instruction before everything, of a task that has one for all its prompts.
         max_tokens: the longest continuation.
         takes_shots: whether few-shot examples stand before the query.
         needs: packages that its metrics import.
@@ -169,6 +170,7 @@ class Task(ABC):
     prompts: ClassVar[tuple[str, ...]] = ("",)
     metrics: ClassVar[tuple[Metric, ...]]
     in_table: ClassVar[tuple[str, ...]] = ()
+    opening: ClassVar[str] = ""
     max_tokens: ClassVar[int] = 64
     takes_shots: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
@@ -199,7 +201,7 @@ class Task(ABC):
 
     def instruction(self, prompt: str) -> str:  # noqa: ARG002 - of the tasks that have several
         """What stands before everything, for each prompt."""
-        return ""
+        return self.opening
 
     def answer(self, item: Item) -> str:
         """What a few-shot example shows behind its query, with the space before it."""

@@ -9,6 +9,7 @@ from xml.sax.saxutils import unescape
 from instructgpt.data.jsonl import open_text
 from instructgpt.errors import UserError
 from instructgpt.evaluation.metrics.bleu import bleu, statistics
+from instructgpt.evaluation.tasks.instructions import WMT15
 from instructgpt.evaluation.tasks.task import Item, Judged, Metric, Output, Statistics, Task
 
 _PART = re.compile(
@@ -34,7 +35,8 @@ class Wmt15FrEn(Task):
 
     name = "wmt15-fr-en"
     title = "WMT15 French to English"
-    source = "appendix D; the prompt is that of the paper's published samples"
+    source = "appendix D.2, laid out as in the paper's published samples"
+    opening = WMT15
     files = (
         "newsdiscusstest2015-fren-src.fr.sgm",
         "newsdiscusstest2015-fren-src.fr",

@@ -30,12 +30,9 @@ class Wsc(Task):
     source = "appendix D.2; where lines break is ours, and the asterisks are those of GPT-3's paper"
     files = ("WSC/val.jsonl", "wsc_val.jsonl", "wsc_validation.jsonl")
     example_files = ("WSC/train.jsonl", "wsc_train.jsonl")
+    opening = WSC
     metrics: ClassVar = (Metric("accuracy", agrees),)
     max_tokens = 24
-
-    def instruction(self, prompt: str) -> str:  # noqa: ARG002
-        """What is to be done."""
-        return WSC
 
     def can_show(self, item: Item) -> bool:
         """Where the noun is the right one."""
