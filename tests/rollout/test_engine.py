@@ -319,6 +319,26 @@ def test_a_prompt_with_several_answers_is_read_once(model, monkeypatch):
     assert_same(RolloutEngine(model, slots=4).generate(prompts, seeds, SAMPLING), alone)
 
 
+def test_prompts_read_together_are_bounded(model, monkeypatch):
+    whole = RolloutEngine(model).generate(PROMPTS, SEEDS, SAMPLING)
+    monkeypatch.setattr("instructgpt.rollout.engine.PREFILL_TOKENS", 100)
+    sizes = []
+    forward = model.forward
+
+    @functools.wraps(forward)
+    def noted(**inputs):
+        sizes.append(inputs["input_ids"].shape)
+        return forward(**inputs)
+
+    monkeypatch.setattr(model, "forward", noted)
+    parted = RolloutEngine(model).generate(PROMPTS, SEEDS, SAMPLING)
+    assert max(rows * width for rows, width in sizes) <= 100
+    assert sum(rows for rows, width in sizes if width > 1) >= len(PROMPTS) - 1  # one has one token
+    assert_same(parted, whole)
+    monkeypatch.setattr("instructgpt.rollout.engine.PREFILL_TOKENS", 1)  # one at a time at least
+    assert_same(RolloutEngine(model).generate(PROMPTS[:3], SEEDS[:3], SAMPLING), whole[:3])
+
+
 def test_bfloat16_autocast_and_storage(model):
     sampling = Sampling(30, stop_tokens=STOPS)
     with torch.autocast("cpu", torch.bfloat16):

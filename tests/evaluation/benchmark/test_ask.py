@@ -310,3 +310,20 @@ def test_choices_and_texts_come_back_in_the_order_of_the_requests():
     assert [output.text for output in asker.ask(mixed, max_tokens=5)] == alone
     assert len({*alone}) == 4
     assert asker.ask([]) == []
+
+
+def test_long_texts_grow_fewer_at_a_time(monkeypatch):
+    asked = []
+    policy = SFTModel(tiny_model(context=128), byte_tokenizer(), template="plain")
+    sample = policy.sample
+
+    def noted(*arguments, slots, **settings):
+        asked.append(slots)
+        return sample(*arguments, slots=slots, **settings)
+
+    monkeypatch.setattr(policy, "sample", noted)
+    monkeypatch.setattr("instructgpt.evaluation.benchmark.ask.KEPT_TOKENS", 100)
+    asker = Asker(policy, slots=8)
+    for length in (2, 40, 120):  # and 4 more that are written
+        asker.ask([Request("", "a" * length)], max_tokens=4)
+    assert asked == [8, 2, 1]

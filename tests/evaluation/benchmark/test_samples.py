@@ -152,10 +152,10 @@ def test_a_task_of_ones_own(tmp_path):
 
 def test_rows_that_name_an_item(tmp_path):
     ROWS["drop"](tmp_path)
-    query = "Passage: Ann threw a 2-yard pass in two games, Bob and Eve none.\n\n"
+    query = "Passage: Ann threw a 2-yard pass in two games, Bob and Eve none.\n"
     rows = [
         {"task": "drop", "id": "one-2", "output": "Bob and Eve"},
-        {"task": "drop", "text": f"{query}Question: When?\n\nAnswer:", "output": "May 1999"},
+        {"task": "drop", "text": f"{query}Question: When?\nAnswer:", "output": "May 1999"},
     ]
     write_rows(tmp_path / "my.jsonl", rows)
     found = scored(tmp_path / "my.jsonl", data_dir=tmp_path)["my"]["drop"]

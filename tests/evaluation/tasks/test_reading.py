@@ -53,6 +53,12 @@ def test_an_answer_without_words_is_none(tmp_path):
     assert item.references == ("Not in background.",)
 
 
+SQUAD_INSTRUCTION = (
+    "Answer each question using information in the preceding background paragraph. If there is not "
+    "enough information provided, answer with “Not in background.”\n\n"
+)
+
+
 def test_examples_come_from_other_paragraphs(tmp_path):
     ROWS["squadv2"](tmp_path)
     chosen = choose(task_of("squadv2"), tmp_path, shots=2)
@@ -62,17 +68,17 @@ def test_examples_come_from_other_paragraphs(tmp_path):
     assert len(chosen.items) == 16 - 2 * 2
     _, request = chosen.requests[0]
     first, second = (e.query + f" {e.references[0]}\n\n" for e in chosen.examples)
-    assert request.text == first + second + chosen.items[0].query
+    assert request.text == f"{SQUAD_INSTRUCTION}{first}{second}{chosen.items[0].query}"
 
 
 def test_quac_asks_within_the_dialog(tmp_path):
     found = items("quac", tmp_path)
     assert found["two-2"].query == (
-        "Title: Ann - Apples\n\nBackground: Ann has two apples and a cat. The cat sleeps.\n\n"
+        "TITLE: Ann - Apples\n\nPARAGRAPH: Ann has two apples and a cat. The cat sleeps.\n\n"
         "Q: How many apples has Ann?\n\nA: two\n\nQ: What is the dog called?\n\nA:"
     )
-    assert found["two-2"].references == ("Not in background.",)
-    assert scores("quac", found["two-2"], "Not in background")["f1"] == 1
+    assert found["two-2"].references == ("I don't know.",)
+    assert scores("quac", found["two-2"], "i don't know")["f1"] == 1
     assert scores("quac", found["two-2"], "in")["f1"] == 0  # as CANNOTANSWER: all or nothing
     # answers two, two apples, two: whoever is left out, one of them is "two"
     assert scores("quac", found["two-1"], "two") == {"f1": 1, "f1_of_all_questions": 1}
@@ -87,8 +93,8 @@ def test_quac_leaves_out_questions_on_which_people_disagree(tmp_path):
 def test_drop_reads_numbers_spans_and_dates(tmp_path):
     found = items("drop", tmp_path)
     assert found["three-1"].query == (
-        "Passage: Ann threw a 3-yard pass in three games, Bob and Eve none.\n\n"
-        "Question: How many yards did Ann throw?\n\nAnswer:"
+        "Passage: Ann threw a 3-yard pass in three games, Bob and Eve none.\n"
+        "Question: How many yards did Ann throw?\nAnswer:"
     )
     assert found["three-1"].references == ("3", "3-yard")
     assert found["three-2"].references == ("Bob, Eve",)
