@@ -87,6 +87,8 @@ def test_a_stopped_run_asks_nothing_twice(config, monkeypatch, tmp_path):
     monkeypatch.setattr(Asker, "ask", counting)
     with pytest.raises(Killed):
         stage.evaluate(config())
+    with (tmp_path / "run" / "ppo" / "hellaswag.jsonl").open("a") as file:
+        file.write('{"id": "cut sh')  # within a line
     run = stage.evaluate(config())
     assert [len(part) for part in asked] == [3, 3, 2, 3, 3, 3, 2]
     assert asked[4] == asked[5]

@@ -4,6 +4,7 @@ import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Chosen:
         """The task's, and the number of examples where there are some: a file's name."""
         return named(self.task.name, self.shots)
 
-    @property
+    @cached_property
     def requests(self) -> list[tuple[Item, Request]]:
         """What a model is asked, item by item."""
         return [

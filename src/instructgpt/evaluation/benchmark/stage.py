@@ -1,13 +1,11 @@
 """`eval` and `eval suite`: models answer benchmark tasks; a stopped run goes on where it was."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from instructgpt.data.jsonl import write_jsonl
 from instructgpt.distributed.world import world
 from instructgpt.errors import UserError
 from instructgpt.evaluation.benchmark.ask import Asker
@@ -18,6 +16,7 @@ from instructgpt.evaluation.benchmark.config import (
     SuiteConfig,
 )
 from instructgpt.evaluation.benchmark.figures import Row, TaskResult, result_of
+from instructgpt.evaluation.benchmark.kept import KeptRows
 from instructgpt.evaluation.benchmark.verdicts import (
     Gone,
     Opened,
@@ -38,12 +37,10 @@ from instructgpt.report import write_tables
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.run.config import Resolved
 from instructgpt.run.directory import Run
-from instructgpt.run.disk import make_folder
 from instructgpt.run.job import Job
 from instructgpt.run.outline import Row as OutlineRow
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import StageProgress
-from instructgpt.run.streams import read_lines
 
 C = TypeVar("C", bound=MeasuringConfig)
 KEPT_AT_ONCE = 256
@@ -64,6 +61,11 @@ class Inputs(Looked):
     chosen: list[Chosen]
     judges: dict[str, str]
 
+    @property
+    def measurable(self) -> list[Chosen]:
+        """The tasks that can be measured."""
+        return [chosen for chosen in self.chosen if not chosen.reason]
+
     def outline(self) -> Iterator[OutlineRow]:
         """What there is to do, for a dry run."""
         for name, facts in self.policies.items():
@@ -71,11 +73,8 @@ class Inputs(Looked):
         for kind, place in self.judges.items():
             yield f"{kind} judge", place
         for chosen in self.chosen:
-            yield (
-                chosen.name,
-                chosen.reason
-                or (f"{counted(chosen.items, 'item')}, {counted(chosen.requests, 'request')}"),
-            )
+            there = f"{counted(chosen.items, 'item')}, {counted(chosen.requests, 'request')}"
+            yield chosen.name, chosen.reason or there
 
 
 def look(config: MeasuringConfig, outlook: Outlook | None = None) -> Inputs:
@@ -217,30 +216,23 @@ def row_of(item: Item, request: Request, output: Output) -> Row:
     return Row(item, request.prompt, request.text, output)
 
 
-# ---------------------------------------------------------------- what is kept
-
-
 def _answer_all(config: MeasuringConfig, inputs: Inputs, folder: Path) -> None:
     """Every request of every task to every model, in files that a later attempt goes on with."""
-    total = len(inputs.policies) * sum(len(chosen.requests) for chosen in inputs.chosen)
-    done = 0
-    with StageProgress("eval", total, phase="answering") as progress:
-        for (name, facts), path in zip(inputs.policies.items(), config.models, strict=True):
+    tables = {
+        name: [(one.task, KeptRows(folder / folder_name(name), one)) for one in inputs.measurable]
+        for name in inputs.policies
+    }
+    done = sum(len(kept.rows) for own in tables.values() for _, kept in own)
+    total = done + sum(len(kept.missing) for own in tables.values() for _, kept in own)
+    with StageProgress("eval", total, done, phase="answering") as progress:
+        for (name, own), path in zip(tables.items(), config.models, strict=True):
             asker = None
-            for chosen in inputs.chosen:
-                requests = chosen.requests
-                kept = _kept(folder / folder_name(name), chosen, requests)
-                done += len(kept)
-                progress.advance(done, {})
-                while len(kept) < len(requests):
-                    asker = asker or _asker(config, path, facts)
-                    part = requests[len(kept) : len(kept) + KEPT_AT_ONCE]
-                    outputs = asker.ask(
-                        [request for _, request in part], max_tokens=chosen.task.max_tokens
-                    )
-                    kept += [row_of(*one, o) for one, o in zip(part, outputs, strict=True)]
+            for task, kept in own:
+                while part := kept.missing[:KEPT_AT_ONCE]:
+                    asker = asker or _asker(config, path, inputs.policies[name])
+                    outputs = asker.ask([r for _, r in part], max_tokens=task.max_tokens)
+                    kept.add([row_of(*one, o) for one, o in zip(part, outputs, strict=True)])
                     done += len(part)
-                    _keep(folder / folder_name(name), chosen, kept)
                     progress.advance(done, {})
 
 
@@ -256,73 +248,6 @@ def _asker(config: MeasuringConfig, path: str, facts: ModelFacts) -> Asker:
     )
 
 
-def _file(folder: Path, chosen: Chosen) -> Path:
-    return folder / f"{chosen.name}.jsonl"
-
-
-def _keep(folder: Path, chosen: Chosen, rows: Sequence[Row]) -> None:
-    def write() -> None:
-        make_folder(folder)
-        write_jsonl(_file(folder, chosen), [to_json(chosen, row) for row in rows])
-
-    world().once(write)
-
-
-def _kept(folder: Path, chosen: Chosen, requests: Sequence[tuple[Item, Request]]) -> list[Row]:
-    """The rows that an earlier attempt has kept.
-
-    Raises:
-        UserError: they are answers to something else.
-    """
-    path = _file(folder, chosen)
-    rows = []
-    for row, (item, request) in zip(world().once(lambda: read_lines(path)), requests, strict=False):
-        if (row.get("id"), row.get("prompt"), row.get("text")) != (item.id, *request[:2]):
-            raise UserError(
-                f"{path}: has answers to other requests (the data or the task have changed); "
-                "remove it, and they are asked again"
-            )
-        try:
-            output = Output(**{k: _tuple(v) for k, v in row["output"].items()})
-            rows.append(Row(item, request.prompt, request.text, output, row.get("judged", {})))
-        except (KeyError, TypeError):
-            raise UserError(f"{path}: not as it was written; remove it to ask again") from None
-    return rows
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def to_json(chosen: Chosen, row: Row) -> dict[str, Any]:
-    """A row of `TASK.jsonl`: prompt, output and every score that can be given yet."""
-    scores = {
-        metric.name: value
-        for metric in chosen.task.metrics
-        if row.prompt in (metric.prompts or chosen.task.prompts)
-        and all(name in row.judged for name in metric.judges)
-        and (value := metric.value(row.item, row.output, row.judged)) is not None
-    }
-    item = row.item
-    about = {
-        "query": "" if item.query == row.text else item.query,
-        "choices": list(item.choices),
-        "right": list(item.right),
-        "cluster": item.cluster,
-        "fields": dict(item.fields),
-    }
-    return {
-        "id": item.id,
-        "prompt": row.prompt,
-        "text": row.text,
-        **{key: value for key, value in about.items() if value},
-        "references": list(item.references) or [item.choices[i] for i in item.right],
-        "output": asdict(row.output),
-        "judged": dict(row.judged),
-        "scores": json.loads(json.dumps(scores, default=list)),
-    }
-
-
 def _results(
     inputs: Inputs, folder: Path, judges: Mapping[str, TextJudge]
 ) -> dict[str, list[TaskResult]]:
@@ -332,7 +257,7 @@ def _results(
         first = None
         for name, found in results.items():
             own = folder / folder_name(name)
-            rows = [] if chosen.reason else _kept(own, chosen, chosen.requests)
+            rows = [] if chosen.reason else KeptRows(own, chosen).rows
             found.append(result_of(chosen, rows, judges, first))
             first = rows if first is None else first
     return results
@@ -345,11 +270,11 @@ def _judge_all(config: MeasuringConfig, inputs: Inputs, job: Job[Any]) -> dict[s
         judge = Opened(config, kind) if kind in places_of(config) else None
         for chosen in (one for one in inputs.chosen if is_asked(one, kind)):
             for folder in (job.path / folder_name(name) for name in inputs.policies):
-                kept = _kept(folder, chosen, chosen.requests)
-                rows = without(kept, kind) if kind in stale else kept
+                kept = KeptRows(folder, chosen)
+                rows = without(kept.rows, kind) if kind in stale else kept.rows
                 rows = judged_rows(chosen, rows, {kind: judge} if judge else {})
-                if rows != kept:
-                    _keep(folder, chosen, rows)
+                if rows != kept.rows:
+                    kept.replace(rows)
         if judge:
             known[kind] = Gone(judge.quality)
     keep_judges(job)
