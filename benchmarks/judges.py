@@ -80,7 +80,7 @@ def main() -> None:
 
 def parsed() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", required=True, help="folder that has the sets, at any depth")
     parser.add_argument("--out", required=True, help="folder for rows, runs and judges")
     parser.add_argument("--model", required=True, help="what the judges are trained from")
