@@ -17,6 +17,9 @@ class Reason(StrEnum):
     EMPTY_ANSWER = "empty answer"
     EMPTY_PROMPT = "empty prompt"
     NO_JUDGMENT = "no judgment"
+    UNPAIRED = "unpaired answer"
+    STEPWISE = "steps of one answer"
+    REPEATED_PROMPT = "repeated prompt"
 
 
 MEANINGS: Mapping[Reason, str] = {
@@ -30,6 +33,9 @@ MEANINGS: Mapping[Reason, str] = {
     Reason.EMPTY_ANSWER: "an answer holds nothing but whitespace",
     Reason.EMPTY_PROMPT: "the prompt holds nothing but whitespace",
     Reason.NO_JUDGMENT: "nobody has judged the row",
+    Reason.UNPAIRED: "one answer is called good or bad, without another",
+    Reason.STEPWISE: "the steps of one answer are called right or wrong",
+    Reason.REPEATED_PROMPT: "of the prompts alone: an earlier row has the same",
 }
 """What each phrase says, as the documentation has it."""
 
