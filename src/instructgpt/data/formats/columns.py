@@ -29,7 +29,7 @@ def own_columns(row: Row, used: Iterable[str], kind: type[Record]) -> Row:
     for name, value in row.items():
         if name not in used:
             while name in taken or name in kept:
-                name = PREFIX + name  # noqa: PLW2901
+                name = PREFIX + name
             kept[name] = value
     return kept
 

@@ -12,8 +12,8 @@ any field. In CSV and TSV every value is a text. What a row does is one of three
 - it raises `Skip`, with the reason that is counted and a sentence that begins with the field;
 - it raises any other ValueError, as pydantic does: counted as `Reason.WRONG_VALUE`.
 
-No other exception may leave it. A list without records must not be returned: `Skip` says why. A row's
-own columns go into its records by `columns.own_columns`: what is written must be readable again.
+No other exception may leave it. A list without records must not be returned: `Skip` says why. The
+row's own columns go into its records by `columns.own_columns`, so that what is written can be read.
 """
 
 from collections import Counter
