@@ -20,6 +20,25 @@ class Reason(StrEnum):
     UNPAIRED = "unpaired answer"
     STEPWISE = "steps of one answer"
     REPEATED_PROMPT = "repeated prompt"
+    NOT_SUBMITTED = "not submitted"
+    NO_ORDER = "no order"
+    UNRATED = "unrated answer"
+    UNRANKED = "unranked reply"
+    DELETED = "deleted"
+    REFUSED = "refused by reviewers"
+    BELOW = "below a message left out"
+    OFF_PATH = "off the best-ranked path"
+    NOT_READY = "tree not ready"
+    NO_RANKING = "no ranked replies"
+    DIFFERENT_BEGINNINGS = "different beginnings"
+    NOT_ASSISTANT = "last turn not the assistant's"
+    NO_ANSWER = "no assistant turn"
+    AFTER_ANSWER = "turn after the answer"
+    TOOL_TURN = "tool turn"
+    WEIGHT_ZERO = "weight 0"
+    NOT_TEXT = "part that is no text"
+    SCORES_DISAGREE = "label and scores disagree"
+    BELOW_RATIO = "below the ratio"
 
 
 MEANINGS: Mapping[Reason, str] = {
@@ -36,6 +55,25 @@ MEANINGS: Mapping[Reason, str] = {
     Reason.UNPAIRED: "one answer is called good or bad, without another",
     Reason.STEPWISE: "the steps of one answer are called right or wrong",
     Reason.REPEATED_PROMPT: "of the prompts alone: an earlier row has the same",
+    Reason.NOT_SUBMITTED: "a labeler's draft, or one that was discarded or canceled",
+    Reason.NO_ORDER: "what was judged says of no two answers which is better",
+    Reason.UNRATED: "an answer has no score, rating or rank, and the others have",
+    Reason.UNRANKED: "a reply has no rank",
+    Reason.DELETED: "a message was deleted",
+    Reason.REFUSED: "reviewers refused a message (`review_result` is false)",
+    Reason.BELOW: "a message answers one that is left out",
+    Reason.OFF_PATH: "a message is beside the path of the best-ranked replies",
+    Reason.NOT_READY: "a tree's `tree_state` is not `ready_for_export`",
+    Reason.NO_RANKING: "no message of the tree has two ranked replies, or this one has none",
+    Reason.DIFFERENT_BEGINNINGS: "two dialogues differ before their last turns",
+    Reason.NOT_ASSISTANT: "a dialogue ends with a turn that is not the assistant's",
+    Reason.NO_ANSWER: "no turn with text is the assistant's, so that there is none to learn",
+    Reason.AFTER_ANSWER: "a turn follows the last of the assistant's that can be learned",
+    Reason.TOOL_TURN: "a turn is a tool's or calls one",
+    Reason.WEIGHT_ZERO: "an assistant's turn has the weight 0: it is not to be learned",
+    Reason.NOT_TEXT: "a part of a message is an image, a sound or a file",
+    Reason.SCORES_DISAGREE: "the label prefers the answer with the lower score",
+    Reason.BELOW_RATIO: "the scores differ by less than `--min-ratio`",
 }
 """What each phrase says, as the documentation has it."""
 
