@@ -29,6 +29,7 @@ COMMANDS = [
     ["data"],
     ["data", "import"],
     ["data", "export"],
+    ["data", "formats"],
     ["label"],
     ["label", "rank"],
     ["label", "simulate"],
@@ -325,13 +326,14 @@ def test_data_import_and_export(cli, tmp_path):
     ours = tmp_path / "ours.jsonl.gz"
     result = cli("data", "import", source, kind="ranking", out=ours)
     assert result.status == 0
-    assert "2 ranking records read as trl, 0 lines skipped" in result.err
+    assert "2 rows read as trl, 2 kept, 0 skipped" in result.err
     back = tmp_path / "back.jsonl"
     assert (
-        "2 ranking records -> 2 lines of trl"
+        "2 ranking records -> 2 rows of trl"
         in cli("data", "export", ours, kind="ranking", out=back).err
     )
-    assert [json.loads(line) for line in back.read_text().splitlines()] == rows
+    written = [json.loads(line) for line in back.read_text().splitlines()]
+    assert [{key: row[key] for key in rows[0]} for row in written] == rows
 
 
 def test_data_import_skips_only_when_told(cli, tmp_path):
@@ -346,7 +348,7 @@ def test_data_import_skips_only_when_told(cli, tmp_path):
         "data", "import", source, kind="demonstration", out=tmp_path / "o.jsonl", on_error="skip"
     )
     assert result.status == 0
-    assert "1 demonstration records read as trl, 1 lines skipped" in result.err
+    assert "2 rows read as trl, 1 kept, 1 skipped" in result.err
 
 
 def test_report(cli, trained, tmp_path):

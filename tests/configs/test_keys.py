@@ -57,6 +57,7 @@ SECTIONS = {
     "report": "use.md#report",
     "data import": "data-formats.md#keys-of-data-import",
     "data export": "data-formats.md#keys-of-data-export",
+    "data formats": "data-formats.md#formats",
 }
 """Where the keys of a command or a stage stand: a page and a heading."""
 AS = {"eval suite": "eval tasks"}

@@ -101,13 +101,18 @@ COMMANDS = {
     ),
     "data import": Command(
         "data:import_records",
-        "Read a file of another tool into our records.",
-        "instructgpt data import hh.jsonl --kind ranking --out rankings.jsonl",
+        "Read files of any tool into our records.",
+        "instructgpt data import hh.jsonl.gz --out rankings.jsonl",
     ),
     "data export": Command(
         "data:export_records",
         "Write our records in another tool's format.",
         "instructgpt data export rankings.jsonl --kind ranking --out trl.jsonl",
+    ),
+    "data formats": Command(
+        "data:list_formats",
+        "Print the formats that can be read and written, with an example row each.",
+        "instructgpt data formats",
     ),
     "label rank": Command(
         "label:rank",

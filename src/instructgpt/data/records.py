@@ -230,6 +230,16 @@ class Rating(Record):
         return _with_prompt_id(data, "prompt_id")
 
 
+KINDS: dict[str, type[Record]] = {
+    "prompt": Prompt,
+    "demonstration": Demonstration,
+    "candidates": Candidates,
+    "ranking": Ranking,
+    "rating": Rating,
+}
+"""By the name that `--kind` takes."""
+
+
 def _with_prompt_id(data: Any, field: str) -> Any:
     """Fill an absent id from the prompt's text, before validation (`frozen` forbids it after)."""
     if not isinstance(data, dict) or data.get(field):

@@ -1,7 +1,6 @@
-"""Read records from a file of any known format, and write them.
+"""Read records from our own and TRL's lines, as every stage does, and write them.
 
-To read a further format, write a function from a line's object to a list of records, in a file of
-its own beside `trl.py`, and add it to `READERS`.
+Files of all other tools go through `data.importing`, whose formats `registry.FORMATS` lists.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,13 +67,6 @@ FORMATS = ("auto", *dict.fromkeys(reader.format for reader in READERS))
 def format_key(records: str) -> Any:
     """The field `format` of a configuration that names files of such records."""
     return Field("auto", description=f"format of the {records}: {', '.join(FORMATS)}")
-
-
-WRITERS: dict[str, Callable[[Record], list[Row]]] = {
-    # A field at its default says nothing: leaving it out drops our nulls and keeps a team's own.
-    "native": lambda record: [record.model_dump(mode="json", exclude_defaults=True)],
-    "trl": trl.to_rows,
-}
 
 
 def read_records(
@@ -178,18 +170,14 @@ class _Conversion:
         return reader.convert(row)
 
 
-def write_records(path: Path, records: Iterable[Record], *, format: str = "native") -> int:
-    """Write records in the named format, the whole file or nothing; returns the number of lines.
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write records, the whole file or nothing.
 
     Raises:
-        UserError: the format is unknown or has no form for such a record, or the file cannot be
-            written.
+        UserError: the file cannot be written, or a text in a record could not be read back.
     """
-    if format not in WRITERS:
-        raise UserError(f"no format {format!r} to write; use one of: {', '.join(WRITERS)}")
-    rows = [row for record in records for row in WRITERS[format](record)]
-    write_jsonl(path, rows)
-    return len(rows)
+    # A field at its default says nothing: leaving it out drops our nulls and keeps a team's own.
+    write_jsonl(path, (record.model_dump(mode="json", exclude_defaults=True) for record in records))
 
 
 def _prompts(records: list[Record]) -> list[Record]:

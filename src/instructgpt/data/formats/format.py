@@ -85,6 +85,7 @@ class Format:
             belong together; None for a row that stands alone. It may raise `Skip`.
         options: names of the keywords that the readers take, each a flag of `data import`.
         by_name: whether it is read only when it is named, because its rows tell nothing.
+        check: refuses options, given as keywords, with which no row can be read.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Format:
     group: Callable[[Row], Hashable] | None = None
     options: tuple[str, ...] = ()
     by_name: bool = False
+    check: Callable[..., None] | None = None
 
     def convert(self, kind: type[Record], rows: Any, **options: Any) -> Converted:
         """The records of one kind in a row (or in the rows of a group).

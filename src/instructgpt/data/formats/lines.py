@@ -33,7 +33,7 @@ def convert_each(
         try:
             converted.append((place, convert(item)))
         except ValueError as error:
-            message = f"{place}: {_reason(error)}"
+            message = f"{place}: {reason_of(error)}"
             if on_error == "stop":
                 raise UserError(f"{message}; {remedy}") from None
             skipped.append(message)
@@ -63,7 +63,7 @@ def _placed_lines(path: Path) -> Iterator[tuple[str, bytes]]:
         yield f"{path} line {number}", line
 
 
-def _reason(error: ValueError) -> str:
+def reason_of(error: ValueError) -> str:
     """One sentence for an error; of a validation's several, the first."""
     if not isinstance(error, ValidationError):
         return str(error)

@@ -1,10 +1,12 @@
 """Our own lines and TRL's, as the importer takes them: the readers of `files`, with reasons."""
 
 from collections.abc import Callable
+from typing import Any
 
+from instructgpt.data.formats import trl_rankings
 from instructgpt.data.formats.contradictions import refuse_contradiction
 from instructgpt.data.formats.files import READERS, Reader
-from instructgpt.data.formats.format import Convert, Format, Skip
+from instructgpt.data.formats.format import Convert, Converted, Format, Skip
 from instructgpt.data.formats.reasons import Reason
 from instructgpt.data.jsonl import Row
 from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking, Rating, Record
@@ -116,10 +118,30 @@ NATIVE = Format(
     },
     says="our own records",
 )
+
+
+def _trl_rankings(rows: Row | list[Row]) -> Converted | list[Record]:
+    """A pair that stands alone, or the pairs of one ranking."""
+    if isinstance(rows, list):
+        return trl_rankings.from_pairs(rows)
+    return _READ_TRL[Ranking](rows)  # type: ignore[return-value]
+
+
+def _alone(kind: type[Record]) -> Convert:
+    """The reader of another kind, to whom pairs say nothing."""
+
+    def convert(rows: Row | list[Row]) -> Any:
+        return _READ_TRL[kind](rows[0] if isinstance(rows, list) else rows)
+
+    return convert
+
+
+_READ_TRL = _readers("trl")
 TRL = Format(
     name="trl",
     main=Ranking,
-    readers=_readers("trl"),
+    readers={kind: _alone(kind) for kind in _READ_TRL} | {Ranking: _trl_rankings},
+    group=trl_rankings.ranking_of,
     fits=_fits_trl,
     kind_of=_kind_of("trl"),
     example={"prompt": "Name a color.", "chosen": " Blue.", "rejected": " Seven."},

@@ -11,7 +11,9 @@ from instructgpt.data.formats.lima import FORMAT as LIMA
 from instructgpt.data.formats.native import NATIVE, TRL
 from instructgpt.data.formats.oasst import FORMAT as OASST
 from instructgpt.data.formats.openai import FORMAT as OPENAI
+from instructgpt.data.formats.pairs import PAIRS
 from instructgpt.data.formats.qa_feedback import FORMAT as QA_FEEDBACK
+from instructgpt.data.formats.ranked import RANKED
 from instructgpt.data.formats.self_instruct import FORMAT as SELF_INSTRUCT
 from instructgpt.data.formats.sharegpt import FORMAT as SHAREGPT
 from instructgpt.data.formats.shp import FORMAT as SHP
@@ -38,6 +40,8 @@ _ALL: tuple[Format, ...] = (
     ARGILLA,
     LABEL_STUDIO,
     QA_FEEDBACK,
+    PAIRS,
+    RANKED,
 )
 
 FORMATS: dict[str, Format] = {one.name: one for one in _ALL}

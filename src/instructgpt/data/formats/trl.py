@@ -3,12 +3,11 @@
 Each comes as plain text or as lists of messages. Columns beyond a type's own are kept.
 """
 
-from itertools import combinations, takewhile
-from typing import Any, TypeVar
+from itertools import takewhile
+from typing import TypeVar
 
 from instructgpt.data.jsonl import Row
-from instructgpt.data.records import Demonstration, Message, Prompt, PromptText, Ranking, Record
-from instructgpt.errors import UserError
+from instructgpt.data.records import Demonstration, Message, PromptText, Ranking, Record
 
 ASSISTANT_TURN = "\n\nAssistant:"
 """Where an answer begins in a dialogue written as plain text (HH-RLHF's convention)."""
@@ -88,33 +87,6 @@ def from_preference(row: Row) -> list[Record]:
     return [Ranking.model_validate({**(pair.model_extra or {}), **fields})]
 
 
-def to_rows(record: Record) -> list[Row]:
-    """The TRL rows of a record; a ranking gives its untied pairs, those of the best answer first.
-
-    Raises:
-        UserError: TRL has no dataset type for such a record.
-    """
-    match record:
-        case Prompt():
-            return [{"prompt": _prompt(record.prompt)}]
-        case Demonstration(prompt=prompt):
-            return [{"prompt": _prompt(prompt), "completion": _completion(prompt, record.response)}]
-        case Ranking(prompt=prompt):
-            ranked = sorted(zip(record.ranks, record.responses, strict=True), key=lambda r: r[0])
-            return [
-                {
-                    "prompt": _prompt(prompt),
-                    "chosen": _completion(prompt, better.text),
-                    "rejected": _completion(prompt, worse.text),
-                }
-                for (better_rank, better), (worse_rank, worse) in combinations(ranked, 2)
-                if better_rank < worse_rank
-            ]
-        case _:
-            kind = type(record).__name__.lower()
-            raise UserError(f"TRL has no dataset type for {kind}; write the native format")
-
-
 def _demonstration(source: Record, prompt: PromptText, response: str) -> Demonstration:
     fields = {"prompt": prompt, "response": response}
     return Demonstration.model_validate({**(source.model_extra or {}), **fields})
@@ -155,12 +127,3 @@ def _shared_beginning(chosen: PromptText, rejected: PromptText) -> PromptText:
 def _common_prefix(one: Turns, other: Turns) -> Turns:
     same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
     return one[: sum(1 for _ in same)]
-
-
-def _prompt(prompt: PromptText) -> Any:
-    return prompt if isinstance(prompt, str) else [turn.model_dump() for turn in prompt]
-
-
-def _completion(prompt: PromptText, answer: str) -> Any:
-    """An answer takes the form of its prompt."""
-    return answer if isinstance(prompt, str) else [{"role": "assistant", "content": answer}]
