@@ -117,7 +117,7 @@ def ranks_of(scores: Iterable[float]) -> list[int]:
     return [places[score] for score in scores]
 
 
-def others(row: Row, used: Collection[str], kind: type[Record]) -> Row:
+def others(row: Mapping[str, Any], used: Collection[str], kind: type[Record]) -> Row:
     """The columns that a reader does not use, as its records keep them (see `own_columns`); whose
     prompt and whose judgment it is goes by the same names everywhere.
 
@@ -128,7 +128,7 @@ def others(row: Row, used: Collection[str], kind: type[Record]) -> Row:
     another = ANOTHER_KIND.get(kind, {})
     refuse_contradiction(kind, {key: left[key] for key in left if key not in another})
     same = [key for key in ("prompt_id", "labeler_id") if isinstance(left.get(key), str)]
-    return {**own_columns(row, {*used, *same}, kind), **{key: left[key] for key in same}}
+    return {**own_columns(dict(row), {*used, *same}, kind), **{key: left[key] for key in same}}
 
 
 def demonstration(
@@ -217,4 +217,6 @@ def require_prompt(prompt: PromptText | Sequence[Any]) -> None:
 
 
 def _content(turn: Any) -> str:
-    return turn["content"] if isinstance(turn, Mapping) else turn.content
+    """What a turn says; of what is none, something: whoever validates it says what is wrong."""
+    found = turn.get("content") if isinstance(turn, Mapping) else getattr(turn, "content", None)
+    return found if isinstance(found, str) else str(turn)

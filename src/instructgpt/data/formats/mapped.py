@@ -22,16 +22,26 @@ Columns = Mapping[str, Sequence[str]]
 def shared_fields(row: Row, map: Columns) -> Row:
     """The prompt, its id, and the row's own columns."""
     fields = own_columns(row, [name for names in map.values() for name in names], Ranking)
-    if len(map["prompt"]) == 1 and isinstance(row.get(map["prompt"][0]), list):
-        fields["prompt"] = row[map["prompt"][0]]
-    else:
-        parts = [text(row, name) for name in map["prompt"]]
-        fields["prompt"] = "\n\n".join(part for part in parts if part.strip())
-        if not fields["prompt"]:
-            raise Skip(Reason.EMPTY_PROMPT, f"{map['prompt'][0]}: the prompt is empty")
+    fields["prompt"] = prompt_of(row, map)
     if "id" in map:
         fields["prompt_id"] = text(row, map["id"][0])
     return fields
+
+
+def prompt_of(row: Row, map: Columns) -> Any:
+    """The prompt: a text, or messages; several columns are joined by a blank line.
+
+    Raises:
+        Skip: a column is missing or no text, or all are empty.
+    """
+    names = map["prompt"]
+    if len(names) == 1 and isinstance(row.get(names[0]), list):
+        return row[names[0]]
+    parts = [text(row, name) for name in names]
+    joined = "\n\n".join(part for part in parts if part.strip())
+    if not joined:
+        raise Skip(Reason.EMPTY_PROMPT, f"{names[0]}: the prompt is empty")
+    return joined
 
 
 def labeler(row: Row, map: Columns, number: int) -> Row:

@@ -20,6 +20,7 @@ from instructgpt.data.formats.shp import FORMAT as SHP
 from instructgpt.data.formats.summarize import FORMAT as SUMMARIZE
 from instructgpt.data.formats.ultrafeedback import FORMAT as ULTRAFEEDBACK
 from instructgpt.data.formats.webgpt import FORMAT as WEBGPT
+from instructgpt.data.formats.written import WRITTEN
 
 _ALL: tuple[Format, ...] = (
     NATIVE,
@@ -42,6 +43,7 @@ _ALL: tuple[Format, ...] = (
     QA_FEEDBACK,
     PAIRS,
     RANKED,
+    WRITTEN,
 )
 
 FORMATS: dict[str, Format] = {one.name: one for one in _ALL}
