@@ -46,5 +46,9 @@ def test_the_guide_from_its_first_command_to_its_last(tmp_path):
         assert (tmp_path / "runs" / name / "report.html").stat().st_size > 10_000
     rank = Run(tmp_path / "runs" / "mine" / "03-rank")
     assert rank.evaluation["groups"]["people"]["labelers"] == ["ann"]
+    imported = (tmp_path / "imported.jsonl").read_text().splitlines()
+    sheet = (tmp_path / "sheet.jsonl").read_text().splitlines()
+    assert (len(imported), len(sheet)) == (5, 6)  # of four files; three rows by two labelers
+    assert Run(tmp_path / "runs" / "feedback").evaluation["accuracy"]["n"] > 0
     held = Run(tmp_path / "runs" / "mine" / "04-reward").evaluation["accuracy"]
     assert held["n"] > 0

@@ -104,7 +104,8 @@ def test_rows_that_are_nothing_are_skipped(convert: Any, row: dict[str, Any], ex
         (chat({"role": "cat", "content": "m"}), False),
         ({"messages": ["Hi"]}, False),
         ({"messages": "Hi"}, False),
-        ({"prompt": "Hi", **chat(ASKED, PEAR)}, False),
+        ({"prompt": "Name a fruit.", **chat(ASKED, PEAR)}, True),  # UltraChat's
+        ({"prompt": "Hi", "chosen": [PEAR], "rejected": [PEAR], **chat(ASKED, PEAR)}, False),
         ({**PAIR, "input": "Hi"}, False),
     ],
 )

@@ -80,7 +80,13 @@ def test_fits_conversations_of_objects():
     assert fits(ROW)
     assert fits(PAIR)
     assert not fits({"conversations": ["Hi", "Ho"]})
-    assert not fits({"conversations": [{"role": "user", "content": "Hi"}]})
+    assert not fits({"conversations": [{"role": "user"}]})
+
+
+def test_turns_may_have_role_and_content():
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    assert fits({"conversations": said})
+    assert one(to_demonstration, {"conversations": said}).response == "Ho"
 
 
 @pytest.mark.real

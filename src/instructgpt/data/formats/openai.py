@@ -11,6 +11,7 @@ from instructgpt.data.jsonl import Row
 from instructgpt.data.records import Demonstration, Ranking, Record
 
 _OUTPUTS = ("preferred_output", "non_preferred_output")
+_MORE = {"completion", "chosen", "rejected"}
 
 
 def to_demonstration(row: Row) -> Converted:
@@ -87,7 +88,9 @@ def fits(row: Row) -> bool:
     """Whether the row has messages with a role each, or two outputs to an input."""
     if kind_of(row) is Ranking:
         return isinstance(row.get("input"), dict)
-    return "prompt" not in row and _is_conversation(row.get("messages"))
+    if not isinstance(row.get("prompt", ""), str) or row.keys() & _MORE:
+        return False  # TRL's, which has an answer beside the messages
+    return _is_conversation(row.get("messages"))
 
 
 def kind_of(row: Row) -> type[Record]:

@@ -1,4 +1,7 @@
-"""ShareGPT's conversations, and LLaMA-Factory's pairs of answers to one."""
+"""ShareGPT's conversations, and LLaMA-Factory's pairs of answers to one.
+
+Turns have `from` and `value`, or `role` and `content`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -52,17 +55,22 @@ def _turns(row: Row) -> list[Turn]:
 def _turn(turn: Mapping[str, Any], at: str) -> Turn:
     if not isinstance(turn, dict):
         raise wrong(at.rstrip("."), "a turn", turn)
-    return Turn(role_of(turn.get("from"), f"{at}from"), text(turn, "value", at=at))
+    who, said = ("role", "content") if "role" in turn else ("from", "value")
+    return Turn(role_of(turn.get(who), f"{at}{who}"), text(turn, said, at=at))
 
 
 def fits(row: Row) -> bool:
-    """Whether the conversation is a list of turns with `from` and `value`."""
+    """Whether the conversation is a list of turns."""
     said = row.get("conversations")
     return (
         isinstance(said, list)
         and bool(said)
-        and all(isinstance(turn, dict) and {"from", "value"} <= turn.keys() for turn in said)
+        and all(isinstance(turn, dict) and _is_turn(turn) for turn in said)
     )
+
+
+def _is_turn(turn: Row) -> bool:
+    return {"from", "value"} <= turn.keys() or {"role", "content"} <= turn.keys()
 
 
 def kind_of(row: Row) -> type[Record]:
