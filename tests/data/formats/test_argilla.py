@@ -50,9 +50,19 @@ def test_each_labelers_submitted_ranking_is_one_of_ours():
         "batch": 3,
         "id": "r1",
         "external_id": None,
-        "question": "ranking",
     }
     assert found.left_out == {}
+
+
+def test_names_of_questions_and_fields_are_kept_where_they_say_something():
+    fields = {"prompt": "Name a sea.", "gpt": "The Baltic.", "human": "The Alps."}
+    value = [{"rank": 1, "value": "gpt"}, {"rank": 2, "value": "human"}]
+    record = one(to_rankings, row({"value": value}, question="truthful", fields=fields))
+    assert record.model_extra["question"] == "truthful"
+    assert [response.model_extra for response in record.responses] == [
+        {"field": "gpt"},
+        {"field": "human"},
+    ]
 
 
 def test_drafts_and_discarded_ones_are_left_out_and_counted():

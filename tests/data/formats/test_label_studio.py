@@ -62,8 +62,15 @@ def test_a_rankers_list_is_the_annotators_ranking():
     assert texts(first) == ["The Baltic.", "The Alps.", "The North Sea."]
     assert (first.ranks, first.labeler_id) == ((3, 1, 2), "3")  # type: ignore[attr-defined]
     assert (second.ranks, second.labeler_id) == ((1, 3, 2), "5")  # type: ignore[attr-defined]
-    assert first.responses[2].model_extra == {"id": 3, "title": "3"}  # type: ignore[attr-defined]
+    assert first.responses[0].model_extra == {"id": "a", "title": "1"}  # type: ignore[attr-defined]
     assert first.model_extra == {"id": 1, "project": 4, "lead_time": 4.2}
+
+
+def test_ids_and_titles_that_are_an_items_place_are_not_kept():
+    items = [{"id": n, "title": f"Answer {n}", "body": f"Sea {n}"} for n in (1, 2)]
+    record = one(to_rankings, task(ranked("2", "1"), answers=items))
+    assert [response.model_extra for response in record.responses] == [{}, {}]
+    assert record.ranks == (2, 1)
 
 
 def test_items_that_stay_in_the_pool_are_left_out_and_several_buckets_are_no_order():

@@ -3,6 +3,7 @@
 What a person has submitted is read, each labeler's own; suggestions are a machine's and are not.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from instructgpt.data.records import Demonstration, Ranking, Rating, Record
 
 PROMPTS = ("prompt", "instruction", "question", "input", "query", "chat", "conversation")
 """Names of the field that is the prompt, the first of them that a record has."""
+USUAL = ("ranking", "likert", "response")
+"""Names of questions that say nothing beyond the kind of the answer."""
 _USED = ("fields", "responses", "suggestions", "status", "vectors")
 
 
@@ -49,7 +52,7 @@ def to_rankings(row: Row) -> Converted:
         ranks = _ranks(one, fields)
         try:
             prompt, columns = _prompt(fields, named), _columns(row, fields, named, one, Ranking)
-            responses = [{"text": _text(fields, name), "field": name} for name in ranks]
+            responses = [_response(fields, name) for name in ranks]
             places = ranks_of(-rank for rank in ranks.values())
             records.append(ranking(prompt, responses, places, columns))
         except Skip as skip:
@@ -188,9 +191,15 @@ def _columns(
         **others(left, (), kind),
         **(others(metadata, (), kind) if isinstance(metadata, dict) else {}),
         **others(row, (*_USED, "metadata"), kind),
-        "question": one.question,
+        **({} if one.question in USUAL else {"question": one.question}),
     }
     return columns if one.user_id is None else {**columns, "labeler_id": str(one.user_id)}
+
+
+def _response(fields: Mapping[str, Any], name: str) -> Row:
+    """An answer, with the name of its field where that says more than a number."""
+    said = {"text": _text(fields, name)}
+    return said if re.fullmatch(r"response_\d+", name) else {**said, "field": name}
 
 
 def _found(records: Sequence[Record], left_out: Counter[Reason], what: str) -> Converted:

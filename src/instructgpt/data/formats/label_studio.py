@@ -152,12 +152,16 @@ def _ranked(
     if not places.keys() <= items.keys():
         raise wrong("annotations.result.value.ranker", f"ids of {key}", ids)
     left_out[Reason.UNRATED] += len(items) - len(places)
-    chosen = [(places[one], item) for one, item in items.items() if one in places]
-    responses = [
-        {**{k: v for k, v in item.items() if k in ("id", "title")}, "text": _text(item, "body")}
-        for _, item in chosen
-    ]
-    return responses, [place for place, _ in chosen], (key,)
+    chosen = [(place, one) for place, one in enumerate(items, start=1) if one in places]
+    responses = [_item(items[one], place) for place, one in chosen]
+    return responses, [places[one] for _, one in chosen], (key,)
+
+
+def _item(item: Mapping[str, Any], place: int) -> Row:
+    """An answer, with the id and the title of its item where they say more than its place."""
+    said = {"id": str(place), "title": f"Answer {place}"}
+    kept = {key: item[key] for key in said if key in item and str(item[key]) != said[key]}
+    return {**kept, "text": _text(item, "body")}
 
 
 def _is_items(value: Any) -> bool:
