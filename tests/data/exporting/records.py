@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from instructgpt.data.records import Message, Ranking
+from instructgpt.data.records import Demonstration, Message, Prompt, Ranking, Rating
 
 STORABLE = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 NOT_BLANK = STORABLE.filter(str.strip)
@@ -32,7 +32,9 @@ def rankings(draw: st.DrawFn) -> Ranking:
     count = draw(st.integers(2, 5))
     responses = [
         {"text": draw(STORABLE)}
-        | draw(st.fixed_dictionaries({}, optional={"model": STORABLE, "length": st.integers()}))
+        | draw(
+            st.fixed_dictionaries({}, optional={"model": STORABLE, "length": st.integers(0, 2**40)})
+        )
         for _ in range(count)
     ]
     optional = {
@@ -45,4 +47,34 @@ def rankings(draw: st.DrawFn) -> Ranking:
     ranks = draw(st.lists(st.integers(1, 4), min_size=count, max_size=count))
     return Ranking.model_validate(
         {"prompt": draw(PROMPTS), "responses": responses, "ranks": ranks, **fields}
+    )
+
+
+COLUMNS = {"note": STORABLE, "count": st.integers(-(2**31), 2**31), "split": st.just("train")}
+
+
+@st.composite
+def demonstrations(draw: st.DrawFn) -> Demonstration:
+    optional = {"prompt_id": NOT_BLANK, "labeler_id": NOT_BLANK, **COLUMNS}
+    fields = draw(st.fixed_dictionaries({}, optional=optional))
+    return Demonstration.model_validate(
+        {"prompt": draw(PROMPTS), "response": draw(STORABLE), **fields}
+    )
+
+
+@st.composite
+def ratings(draw: st.DrawFn) -> Rating:
+    optional = {"labeler_id": NOT_BLANK, "hallucination": st.booleans(), **COLUMNS}
+    fields = draw(st.fixed_dictionaries({}, optional=optional))
+    likert = draw(st.integers(1, 7))
+    return Rating.model_validate(
+        {"prompt": draw(PROMPTS), "response": draw(STORABLE), "likert": likert, **fields}
+    )
+
+
+@st.composite
+def prompts(draw: st.DrawFn) -> Prompt:
+    optional = {"id": NOT_BLANK, "use_case": STORABLE, "consent": st.booleans(), **COLUMNS}
+    return Prompt.model_validate(
+        {"prompt": draw(PROMPTS), **draw(st.fixed_dictionaries({}, optional=optional))}
     )

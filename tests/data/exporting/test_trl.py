@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from instructgpt.data.exporting.run import export_records
@@ -67,7 +67,7 @@ def test_written_rows_have_trls_shape_and_the_records_columns(
     assert written(path) == [row]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25, phases=(Phase.reuse, Phase.generate))
 @given(records=st.lists(rankings(), min_size=1, max_size=4))
 def test_rankings_come_back_whole(tmp_path_factory: pytest.TempPathFactory, records: list[Ranking]):
     folder = tmp_path_factory.mktemp("trl")

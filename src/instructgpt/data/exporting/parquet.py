@@ -38,7 +38,7 @@ def write_parquet(file: IO[bytes], rows: Iterable[Row], path: Path) -> None:
         except (pyarrow.ArrowException, OverflowError) as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise UserError(
-                f"{path}: the column {name} holds values that are not of one type ({reason}); "
+                f"{path}: the column {name} holds values that no one type holds ({reason}); "
                 "write JSON lines"
             ) from None
     table = pyarrow.table(columns)

@@ -1,5 +1,8 @@
 """All formats that are written."""
 
+from instructgpt.data.exporting.argilla import ARGILLA
+from instructgpt.data.exporting.label_studio import LABEL_STUDIO
+from instructgpt.data.exporting.openai import OPENAI
 from instructgpt.data.exporting.parquet import PARQUET
 from instructgpt.data.exporting.trl import TRL
 from instructgpt.data.exporting.writer import Writer, Written, dumped
@@ -15,6 +18,9 @@ WRITERS: dict[str, Writer] = {
     for one in (
         Writer("native", "our own records", dict.fromkeys(KINDS.values(), _native)),
         TRL,
+        OPENAI,
+        ARGILLA,
+        LABEL_STUDIO,
         PARQUET,
     )
 }
