@@ -1,9 +1,10 @@
 """Looks for tracebacks in the importer: rows of every format with any value in any field, by seed.
 
-Each row is a real one (a format's example) with up to three of its parts replaced, removed, doubled
-or nested, written as a line that may be spoiled too, and goes the whole way from bytes to records.
-Every line must be counted once, within a second, and nothing but a refusal may come of it; what
-became records must be read again. Prints one JSON object, and exits with 1 if anything else came.
+Each row is of a published shape (`feedback_rows`) with up to three of its parts replaced, removed,
+doubled or nested, written as a line that may be spoiled too, and goes the whole way from bytes to
+records. Every line must be counted once, within a second, and nothing but a refusal may come of it;
+what became records must be read again. Prints one JSON object, and exits with 1 if
+anything else came.
 
     python benchmarks/fuzz_readers.py --rows 1000000 --seed 1 --out benchmarks/results/fuzz.json
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from feedback_rows import OPTIONS, rows_of
 from instructgpt.data.formats.format import Format
 from instructgpt.data.formats.registry import FORMATS
 from instructgpt.data.importing.account import Account
@@ -28,14 +30,6 @@ from instructgpt.data.importing.forms import json_lines
 from instructgpt.data.records import Record
 from instructgpt.errors import UserError
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "pairs": {
-        "map": {"prompt": ["instruction"], "a": ["one"], "b": ["two"], "preference": ["better"]},
-        "values": {"1": "a", "2": "b", "0": "tie"},
-    },
-    "ranked": {"map": {"prompt": ["question"], "answers": ["answers"], "score": ["scores"]}},
-}
-"""What the generic formats have to be told of their examples."""
 TEXTS = ("", " ", "a", "\u2028", "\ufeffx", "a\r\nb", "\n\nHuman: a\n\nAssistant:", "N/A", "1e999")
 TEXTS += ("\0", "\ud800", "-1", "٣", "²", "nan", "x" * 1000, "user", "a-is-better", "\u202e")
 VALUES: tuple[Any, ...] = (None, True, False, 0, 1, -1, 2, 10**30, 1e308, float("nan"), 0.5, -3)
@@ -140,7 +134,9 @@ def fuzz(rows: int, seed: int) -> dict[str, Any]:
     slow = 0
     while done < rows:
         one, kind = targets[done // BATCH % len(targets)]
-        batch = [spoiled(one.example, rng) for _ in range(min(BATCH, rows - done))]
+        batch = [
+            spoiled(rng.choice(rows_of(one.name)), rng) for _ in range(min(BATCH, rows - done))
+        ]
         done += len(batch)
         try:
             account, seconds = try_batch(one, kind, batch, rng)
@@ -150,7 +146,7 @@ def fuzz(rows: int, seed: int) -> dict[str, Any]:
             found.append({"format": one.name, "traceback": traceback.format_exc()})
         else:
             slow += seconds > SLOW_SECONDS * BATCH
-            kept[one.name] += account.kept
+            kept[f"{one.name} {kind.__name__.lower()}"] += account.kept
             skipped.update({str(reason): count for reason, count in account.skipped.items()})
         if len(found) > 20:
             break

@@ -25,6 +25,7 @@ found = import_files(sys.argv[1:2], sys.argv[2])
 print(json.dumps({
     "rows": found.accounts[0].rows, "kept": found.accounts[0].kept,
     "format": found.accounts[0].format, "seconds": round(time.perf_counter() - started, 1),
+    "processor_seconds": round(time.process_time(), 1),
     "peak_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
 }))
 """

@@ -145,13 +145,15 @@ def test_what_spoils_a_file_is_said(tmp_path: Path):
     assert said(b"a,b\n1,caf\xe9,\n") == (
         "f is not UTF-8 text (invalid continuation byte: 0xE9 at byte 10, line 2); convert it"
     )
-    assert said('{"a": 1}'.encode("utf-16")) == "f: is not UTF-8 text but UTF-16; convert it"
+    assert said('{"a": 1}'.encode("utf-16")) == (
+        "f: is not UTF-8 text but UTF-16 (byte 1); convert it"
+    )
     for empty in (b"", b" \n\r\n", b"[]", b"[ ]\n", b"a,b\n", gzip.compress(b"")):
         assert said(empty) == "f is empty: it should hold rows"
     assert said(b'[{"a": 1}, {"a": 2') == (
         "f is cut: its JSON array is not closed after element 1; fetch it again"
     )
-    assert said(b'[{"a": 1}]\n[]') == (
+    assert said(b'[{"a": 1}\n]\n[]') == (
         "f: something comes after its JSON array; part it into two files"
     )
     assert said(b"PK\x03\x04...").startswith("f is a zip file or a spreadsheet; ")

@@ -1,6 +1,7 @@
 """A row's own columns beside those that a reader uses: kept, whatever they are called."""
 
 from collections.abc import Iterable
+from functools import cache
 
 from instructgpt.data.formats.contradictions import ANOTHER_KIND, IF, JUDGEMENTS, UNLESS
 from instructgpt.data.jsonl import Row
@@ -34,6 +35,7 @@ def own_columns(row: Row, used: Iterable[str], kind: type[Record]) -> Row:
     return kept
 
 
+@cache
 def taken_names(kind: type[Record]) -> frozenset[str]:
     """The names that an own column of a record of this kind may not have."""
     parts = (

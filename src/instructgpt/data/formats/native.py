@@ -98,7 +98,7 @@ def _fits_trl(row: Row) -> bool:
         return isinstance(row.get("labels"), list)
     if "messages" in row:
         return _is_text(row["messages"]) and not isinstance(row["messages"], str)
-    return row.keys() == {"text"} or row.keys() == {"prompt"}
+    return row.keys() == {"text"}  # a prompt alone is ours as well
 
 
 NATIVE = Format(

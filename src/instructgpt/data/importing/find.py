@@ -51,11 +51,14 @@ def found_format(
         for one in formats.values()
         if not one.by_name and (kind in (None, Prompt) or kind in one.readers)
     ]
-    fits = Counter({one.name: sum(one.fits(row) for row in rows) for one in tried})
-    fits = +fits
-    for name, count in list(fits.items()):
+    wanted = None if kind is Prompt else kind
+    fitting = {
+        one.name: {i for i, row in enumerate(rows) if _fits(one, row, wanted)} for one in tried
+    }
+    fits = +Counter({name: len(found) for name, found in fitting.items()})
+    for name in list(fits):
         for wider in formats[name].rather_than:
-            if 2 * count >= fits[wider]:
+            if 2 * len(fitting[name] & fitting.get(wider, set())) >= fits[wider]:
                 del fits[wider]
     best = [name for name, count in fits.items() if count == max(fits.values())]
     if len(best) == 1:
@@ -69,6 +72,10 @@ def found_format(
         f"{seen} fit no format{asked}; nearest: {near}. Name one with --format, or say which "
         "column is what: --format pairs, or ranked, with --map"
     )
+
+
+def _fits(one: Format, row: Row, kind: type[Record] | None) -> bool:
+    return one.fits(row) and (kind is None or one.kind_of is None or one.kind_of(row) is kind)
 
 
 def nearest_formats(rows: Sequence[Row], formats: Sequence[Format], count: int = 3) -> list[str]:
