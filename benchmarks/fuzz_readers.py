@@ -107,7 +107,7 @@ def try_batch(
     end = b"\r\n" if rng.random() < 0.2 else b"\n"
     lines = [line_of(row, rng) for row in rows]
     mark = b"\xef\xbb\xbf" if rng.random() < 0.1 else b""
-    file = io.BufferedReader(io.BytesIO(mark + end.join(lines)))  # type: ignore[arg-type]
+    file = io.BytesIO(mark + end.join(lines))
     account = Account("rows", one.name)
     options = OPTIONS.get(one.name, {})
     conversion = Conversion(one, [kind], account, "skip", options, set())

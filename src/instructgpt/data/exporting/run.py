@@ -78,7 +78,7 @@ def _require_rows(result: Exported, format: str) -> None:
         raise UserError(f"nothing of the records can be written as {format} ({told})")
 
 
-def _write(file: IO[bytes], rows: Iterable[Row], form: str) -> None:
+def _write(file: IO[bytes] | gzip.GzipFile, rows: Iterable[Row], form: str) -> None:
     sign = b"\n" if form == "lines" else b",\n"
     file.write(b"" if form == "lines" else b"[\n")
     for number, row in enumerate(rows):
@@ -87,7 +87,7 @@ def _write(file: IO[bytes], rows: Iterable[Row], form: str) -> None:
 
 
 @contextmanager
-def _packed(path: Path) -> Iterator[IO[bytes]]:
+def _packed(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     with new_file(path) as binary:
         if path.suffix != ".gz":
             yield binary

@@ -34,7 +34,7 @@ def check_ranked(map: Columns | None = None) -> None:
     check_single(found, ("text", "labeler", "id"))
     if ("score" in found) == ("rank" in found):
         raise UserError("--format ranked needs --map score=… (high is good) or --map rank=…")
-    judged = "score" if "score" in map else "rank"
+    judged = "score" if "score" in found else "rank"
     for word in (judged, "model"):
         if word in found and len(found[word]) not in (1, len(found["answers"])):
             raise UserError(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from instructgpt.data.formats.format import Skip
 from instructgpt.data.formats.reasons import Reason
@@ -51,7 +52,7 @@ class Account:
             lines.append(f"{self.file}: {reasons_told(self.skipped)} in all")
         return lines
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """The account as an import prints it."""
         found = {
             "file": self.file,

@@ -6,14 +6,13 @@ key stands twice, costs itself and not the file. A streaming parser would take t
 keys, and no number over 64 bits.
 """
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from instructgpt.data.formats.format import Skip
 from instructgpt.data.formats.reasons import Reason
-from instructgpt.data.importing.text import not_utf8
+from instructgpt.data.importing.text import Bytes, not_utf8
 from instructgpt.data.jsonl import LONGEST_LINE, Row, parse_row
 from instructgpt.errors import UserError
 
@@ -22,7 +21,7 @@ _MARKS = re.compile(rb'[\[{]|[\]}]|,|"(?:[^"\\]++|\\.)*+(?P<end>"?)', re.DOTALL)
 """What decides where an element ends: brackets, commas, and texts, whole or unfinished."""
 
 
-def array_rows(file: io.BufferedReader, path: Path) -> Iterator[tuple[int, Row | Skip]]:
+def array_rows(file: Bytes, path: Path) -> Iterator[tuple[int, Row | Skip]]:
     """Each element of an array with its number, from 1.
 
     Raises:
@@ -40,7 +39,7 @@ def array_rows(file: io.BufferedReader, path: Path) -> Iterator[tuple[int, Row |
             yield number, Skip(Reason.NOT_READABLE, str(error))
 
 
-def _elements(file: io.BufferedReader, path: Path) -> Iterator[tuple[int, bytes]]:
+def _elements(file: Bytes, path: Path) -> Iterator[tuple[int, bytes]]:
     """The bytes of each element, and how many come before them in the file."""
     buffer = file.read(CHUNK)
     start = at = buffer.index(b"[") + 1  # whoever calls has seen it, after a mark and blanks

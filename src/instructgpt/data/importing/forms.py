@@ -18,7 +18,7 @@ from instructgpt.data.importing.array import array_rows
 from instructgpt.data.importing.packed import PARQUET, unpacked
 from instructgpt.data.importing.parquet import parquet_rows
 from instructgpt.data.importing.table import table_rows
-from instructgpt.data.importing.text import BOM, lines_of, not_utf8
+from instructgpt.data.importing.text import BOM, Bytes, lines_of, not_utf8
 from instructgpt.data.jsonl import Row, parse_row
 from instructgpt.errors import UserError
 
@@ -48,7 +48,7 @@ def rows_of(path: Path) -> Iterator[Item]:
         raise UserError(f"{path} is empty: it should hold rows")
 
 
-def _rows(path: Path, file: io.BufferedReader) -> Iterator[Item]:
+def _rows(path: Path, file: Bytes) -> Iterator[Item]:
     head = file.read(HEAD)
     if head.startswith(PARQUET):
         found = parquet_rows(path)
@@ -96,7 +96,7 @@ def form_of(head: bytes, name: str) -> str:
     return "is neither JSON lines, a JSON array, CSV, TSV nor Parquet; convert it to one of these"
 
 
-def json_lines(file: io.BufferedReader, path: Path) -> Iterator[Item]:
+def json_lines(file: Bytes, path: Path) -> Iterator[Item]:
     """The objects of JSON lines, parted at line feeds alone.
 
     Raises:
@@ -129,7 +129,7 @@ def _is_whole(line: bytes) -> bool:
 class _Rejoined(io.RawIOBase):
     """A stream of which the beginning was already taken."""
 
-    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
+    def __init__(self, head: bytes, rest: Bytes) -> None:
         self._head, self._rest = head, rest
 
     def readable(self) -> bool:

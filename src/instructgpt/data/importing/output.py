@@ -18,7 +18,7 @@ class Outputs:
 
     def __init__(self, out: str, folder: Path, stack: ExitStack) -> None:
         self._out, self._folder, self._stack = out, folder, stack
-        self._files: dict[str, IO[bytes]] = {}
+        self._files: dict[str, IO[bytes] | gzip.GzipFile] = {}
         self.paths: dict[str, Path] = {}
 
     def write(self, record: Record) -> None:

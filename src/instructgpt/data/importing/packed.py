@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from instructgpt.data.importing.text import Bytes
 from instructgpt.errors import UserError
 
 GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
@@ -27,7 +28,7 @@ class CutError(EOFError):
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[io.BufferedReader]:
+def unpacked(path: Path) -> Iterator[Bytes]:
     """Open a file, unpacked where it is packed.
 
     Raises:

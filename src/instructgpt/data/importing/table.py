@@ -1,21 +1,18 @@
 """The rows of CSV and TSV, as dictionaries of texts; fields may hold line feeds."""
 
 import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from instructgpt.data.formats.format import Skip
 from instructgpt.data.formats.reasons import Reason
-from instructgpt.data.importing.text import lines_of, not_utf8
+from instructgpt.data.importing.text import Bytes, lines_of, not_utf8
 from instructgpt.data.jsonl import LONGEST_LINE, Row
 from instructgpt.errors import UserError
 from instructgpt.run.files import check_text
 
 
-def table_rows(
-    file: io.BufferedReader, path: Path, delimiter: str
-) -> Iterator[tuple[int, Row | Skip]]:
+def table_rows(file: Bytes, path: Path, delimiter: str) -> Iterator[tuple[int, Row | Skip]]:
     """Each row after the header with the number of its first line; blank lines are passed over.
 
     Raises:
@@ -63,7 +60,7 @@ def _row(header: list[str], cells: list[str]) -> Row | Skip:
     return row
 
 
-def _texts(file: io.BufferedReader, path: Path) -> Iterator[str]:
+def _texts(file: Bytes, path: Path) -> Iterator[str]:
     for number, before, line in lines_of(file, path):
         try:
             yield line.decode()

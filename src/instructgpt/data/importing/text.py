@@ -1,8 +1,8 @@
 """Lines of bytes, and where a file is not UTF-8."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from instructgpt.data.jsonl import LONGEST_LINE
 from instructgpt.errors import UserError
@@ -10,7 +10,23 @@ from instructgpt.errors import UserError
 BOM = b"\xef\xbb\xbf"
 
 
-def lines_of(file: io.BufferedReader, path: Path) -> Iterator[tuple[int, int, bytes]]:
+class Bytes(Protocol):
+    """A stream of bytes, buffered."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes, fewer at the end."""
+        ...
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Some bytes, at most so many; none at the end."""
+        ...
+
+    def readline(self, size: int = -1, /) -> bytes:
+        """A line, or so many bytes of it."""
+        ...
+
+
+def lines_of(file: Bytes, path: Path) -> Iterator[tuple[int, int, bytes]]:
     """Each line with its number, from 1, and how many bytes come before it; without a byte order
     mark.
 
