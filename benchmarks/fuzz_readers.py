@@ -145,7 +145,7 @@ def fuzz(rows: int, seed: int) -> dict[str, Any]:
         except Exception:
             found.append({"format": one.name, "traceback": traceback.format_exc()})
         else:
-            slow += seconds > SLOW_SECONDS * BATCH
+            slow += seconds > SLOW_SECONDS
             kept[f"{one.name} {kind.__name__.lower()}"] += account.kept
             skipped.update({str(reason): count for reason, count in account.skipped.items()})
         if len(found) > 20:

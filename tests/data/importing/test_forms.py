@@ -156,6 +156,9 @@ def test_what_spoils_a_file_is_said(tmp_path: Path):
     assert said(b'[{"a": 1}\n]\n[]') == (
         "f: something comes after its JSON array; part it into two files"
     )
+    assert said(b'{\n  "a": 1\n}\n') == (
+        "f: holds one JSON object over several lines; give an array, or one object a line"
+    )
     assert said(b"PK\x03\x04...").startswith("f is a zip file or a spreadsheet; ")
     assert said(b"Just prose.\nMore of it.\n").startswith("f: is neither JSON lines, a JSON array")
     assert said(b"a,a\n1,2\n") == "f: two columns are called 'a'; rename one"

@@ -7,7 +7,7 @@ from typing import Any
 from instructgpt.data.formats.format import Skip
 from instructgpt.data.formats.reasons import Reason
 
-SHOWN = 3
+SHOWN = 5
 """Sentences kept for each reason; the count knows of all."""
 
 

@@ -79,6 +79,8 @@ def form_of(head: bytes, name: str) -> str:
     text = head.removeprefix(BOM).lstrip()
     stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", name.lower())
     lines = [line.strip() for line in text.split(b"\n") if line.strip()]
+    if lines[:1] == [b"{"] and not b"".join(lines[1:2]).startswith(b"{"):
+        return "holds one JSON object over several lines; give an array, or one object a line"
     if not lines or text.startswith(b"{"):
         return "lines"
     if text.startswith(b"["):
