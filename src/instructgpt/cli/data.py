@@ -46,7 +46,7 @@ def import_records(
     map: Annotated[
         list[str] | None,
         Parameter(
-            help="WORD=COLUMN,… : which column is what (pairs, ranked); may be repeated",
+            help="WORD=COLUMN,… : which column is what, for tables; may be repeated",
             negative="",
         ),
     ] = None,

@@ -74,7 +74,7 @@ def test_none_is_refused_with_what_was_seen_and_the_nearest():
         "f.jsonl: the first row (with the keys instruction, input, output_2) fit no format; "
         "nearest: alpaca (instruction, input, output), "
     )
-    assert said.endswith("--format pairs, or ranked, with --map")
+    assert said.endswith("--format pairs, ranked or demonstrations, with --map")
     judged = refusal([{"prompt": "p", "response 1": "a", "response 2": "b", "label": 1}])
     assert "fit no format; nearest: " in judged
 

@@ -70,7 +70,7 @@ def found_format(
     asked = f" that holds {kind.__name__.lower()} records" if kind else ""
     raise UserError(
         f"{seen} fit no format{asked}; nearest: {near}. Name one with --format, or say which "
-        "column is what: --format pairs, or ranked, with --map"
+        "column is what: --format pairs, ranked or demonstrations, with --map"
     )
 
 
