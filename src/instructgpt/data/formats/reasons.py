@@ -73,7 +73,7 @@ MEANINGS: Mapping[Reason, str] = {
     Reason.WEIGHT_ZERO: "an assistant's turn has the weight 0: it is not to be learned",
     Reason.NOT_TEXT: "a part of a message is an image, a sound or a file",
     Reason.SCORES_DISAGREE: "the label prefers the answer with the lower score",
-    Reason.BELOW_RATIO: "the scores differ by less than `--min-ratio`",
+    Reason.BELOW_RATIO: "the scores differ by less than `--min_ratio`",
 }
 """What each phrase says, as the documentation has it."""
 
