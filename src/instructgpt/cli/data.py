@@ -30,7 +30,11 @@ OnError = Annotated[
 def import_records(
     file: Annotated[
         list[str],
-        Parameter(help="what to read: files, folders, data sets of the Hub", consume_multiple=True),
+        Parameter(
+            help="what to read: files, folders, data sets of the Hub",
+            consume_multiple=True,
+            negative="",
+        ),
     ],
     *,
     out: Annotated[

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from instructgpt.data.formats.format import Skip
 from instructgpt.data.importing import array as array_module
+from instructgpt.data.importing import text as text_module
 from instructgpt.data.importing.forms import rows_of
 from instructgpt.errors import UserError
 from tests.data.importing.files import FORMS, array, lines, table, write, zstd
@@ -118,6 +119,18 @@ def test_a_long_text_is_a_text(tmp_path: Path):
     row = {"prompt": "x" * 2**20, "response": '"\\' * 2**18}
     for form in ("lines", "array", "csv"):
         assert rows(write(tmp_path / "f", FORMS[form]([row]))) == [row]
+
+
+@pytest.mark.parametrize("extra", [1, 2**20])
+def test_a_row_over_the_limit_is_refused(extra: int, tmp_path: Path, monkeypatch):
+    for module in (array_module, text_module):
+        monkeypatch.setattr(module, "LONGEST_LINE", 2**20)
+    row = {"a": "x" * (2**20 - 9 + extra)}
+    assert refusal(write(tmp_path / "f", lines([row]))).startswith("f line 1: is longer than 1 MiB")
+    assert refusal(write(tmp_path / "f", array([row]))).startswith("f element 1: is longer than 1")
+    row = {"a": "x" * (2**20 - 100)}
+    assert rows(write(tmp_path / "f", lines([row]))) == [row]
+    assert rows(write(tmp_path / "f", array([row]))) == [row]
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, None])

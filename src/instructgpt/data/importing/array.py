@@ -55,10 +55,7 @@ def _elements(file: Bytes, path: Path) -> Iterator[tuple[int, bytes]]:
                     "again"
                 )
             if len(kept) > LONGEST_LINE:
-                raise UserError(
-                    f"{path} element {found + 1}: is longer than {LONGEST_LINE / 2**20:g} MiB; "
-                    "check that the file is one array of objects"
-                )
+                raise _too_long(path, found + 1)
             before, buffer, start = before + start, kept + more, 0
             continue
         at, sign = mark.end(), mark[0]
@@ -67,6 +64,8 @@ def _elements(file: Bytes, path: Path) -> Iterator[tuple[int, bytes]]:
             element = buffer[start : mark.start()]
             if element.strip() or found or not is_end:
                 found += 1
+                if len(element) > LONGEST_LINE:
+                    raise _too_long(path, found)
                 yield before + start, element
             start = at
         if is_end:
@@ -74,3 +73,10 @@ def _elements(file: Bytes, path: Path) -> Iterator[tuple[int, bytes]]:
         depth += (sign in b"[{") - (sign in b"]}")
     if (buffer[at:] + file.read(CHUNK)).strip():
         raise UserError(f"{path}: something comes after its JSON array; part it into two files")
+
+
+def _too_long(path: Path, number: int) -> UserError:
+    return UserError(
+        f"{path} element {number}: is longer than {LONGEST_LINE / 2**20:g} MiB; check that the "
+        "file is one array of objects"
+    )
