@@ -31,8 +31,8 @@ REFILL = 4
 than one alone, and an empty slot costs little.
 """
 PREFILL_TOKENS = 16_384
-"""Of prompts that are read together: attention among 64 prompts of 2,000 tokens would take 9 GB in
-a model of 135 M parameters.
+"""Of prompts that are read together. Attention grows with the square: 64 prompts of 2,000 tokens
+have 64 · 9 · 2,000² scores in a layer of 9 heads, 9 GB in float32.
 """
 
 
