@@ -68,7 +68,7 @@ def main() -> None:
         judged = measured(arguments, kind, out / kind / "model", parts["test"])
         found[kind] = {
             "rows": {name: len(list(read_jsonl(path))) for name, path in parts.items()},
-            "command": " ".join(command),
+            "command": " ".join(command).replace(arguments.out, "OUT"),
             "stopped": stopped(out / kind),
             "measured": judged,
         }

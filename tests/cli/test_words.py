@@ -109,15 +109,15 @@ def test_environment_variables_that_are_no_numbers(name, value, cli, inputs, tmp
     assert result.err.count("\n") == 1
 
 
-def test_no_such_device(cli, inputs):
+def test_no_such_device(cli, inputs, tmp_path):
     said = "there is no device 'gpu'; give cpu, cuda, cuda:N or auto\n"
-    assert cli("sft", **inputs["sft"], out="o", device="gpu").err.endswith(said)
+    assert cli("sft", **inputs["sft"], out=tmp_path / "o", device="gpu").err.endswith(said)
     assert cli("generate", model="m", prompt="a", device="gpu").err.endswith(said)
     assert cli("score", model="m", prompt="a", response="b", device="gpu").err.endswith(said)
 
 
-def test_a_crowd_of_labelers(cli):
-    said = cli("label", "simulate", "a.jsonl", labelers=10**9, out="o").err
+def test_a_crowd_of_labelers(cli, tmp_path):
+    said = cli("label", "simulate", "a.jsonl", labelers=10**9, out=tmp_path / "o").err
     assert "--labelers: input should be less than or equal to 1000 (given: '1000000000')" in said
 
 

@@ -66,8 +66,8 @@ def results() -> Row:
             own["figures"].append(figure(metric, number, values, half, scale=scale, **about))
             if metric in ("true", "f1"):
                 cut = 30 * number if metric == "f1" else 2
-                counts = {"newline": 98 - cut, "end": 2, "cut": cut, "empty": 1, "cut_prompt": 0}
-                own["endings"][prompt] = counts
+                counts = {"texts": 100, "newline": 98 - cut, "end": 2, "cut": cut, "empty": 1}
+                own["endings"][prompt] = counts | {"cut_prompt": 0}
         nothing = {"estimate": None, "low": None, "high": None, "n": 0, "difference": None}
         lost = nothing | {"status": "not measured"}
         models[name]["wsc"] = {

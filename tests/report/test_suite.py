@@ -59,7 +59,7 @@ def test_hostile_names_stay_text(tmp_path):
         one["wsc"] |= {"title": ATTACK}
         one["wsc"]["figures"][0] |= {"reason": ATTACK, "metric": ATTACK, "prompt": ATTACK}
         one["wsc"]["figures"][0] |= {"judges": {ATTACK: {ATTACK: ATTACK}}}
-        one["wsc"]["endings"] = {ATTACK: {"cut": 5}}
+        one["wsc"]["endings"] = {ATTACK: {"texts": 5, "cut": 5}}
     write_tables(results, tmp_path)
     fake.make_run(tmp_path / "run", "suite", [])
     (tmp_path / "run" / "results.json").write_text(json.dumps(results))

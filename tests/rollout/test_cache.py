@@ -94,3 +94,16 @@ def test_storage_in_another_dtype_gives_back_the_models():
     seen = write(cache, [[1.0, 1 + 2**-10]])
     assert seen.dtype == torch.float32
     assert seen.tolist() == [[1.0, 1.0]]  # bfloat16 keeps 8 bits
+
+
+def test_a_beginning_read_once_stands_in_every_row():
+    cache = SlotCache(layers=1, slots=3, columns=8, reserve=5, dtype=None)
+    cache.open_prompts(0, 1, 3)
+    write(cache, [[1.0, 2.0, 3.0]])
+    cache.begin(0, 3, [(0, 4), (2, 5)])  # of four tokens in all, and of five
+    cache.open_prompts(0, 3, 5, 2)
+    assert cache.get_seq_length() == 3
+    seen = write(cache, [[30.0, 4.0], [7.0, 8.0], [5.0, 6.0]])
+    assert seen[0, 1:].tolist() == [1, 2, 30, 4]  # the last two columns are read by every row
+    assert seen[1, 3:].tolist() == [7, 8]
+    assert seen[2].tolist() == [1, 2, 3, 5, 6]

@@ -6,7 +6,7 @@ is counted from the end of the key axis (sliding windows, GPT-Neo's local attent
 forward sees the columns from the first of the longest row to `end`, no more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,10 +88,13 @@ class SlotCache(Cache):
         self.slot_layers = [_SlotLayer(self.window) for _ in range(layers)]
         super().__init__(layers=list(self.slot_layers))
 
-    def open_prompts(self, first: int, count: int, width: int) -> None:
-        """The next forward fills `count` slots with left-padded prompts of up to `width` tokens."""
+    def open_prompts(self, first: int, count: int, width: int, new: int | None = None) -> None:
+        """The next forward fills `count` slots with left-padded prompts of up to `width` tokens;
+        with the last `new` of them, where what is before is there already.
+        """
         window = self.window
-        window.rows, window.width, window.new = slice(first, first + count), width, width
+        window.rows, window.width = slice(first, first + count), width
+        window.new = width if new is None else new
 
     def open_column(self, count: int, width: int) -> None:
         """The next forward adds a token to `count` slots; the longest then has `width` tokens."""
@@ -113,6 +116,16 @@ class SlotCache(Cache):
         prompt = slice(self.window.end - width, self.window.end)
         for buffer in self._buffers():
             buffer[slots, :, prompt] = buffer[slots, :, prompt].index_select(0, rows_B)
+
+    def begin(self, source: int, length: int, rows: Iterable[tuple[int, int]]) -> None:
+        """Copy the prompt of `length` tokens in slot `source` to the beginning of rows, each given
+        as its slot and how many tokens it is to have.
+        """
+        rows, end = list(rows), self.window.end
+        for buffer in self._buffers():
+            tokens = buffer[source, :, end - length : end].clone()  # a row may overlap its source
+            for slot, whole in rows:
+                buffer[slot, :, end - whole : end - whole + length] = tokens
 
     def _move_to_front(self, count: int, width: int) -> None:
         """Move the last `width` columns of `count` slots to the front, short of the reserve."""

@@ -6,6 +6,7 @@ Axes: B live rows, U distinct prompts, T new tokens, W width (the longest live r
 """
 
 import logging
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from instructgpt.models.forward import evaluating, exact
 from instructgpt.models.once import once_per_model
 from instructgpt.rollout.cache import SlotCache
 from instructgpt.rollout.episode import Episode, distinct_prompts, left_padded, token_positions
+from instructgpt.rollout.prefix import Beginning, beginnings, left_to_read
 
 log = logging.getLogger(__name__)
 
@@ -56,17 +58,33 @@ class Cached:
         self.accepted = signature(model.forward).parameters
 
     def prefill(self, fresh: list[Episode], first_slot: int) -> Tensor:
-        """Logits after each prompt, equal ones read once."""
+        """Logits after each prompt; equal ones are read once, and what several begin with."""
         prompts, rows = distinct_prompts(fresh)
-        lengths = list(map(len, prompts))
-        width = max(lengths)
-        self.cache.open_prompts(first_slot, len(prompts), width)
-        logits_UV = self._forward(left_padded(prompts), lengths, width)
+        shared = beginnings(prompts)
+        if shared and not reads_on(self.model):
+            shared = []
+        logits_UV = self.read(prompts, first_slot, shared)
         if len(prompts) == len(rows):
             return logits_UV
         rows_B = torch.tensor(rows, device=logits_UV.device)
-        self.cache.spread(first_slot, rows_B, width)
+        self.cache.spread(first_slot, rows_B, max(map(len, prompts)))
         return logits_UV[rows_B]
+
+    def read(
+        self, prompts: Sequence[tuple[int, ...]], first_slot: int, shared: Sequence[Beginning]
+    ) -> Tensor:
+        """Logits after each of different prompts, whose slots begin at `first_slot`; what some
+        begin with is read first.
+        """
+        lengths = list(map(len, prompts))
+        width, new = max(lengths), left_to_read(prompts, shared)
+        for tokens, places in shared:
+            own = first_slot + places[0]
+            self.cache.open_prompts(own, 1, len(tokens))
+            self._forward([[*tokens]], [len(tokens)], len(tokens))
+            self.cache.begin(own, len(tokens), [(first_slot + p, lengths[p]) for p in places])
+        self.cache.open_prompts(first_slot, len(prompts), width, new)
+        return self._forward([row[-new:] for row in left_padded(prompts)], lengths, width)
 
     def step(self, live: list[Episode]) -> Tensor:
         """Logits after each newest token; what precedes it is in the cache."""
@@ -166,7 +184,33 @@ def _agrees(model: PreTrainedModel, name: str) -> bool:
             return False
         if not all(layer.is_initialized for layer in cache.slot_layers):
             return False
-        theirs_BV = Recomputing(model).step(rows)
+        return _are_same(model, ours_BV, Recomputing(model).step(rows))
+
+
+@once_per_model
+def reads_on(model: PreTrainedModel) -> bool:
+    """Whether prompts whose beginning was read before have the logits of prompts read whole; of a
+    model that has a `cache_argument`.
+    """
+    name, config = cache_argument(model), model.config.get_text_config()
+    assert name is not None
+    prompts = [
+        tuple(min(token, config.vocab_size - 1) for token in prompt)
+        for prompt in ((1, 2, 3), (1, 2, 2, 1, 3), (3,), (1, 2, 1, 1))
+    ]
+    cache = SlotCache(layers=config.num_hidden_layers, slots=4, columns=5, reserve=5, dtype=None)
+    with torch.no_grad(), evaluating(model), exact(compute_device(model)), batched_products(model):
+        try:
+            shared = [Beginning(prompts[0][:2], [0, 1, 3])]
+            ours_BV = Cached(model, cache, name).read(prompts, 0, shared)
+        except Exception as problem:
+            log.debug("%s reads each prompt whole: %s", type(model).__name__, problem)
+            return False
+        whole = [Episode(place, prompt, 0, 1) for place, prompt in enumerate(prompts)]
+        return _are_same(model, ours_BV, Recomputing(model).step(whole))
+
+
+def _are_same(model: PreTrainedModel, ours_BV: Tensor, theirs_BV: Tensor) -> bool:
     largest = LARGEST_ERROR if model.dtype.itemsize > 2 else LARGEST_ERROR_16
     ours_BV, theirs_BV = ours_BV.nan_to_num(), theirs_BV.nan_to_num()  # the engine refuses them
     return bool((ours_BV - theirs_BV).norm() <= largest * theirs_BV.norm())

@@ -253,9 +253,11 @@ def test_how_texts_ended_is_counted():
         Row(Item("2", "q"), "", "q", Output("", "newline")),
         row(4, prompt="chosen"),
         row(5, prompt="chosen long", cut_prompt=True),
+        row(6, prompt="chosen long"),
+        row(7, prompt="another system's", text="a", ended=""),
     ]
-    none = {"newline": 0, "end": 0, "cut": 0, "empty": 0, "cut_prompt": 0}
+    none = {"newline": 0, "end": 0, "cut": 0, "empty": 0}
     assert endings_of(rows) == {
-        "": {"newline": 2, "end": 1, "cut": 1, "empty": 1, "cut_prompt": 1},
-        "chosen long": none | {"cut_prompt": 1},
+        "": {"texts": 4, "newline": 2, "end": 1, "cut": 1, "empty": 1, "cut_prompt": 1},
+        "chosen long": none | {"texts": 2, "cut_prompt": 1},
     }

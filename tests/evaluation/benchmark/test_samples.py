@@ -16,7 +16,7 @@ from instructgpt.evaluation.benchmark.samples import (
     read_samples,
     results_of,
 )
-from instructgpt.evaluation.benchmark.tell import WIDTH, side_by_side
+from instructgpt.evaluation.benchmark.tell import WIDTH, side_by_side, told
 from tests.evaluation.tasks.rows import ROWS, write_csv
 from tests.files import write_policy, write_rows
 from tests.ppo.letters import letter_policy
@@ -282,6 +282,14 @@ def test_a_table_fits_the_screen():
     assert text.startswith("t: f1, n = 1 to 5\n")
     assert text.count("a-model") == 2
     assert text.endswith("judge of truth: the scores that my.csv has")
+
+
+def test_a_task_that_was_not_measured_has_one_line():
+    lost = {"metric": "true", "prompt": "qa", "status": "not measured", "reason": "none of truth"}
+    figures = [lost, lost | {"prompt": "other"}, lost | {"metric": "both", "reason": "nor of both"}]
+    task = {"shots": 0, "figures": figures}
+    said = told({"models": {"m": {"truthfulqa": task}}})
+    assert said == "m\n  truthfulqa: not measured (none of truth; nor of both)"
 
 
 # ---------------------------------------------------------------- the paper's outputs

@@ -74,8 +74,9 @@ class TaskResult(Figure):
         shots: examples before each query.
         data: SHA-256 of what was read.
         figures: all of its figures, the headline first.
-        endings: by prompt, how many continuations ended at a newline, by themselves or were cut,
-            how many are empty, and how many prompts lost their beginning.
+        endings: by prompt, how many texts there are, written or chosen among; of those that the
+            model wrote, how many ended at a newline, by themselves or were cut, and are empty; and
+            how many prompts lost their beginning.
     """
 
     task: str = ""
@@ -250,17 +251,22 @@ def _combined(metric: Metric, values: Sequence[Any]) -> float:
 
 
 def endings_of(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """How texts ended, by prompt: a verbose model's zero can be seen for what it is."""
+    """How texts ended, by prompt: a verbose model's zero can be seen for what it is. Where a model
+    chose among given texts, how many of its prompts lost their beginning, if any did.
+    """
+    ways = ("newline", "end", "cut", "empty", "cut_prompt")
     found: dict[str, Counter[str]] = {}
     for row in rows:
-        if row.output.logprobs and not row.output.cut_prompt:
-            continue
-        counts = found.setdefault(
-            row.prompt, Counter(newline=0, end=0, cut=0, empty=0, cut_prompt=0)
-        )
-        counts["cut_prompt"] += row.output.cut_prompt
-        if not row.output.logprobs:
-            if row.output.ended:  # nobody has said how another system's text did
-                counts[row.output.ended] += 1
-            counts["empty"] += not row.output.text
-    return {prompt: dict(counts) for prompt, counts in found.items()}
+        output, counts = row.output, found.setdefault(row.prompt, Counter())
+        counts["cut_prompt"] += output.cut_prompt
+        if output.logprobs:
+            counts["texts"] += 1
+        else:
+            counts["texts"] += bool(output.ended)  # of another system's text nobody has said how
+            counts[output.ended] += 1
+            counts["empty"] += not output.text
+    return {
+        prompt: {name: counts[name] for name in ("texts", *ways)}
+        for prompt, counts in found.items()
+        if any(counts[way] for way in ways)
+    }

@@ -70,9 +70,11 @@ def _task(name: str, task: Mapping[str, Any]) -> Iterator[str]:
     for figure in task["figures"]:
         if figure["status"] != "measured":
             said.setdefault(figure["reason"], []).append(figure["metric"])
+    if said and not measured:
+        yield f"  {name}: not measured ({'; '.join(said)})"
+        return
     for reason, metrics in said.items():
-        what = f"{', '.join(dict.fromkeys(metrics))} " if measured else ""
-        yield f"  {name}: {what}not measured ({reason})"
+        yield f"  {name}: {', '.join(dict.fromkeys(metrics))} not measured ({reason})"
 
 
 def _judges(figures: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -70,23 +70,19 @@ class Figure:
 
 
 class Endings(NamedTuple):
-    """How a model's continuations under one prompt ended."""
+    """How a model's texts under one prompt ended; `count` is how many there are."""
 
     key: str
     title: str
     prompt: str
     shots: int
     model: str
+    count: int
     newline: int
     end: int
     cut: int
     empty: int
     cut_prompt: int
-
-    @property
-    def count(self) -> int:
-        """How many there are; where a model chose among given texts, those that lost some text."""
-        return self.newline + self.end + self.cut or self.cut_prompt
 
 
 @dataclass(frozen=True)
@@ -199,7 +195,7 @@ def _cell(one: Json) -> Cell:
 
 
 def _endings(model: str, tasks: Json) -> Iterator[Endings]:
-    names = ("newline", "end", "cut", "empty", "cut_prompt")
+    names = ("texts", "newline", "end", "cut", "empty", "cut_prompt")
     for key, raw in tasks.items():
         task = as_dict(raw)
         shots = task.get("shots")
