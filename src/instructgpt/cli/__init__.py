@@ -33,7 +33,7 @@ class Command(NamedTuple):
 
 
 GROUPS = {
-    "data": "Import and export prompts, demonstrations, rankings and ratings.",
+    "data": "Import, export and keep prompts, demonstrations, rankings and ratings.",
     "label": "Labels for what was sampled.",
     "eval": "Compare policies, and measure them on public benchmarks.",
 }
@@ -113,6 +113,11 @@ COMMANDS = {
         "data:list_formats",
         "Print the formats that can be read and written, with an example row each.",
         "instructgpt data formats",
+    ),
+    "data upgrade": Command(
+        "store:upgrade",
+        "Bring a store to the tables of this version.",
+        "instructgpt data upgrade --db sqlite:///store.db",
     ),
     "label rank": Command(
         "label:rank",
