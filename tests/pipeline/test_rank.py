@@ -5,13 +5,16 @@ from functools import partial
 
 import pytest
 
+from instructgpt.data.records import Ranking
 from instructgpt.errors import UserError
 from instructgpt.label.terminal import rank_in_terminal
 from instructgpt.pipeline import rank as module
 from instructgpt.pipeline.config import RankConfig
 from instructgpt.pipeline.rank import rank_candidates
 from instructgpt.run.directory import Run
+from instructgpt.store import Store, tables
 from tests.files import sentence, write_rows
+from tests.store.test_store import rows
 
 SEA = "Why do people like the sea?"
 ANSWERS = ["", "People like the sea because it is wide and calm.", ""]
@@ -162,3 +165,54 @@ def test_a_later_round_takes_only_rankings_of_its_own_answers(config, tmp_path):
     both = write_rows(tmp_path / "both.jsonl", PEOPLES + theirs)
     (row,) = read(rank_candidates(config(rankings=both), stage="rank-2"))
     assert row["ranks"] == [2, 1, 3]
+
+
+def test_people_rank_in_a_store_and_the_same_command_goes_on(config, tmp_path):
+    url = f"sqlite:///{tmp_path}/store.db"
+    asked = config(store=url, per_prompt=2)
+    with pytest.raises(UserError, match="ranked 0 of 1 prompt 2 times, in the queue") as raised:
+        rank_candidates(asked)
+    assert "run the same command again" in sentence(raised)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    with Store.open(url) as store:
+        for name, ranks in (("bob", (3, 1, 2)), ("ann", (2, 1, 2))):
+            claimed = store.claim(name)
+            row = {**claimed.candidates.model_dump(), "ranks": ranks}
+            store.submit(claimed, Ranking.model_validate(row))
+            if name == "bob":
+                with pytest.raises(UserError, match="ranked 0 of 1 prompt 2 times"):
+                    rank_candidates(asked)
+    run = rank_candidates(asked)
+    assert [(row["labeler_id"], row["ranks"]) for row in read(run)] == [
+        ("ann", [2, 1, 2]),
+        ("bob", [3, 1, 2]),
+    ]
+    assert run.evaluation["groups"]["people"]["rankings"] == 2
+
+
+def test_simulated_labelers_rank_the_same_through_a_store(config, tmp_path):
+    data = write_rows(tmp_path / "split.jsonl", SPLIT)
+    one = config(by="simulated", data=data, per_prompt=2, seed=4)
+    other = one.model_copy(
+        update={"store": f"sqlite:///{tmp_path}/store.db", "out": str(tmp_path / "other")}
+    )
+    files = [rank_candidates(each).dir / "rankings.jsonl" for each in (one, other)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    with Store.open(other.store) as store:
+        queues = [row["name"].rpartition("-")[0] for row in rows(store, tables.queues)]
+        assert sorted(queues) == ["simulated-heldout", "simulated-training"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"by": "me"}, "by me ranks without a store"),
+        ({"rankings": "people.jsonl"}, "in `store` or in the files of `rankings`"),
+        ({"store": "postgresql://ann:secret@host/x"}, "PGPASSWORD"),
+        ({"store": "store.db"}, "store: store.db: is no URL"),
+    ],
+)
+def test_a_store_that_cannot_serve_is_refused_before_anything(config, tmp_path, values, said):
+    with pytest.raises(UserError, match=said):
+        rank_candidates(config(**{"store": f"sqlite:///{tmp_path}/store.db"} | values))
+    assert not (tmp_path / "store.db").exists()

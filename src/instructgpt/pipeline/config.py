@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from instructgpt.data.formats import format_key
-from instructgpt.label.simulated.config import SimulatedLabelers
+from instructgpt.label.simulated.config import SimulatedLabelers, StoreUrl
 from instructgpt.run.config import LENGTHS, Config, Device
 from instructgpt.run.inputs import Answers, Mendable, Policy, Prompts, Rankings
 
@@ -75,7 +75,20 @@ class RankConfig(SimulatedLabelers):
         description="people: wait for `rankings`; me: ask in this terminal; simulated: the "
         "simulated labelers; rule: the written rule of instructgpt.label.simulated.rule",
     )
+    store: StoreUrl = Field(
+        "",
+        description="a store in which people, or the simulated labelers, rank: sqlite:///FILE or "
+        "postgresql+psycopg://HOST/NAME (empty: none)",
+    )
     prompts: Annotated[int, Mendable("end")] = Field(
         12, ge=1, description="by me: how many prompts to ask about"
     )
     out: str = Field(description="run directory; the rankings go to OUT/rankings.jsonl")
+
+    @model_validator(mode="after")
+    def _check_store(self) -> "RankConfig":
+        if self.store and self.by not in ("people", "simulated"):
+            raise ValueError(f"by {self.by} ranks without a store; take out `store`")
+        if self.store and self.rankings:
+            raise ValueError("people rank in `store` or in the files of `rankings`; give one")
+        return self

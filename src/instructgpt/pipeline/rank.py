@@ -1,7 +1,7 @@
 """The `rank` stage of a pipeline: rankings from people, from simulated labelers, or from a rule."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ from instructgpt.data.formats import write_records
 from instructgpt.data.records import Candidates, Prompt, Ranking
 from instructgpt.data.splits import HELD_OUT, split_by_field
 from instructgpt.errors import UserError
+from instructgpt.label.queued import rankings_by_people, require_store
 from instructgpt.label.rankings import description
 from instructgpt.label.simulated.audit import trivial_predictors
 from instructgpt.label.simulated.rule import rank
@@ -41,6 +42,9 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
             return job.run
         config = job.config
         inputs = look(config, first_round=stage == "rank")
+        if config.store and config.by == "people":
+            ranked = rankings_by_people(config.store, inputs.candidates, config.per_prompt)
+            inputs = replace(inputs, by_people=ranked)
         job.start()
         rankings, evaluation = _rank(config, inputs, job.path)
         write_records(job.path / "rankings.jsonl", rankings)
@@ -91,7 +95,9 @@ def look(config: RankConfig, outlook: Outlook | None = None, *, first_round: boo
     is_later = any(map(outlook.is_promised, config.data))
     prompts = outlook.records("data", config.data, Prompt) if is_later else _prompts(candidates)
     by_people: list[Ranking] = []
-    if config.by == "people":
+    if config.store:
+        require_store("store", config.store)
+    if config.by == "people" and not config.store:
         by_people = outlook.records("rankings", config.rankings, Ranking)
         if not is_later:
             by_people = _by_people(config, by_people, candidates, first_round=first_round)
@@ -164,7 +170,11 @@ def _simulate(
         "training": training,
         "heldout": held_out,
     }
-    ranked = {group: rank_by_group(config, own, group) for group, own in by_group.items() if own}
+    ranked = {
+        group: rank_by_group(config, own, group, config.store)
+        for group, own in by_group.items()
+        if own
+    }
     return [ranking for group in ranked.values() for ranking in group], {
         "groups": {group: description(rankings) for group, rankings in ranked.items()},
         "trivial_predictors": trivial_predictors(candidates, noise_free),

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import URL, Connection, Delete, Update, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Delete, Table, Update, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError
 
 from instructgpt.errors import UserError
@@ -150,6 +150,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _keep_facts(connection: Connection, statement: Any, *_: Any) -> None:
-    if isinstance(statement, Update | Delete) and statement.table.info.get("kind") == "fact":
+    if isinstance(statement, Update | Delete) and isinstance(statement.table, Table):
         erasing = connection.get_execution_options().get("erasing")
-        assert erasing, f"{statement.table} holds facts: they are added, never changed"
+        may_change = erasing or statement.table.info["kind"] == "state"
+        assert may_change, f"{statement.table} holds facts: they are added, never changed"

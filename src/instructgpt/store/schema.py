@@ -59,8 +59,8 @@ def upgrade_store(database: Database) -> tuple[str | None, str]:
     Raises:
         UserError: there is none, or it is of a newer version.
     """
-    if (found := _found(database, make=False)) == newest():
-        return found, found
+    if _found(database, make=False) == newest():
+        return newest(), newest()
     revisions = bring_up(database)
     with database.writing() as connection:
         note(connection, "upgrade", before=revisions[0], after=revisions[1])

@@ -4,12 +4,13 @@ import secrets
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 from sqlalchemy import select
 
-from instructgpt.data.records import Prompt, Record
+from instructgpt.data.records import Candidates, Prompt, Ranking, Record
 from instructgpt.errors import UserError
+from instructgpt.store import labels
 from instructgpt.store.engine import Database, store_url
 from instructgpt.store.records import LABELS, add_labels, add_prompts, insert_new
 from instructgpt.store.schema import prepare
@@ -18,6 +19,7 @@ from instructgpt.store.tables import keys
 BATCH = 5_000
 """Records of a transaction."""
 SECRET = "hash"
+R = TypeVar("R", bound=Record)
 
 
 class Store:
@@ -76,6 +78,62 @@ class Store:
                     else:
                         add_labels(connection, kind, batch)
 
+    def queue(
+        self, candidates: Iterable[Candidates], *, overlap: int, name: str = "answers"
+    ) -> None:
+        """Put answers into a queue, where labelers claim them; those that are in it stay.
+
+        Args:
+            candidates: the answers to some prompts, K each.
+            overlap: how many labelers rank each.
+            name: of the queue.
+
+        Raises:
+            UserError: the queue has another overlap.
+        """
+        for number, batch in enumerate(_batches(candidates)):
+            with self.database.writing() as connection:
+                labels.enqueue(connection, name, batch, overlap, number * BATCH)
+
+    def claim(
+        self,
+        labeler: str,
+        *,
+        queue: str | None = None,
+        only: str | None = None,
+        lease: float = labels.LEASE,
+    ) -> labels.Assignment | None:
+        """The next answers for a labeler to rank, for `lease` seconds nobody else's; None where
+        there are none. `only` is the `key_of` the one row of candidates that is wanted.
+
+        Raises:
+            UserError: there is no such queue.
+        """
+        with self.database.writing() as connection:
+            return labels.claim(connection, labeler, queue, only, lease)
+
+    def submit(self, assignment: labels.Assignment | int, record: Ranking) -> str:
+        """Hand in the ranking of an assignment, on the disk when this returns; a second one is an
+        edit. Its key.
+
+        Raises:
+            UserError: it is not of those answers or that labeler, or the lease ran out and others
+                have labeled instead.
+        """
+        number = assignment if isinstance(assignment, int) else assignment.number
+        with self.database.writing() as connection:
+            return labels.submit(connection, number, record)
+
+    def progress(self, queue: str) -> labels.Progress:
+        """How many of a queue's prompts have all their labels."""
+        with self.database.reading() as connection:
+            return labels.progress(connection, queue)
+
+    def rankings(self, queue: str) -> list[tuple[str, Ranking]]:
+        """The rankings that a queue has got, each with the key of its candidates."""
+        with self.database.reading() as connection:
+            return list(labels.labels_of(connection, queue))
+
     def close(self) -> None:
         """Let go of the database."""
         self.database.close()
@@ -100,7 +158,7 @@ class Store:
             insert_new(connection, keys, [{"name": SECRET, "value": secrets.token_bytes(32)}])
 
 
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+def _batches(records: Iterable[R]) -> Iterator[list[R]]:
     records = iter(records)
     while batch := list(islice(records, BATCH)):
         yield batch

@@ -19,8 +19,10 @@ from instructgpt.label.simulated.labelers import (
 )
 from instructgpt.label.simulated.rubric import quality
 from instructgpt.rollout.episode import Completion
+from instructgpt.store import Store, tables
 from tests.files import sentence
 from tests.label.invented import PROMPTS, candidates
+from tests.store.test_store import rows
 
 
 def rankings(labelers=None, per_prompt: int = 3, seed: int = 0, queued=None) -> list[Ranking]:
@@ -219,3 +221,21 @@ def test_pairs_that_are_far_apart_are_seldom_confused():
                 wrong += (rank_x - rank_y) * (x - y) > 0
     assert clear > 100
     assert wrong / clear < 0.05
+
+
+def test_through_a_store_the_rankings_are_the_same_to_the_byte(tmp_path):
+    data = tmp_path / "candidates.jsonl"
+    write_records(data, candidates()[:4])
+    db = f"sqlite:///{tmp_path}/store.db"
+    for out, more in (("files", []), ("store", ["--db", db]), ("again", ["--db", db])):
+        with pytest.raises(SystemExit) as ended:
+            main(["label", "simulate", str(data), "--out", str(tmp_path / out), *more])
+        assert not ended.value.code
+    ours, theirs, again = (
+        (tmp_path / out / "rankings.jsonl").read_bytes() for out in ("files", "store", "again")
+    )
+    assert ours == theirs == again
+    with Store.open(db) as store:
+        (queue,) = rows(store, tables.queues)
+        assert store.progress(queue["name"]) == (4, 4, 3)
+        assert len(rows(store, tables.rankings)) == 12

@@ -1,18 +1,32 @@
 """What can be set for simulated labelers."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from instructgpt.run.config import Config
 from instructgpt.run.inputs import Answers
 
+PASSWORD = re.compile("//[^/@]*:[^/@]+@")
 NOISE = 0.13
 """Standard deviation of a judgement on the rubric's scale 0..1, calibrated so that two training
 labelers agree on 73 % of pairs (docs/simulated-labelers.md; the paper's: 72.6 %, section 3.4).
 """
 TASTE = 0.6
 """Standard deviation of the logarithm of a labeler's weights."""
+
+
+def _without_password(url: str) -> str:
+    if PASSWORD.search(url):
+        raise ValueError(
+            "a password would stand in the run's files; put it into PGPASSWORD or ~/.pgpass"
+        )
+    return url
+
+
+StoreUrl = Annotated[str, AfterValidator(_without_password)]
+"""The URL of a store, in a configuration; empty for none."""
 
 
 class SimulatedLabelers(Config):
@@ -46,6 +60,11 @@ class LabelConfig(SimulatedLabelers):
     group: Literal["training", "heldout"] = Field(
         "training",
         description="training: labelers for a reward model; heldout: judges with other tastes",
+    )
+    db: StoreUrl = Field(
+        "",
+        description="a store through which they rank: sqlite:///FILE or "
+        "postgresql+psycopg://HOST/NAME (empty: none)",
     )
     on_error: Literal["stop", "skip"] = Field(
         "stop", description="what a bad record does: stop, or skip and say so"

@@ -7,6 +7,7 @@ from typing import Literal
 from instructgpt.data.formats import write_records
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError, placed
+from instructgpt.label.queued import hand_in, queue_name, require_store
 from instructgpt.label.rankings import agreement_of, description, tied_share
 from instructgpt.label.simulated.audit import checks_outside_the_rubric, trivial_predictors
 from instructgpt.label.simulated.config import LabelConfig, SimulatedLabelers
@@ -32,7 +33,7 @@ def simulate_labels(config: LabelConfig | Resolved[LabelConfig]) -> Run:
             return job.run
         candidates = look(job.config).candidates
         job.start()
-        rankings = rank_by_group(job.config, candidates, job.config.group)
+        rankings = rank_by_group(job.config, candidates, job.config.group, job.config.db)
         write_records(job.path / "rankings.jsonl", rankings)
         evaluation = {
             **description(rankings),
@@ -66,6 +67,8 @@ def look(config: LabelConfig, outlook: Outlook | None = None) -> Inputs:
     outlook = outlook or Outlook()
     candidates = outlook.records("data", config.data, Candidates, on_error=config.on_error)
     require_rankable(candidates)
+    if config.db:
+        require_store("db", config.db)
     return Inputs(candidates, config)
 
 
@@ -94,13 +97,20 @@ def rank_by_group(
     config: SimulatedLabelers,
     candidates: Sequence[Candidates],
     group: Literal["training", "heldout"],
+    store: str = "",
 ) -> list[Ranking]:
-    """Rankings by the training or by the held-out labelers; says how well these agree."""
+    """Rankings by the training or by the held-out labelers, handed in through a store if one is
+    named; says how well the labelers agree.
+    """
     make = training_labelers if group == "training" else held_out_labelers
     labelers = make(config.labelers, noise=config.noise, taste=config.taste)
     rankings = simulate(
         candidates, labelers=labelers, per_prompt=config.per_prompt, seed=config.seed
     )
+    if store:
+        who = [getattr(config, key) for key in SimulatedLabelers.model_fields]
+        name = queue_name(f"simulated-{group}", candidates, who)
+        rankings = hand_in(store, name, candidates, rankings)
     agreement = agreement_of(rankings)
     said = f"agreement {agreement}" if agreement else "agreement unknown (one labeler a prompt)"
     say(
