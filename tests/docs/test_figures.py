@@ -27,6 +27,28 @@ def test_what_the_scale_page_measured_stands_in_the_results():
         assert re.search(rf"^\| `{stage}`[^|]*\| {re.escape(cells)} \|$", page, re.M), cells
 
 
+def test_what_the_page_on_personal_data_measured_stands_in_the_results():
+    page = (ROOT / "docs" / "pii.md").read_text(encoding="utf-8")
+    found = json.loads((ROOT / "benchmarks" / "results" / "pii.json").read_text())
+    for kind, row in found["held_out"].items():
+        if kind != "ADDRESS":
+            cells = f"| {row['pieces']} | {row['recall']:.3f} | {row['precision']:.3f} |"
+            assert f"| `{kind}` {cells}" in page
+            assert kind == "NAME" or row["recall"] >= (0.9 if kind == "PHONE" else 0.98)
+            assert row["precision"] >= (0.95 if kind == "PHONE" else 0.98)
+    read = found["people's texts"]["read one by one"].values()
+    assert f"{sum(row['right'] for row in read)} were right" in page
+    speeds = found["texts of 400 characters a second"]
+    people = speeds["people's"]
+    assert f"{people:,} a second" in " ".join(page.split())
+    languages = json.loads((ROOT / "benchmarks" / "results" / "languages.json").read_text())
+    for length in (20, 40, 80, 160, 400):
+        row = languages[f"people, {length} characters"]
+        told = row["0.25"]["told"], row["0.25"]["right"], row["0.5"]["told"], row["0.5"]["right"]
+        cells = [f"{100 * share:.1f} %" for share in (row["0.0"]["right"], *told)]
+        assert f"| {length} | {' | '.join(cells)} |" in page
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
 def test_no_page_has_a_placeholder(page: Path):
     assert not re.search(r"^(MEASURED|TODO|TBD|XXX)\b", page.read_text(encoding="utf-8"), re.M)
