@@ -15,6 +15,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "ranked": {"map": {"prompt": ["question"], "answers": ["answers"], "score": ["scores"]}},
     "demonstrations": {"map": {"prompt": ["question"], "response": ["answer"]}},
+    "candidates": {"map": {"prompt": ["question"], "answers": ["answers"]}},
 }
 """What the generic formats have to be told of their examples."""
 _OF_THREE = {

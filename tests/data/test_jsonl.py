@@ -84,11 +84,14 @@ def test_unreadable_files(tmp_path: Path):
 def test_broken_gzip(tmp_path: Path):
     whole = gzip.compress(b'{"a": 1}\n' * 100)
     damaged = whole[:12] + bytes(4) + whole[16:]
-    for content in (b'{"a": 1}\n', whole[:-10], damaged):
+    for content in (b'{"a": 1}\n', damaged):
         (tmp_path / "a.jsonl.gz").write_bytes(content)
         message = error_of(tmp_path / "a.jsonl.gz")
         assert message.startswith(" is a broken gzip file (")
         assert message.endswith("; fetch it again")
+    (tmp_path / "a.jsonl.gz").write_bytes(whole[:-10])
+    message = error_of(tmp_path / "a.jsonl.gz")
+    assert message == " is a cut gzip file: it ends too early; fetch it again"
 
 
 @pytest.mark.parametrize(

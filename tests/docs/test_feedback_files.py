@@ -13,7 +13,7 @@ from instructgpt.data.formats.registry import FORMATS
 
 PAGE = Path(__file__).parents[2] / "docs" / "feedback-files.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-ELSEWHERE = {"native", "trl", "pairs", "ranked", "demonstrations"}
+ELSEWHERE = {"native", "trl", "pairs", "ranked", "demonstrations", "candidates"}
 """Formats whose rules stand in data-formats.md."""
 RECIPES = re.findall(r"(?ms)^```sh\ninstructgpt (.*?)\n```", TEXT)
 ROWS = {
@@ -25,6 +25,7 @@ ROWS = {
     "gsm8k_train.jsonl.gz": (2000, {"demonstration": 2000}),
     "natural_instructions.jsonl.gz": (2730, {"demonstration": 6369}),
     "news_writer_summaries.jsonl.gz": (222, {"demonstration": 222}),
+    "self_instruct_8_models_unrated.jsonl.gz": (200, {"candidates": 200}),
 }
 """Of each recipe's file: rows, and records: as many as judgments, or as answers."""
 

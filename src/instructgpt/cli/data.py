@@ -99,7 +99,8 @@ def _parted(texts: Sequence[str], flag: str) -> list[tuple[str, str]]:
         if flag == "map":
             name, equals, value = (part.strip() for part in text.partition("="))
         if not (name and equals and value):
-            raise UserError(f"--{flag} {text}: write NAME=VALUE, as in --map prompt=instruction")
+            example = "prompt=instruction" if flag == "map" else "1=a,2=b"
+            raise UserError(f"--{flag} {text}: write NAME=VALUE, as in --{flag} {example}")
         if name in found:
             raise UserError(f"--{flag} {name}: stands there twice; give it once")
         found[name] = value

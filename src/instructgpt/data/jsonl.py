@@ -34,7 +34,7 @@ def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
         UserError: the file is missing, a folder, not UTF-8, a broken gzip, or may not be opened.
     """
     with (
-        _explained(path),
+        explained(path),
         _open(path) as binary,  # -sig: pass over Windows' byte-order mark
         io.TextIOWrapper(binary, encoding="utf-8-sig", newline="\n") as text,
     ):
@@ -61,7 +61,7 @@ def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
     Raises:
         UserError: the file cannot be written, or a text in `rows` could not be read back.
     """
-    with _explained(path):
+    with explained(path):
         make_folder(path.parent)
         with new_file(path) as binary, _packed(binary, path) as file:
             for number, row in enumerate(rows, start=1):
@@ -79,7 +79,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         UserError: the file cannot be read (see `open_text`) or is empty.
     """
     empty = True
-    with _explained(path), _open(path) as file:
+    with explained(path), _open(path) as file:
         for number in itertools.count(1):
             if not (line := file.readline(LONGEST_LINE + 1)):
                 break
@@ -122,8 +122,12 @@ def _packed(binary: IO[bytes], path: Path) -> gzip.GzipFile | nullcontext[IO[byt
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Say in one sentence what is wrong with a file."""
+def explained(path: Path) -> Iterator[None]:
+    """Say in one sentence what is wrong with a file that is read in the block.
+
+    Raises:
+        UserError: it is missing, a folder, not UTF-8, a cut or broken gzip, or may not be opened.
+    """
     try:
         yield
     except FileNotFoundError:
@@ -132,7 +136,9 @@ def _explained(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is a folder; name a file in it") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}); convert it") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except EOFError:
+        raise UserError(f"{path} is a cut gzip file: it ends too early; fetch it again") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} is a broken gzip file ({error}); fetch it again") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; check the path and its permissions") from None

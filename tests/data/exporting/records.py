@@ -44,7 +44,8 @@ def rankings(draw: st.DrawFn) -> Ranking:
         "note": STORABLE,
     }
     fields = draw(st.fixed_dictionaries({}, optional=optional))
-    ranks = draw(st.lists(st.integers(1, 4), min_size=count, max_size=count))
+    tied = st.lists(st.integers(1, 4), min_size=count, max_size=count)
+    ranks = draw(tied | st.permutations(range(1, count + 1)))
     return Ranking.model_validate(
         {"prompt": draw(PROMPTS), "responses": responses, "ranks": ranks, **fields}
     )

@@ -42,7 +42,9 @@ def fields_of(record: Record, leave_out: set[str], of_answers: set[str]) -> dict
 def test_a_record_comes_back_but_for_what_is_lost(name: str, kind: type, data: st.DataObject):
     record = data.draw(ANY[kind])
     written = WRITERS[name].write[kind](record)
-    assume(written.rows)
+    if not written.rows:
+        assert written.lost  # it is said why
+        return
     if "ranks" in written.lost and name == "openai":
         return  # pairs, which do not say of which ranking they are: see the next test
     (row,) = json.loads(json.dumps(written.rows))

@@ -80,6 +80,8 @@ def test_rankings_come_back_whole(tmp_path_factory: pytest.TempPathFactory, reco
     assert back.accounts[0].rows == back.accounts[0].kept == done.rows
     found = read_records(folder / "back.jsonl", Ranking).records
     assert sorted(map(repr, found)) == sorted(map(repr, held))
+    found = read_records(folder / "trl.jsonl", Ranking).records  # as stages do
+    assert sorted(map(repr, found)) == sorted(map(repr, held))
 
 
 def test_pairs_of_which_one_was_taken_away_are_pairs(tmp_path: Path):
@@ -87,10 +89,28 @@ def test_pairs_of_which_one_was_taken_away_are_pairs(tmp_path: Path):
     export_records(path, [ranking("Q", "a", "b", "c", ranks=[1, 2, 3])], "trl")
     rows = [row for row in written(path) if "c" not in (row["chosen"], row["rejected"])]
     path.write_text(json.dumps(rows[0]) + "\n")
+    (found,) = read_records(path, Ranking).records
+    assert ([r.text for r in found.responses], found.ranks) == (["a", "b"], (1, 2))
     result = import_files([str(path)], str(tmp_path / "back.jsonl"))
     assert (result.accounts[0].rows, result.accounts[0].kept) == (1, 1)
     (found,) = read_records(tmp_path / "back.jsonl", Ranking).records
     assert ([r.text for r in found.responses], found.ranks) == (["a", "b"], (1, 2))
+
+
+def test_stages_read_a_ranking_where_its_first_pair_stands(tmp_path: Path):
+    path = tmp_path / "pairs.jsonl"
+    plain = {"prompt": "P", "chosen": "x", "rejected": "y"}
+    export_records(path, [ranking("Q", "a", "b", "c", ranks=[1, 2, 3])], "trl")
+    rows = written(path)
+    mixed = [plain, rows[0], {**plain, "prompt": "R"}, *rows[1:]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in mixed))
+    found = read_records(path, Ranking).records
+    assert [(record.prompt, record.ranks) for record in found] == [
+        ("P", (1, 2)),
+        ("Q", (1, 2, 3)),
+        ("R", (1, 2)),
+    ]
+    assert [record.place for record in found] == [f"{path} line {n}" for n in (1, 2, 3)]
 
 
 def test_a_name_that_trl_takes_is_said_to_be_lost(tmp_path: Path):
@@ -100,6 +120,20 @@ def test_a_name_that_trl_takes_is_said_to_be_lost(tmp_path: Path):
     (row,) = written(tmp_path / "trl.jsonl")
     assert "label" not in row
     assert row["own"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "ending"),
+    [
+        ("a.parquet", "trl", ".json"),
+        ("a.csv", "native", ".json"),
+        ("a.jsonl", "parquet", ".parquet"),
+    ],
+)
+def test_a_name_of_another_form_is_refused(name: str, format: str, ending: str, tmp_path: Path):
+    with pytest.raises(UserError, match=f"end its name in {ending}"):
+        export_records(tmp_path / name, [ranking("Q", "a", "b")], format)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_has_no_form_is_refused(tmp_path: Path):

@@ -118,6 +118,18 @@ def test_likert_is_a_rating_and_a_written_response_a_demonstration():
     )
 
 
+def test_a_field_beside_the_prompt_is_kept_whatever_it_is_called():
+    fields = {"prompt": "Add.", "input": "2, 3", "response_1": "5", "response_2": "6"}
+    record = one(to_rankings, row(ranked(1, 2), fields=fields))
+    assert (record.prompt, record.model_extra["input"]) == ("Add.", "2, 3")
+
+
+def test_a_bad_answer_of_one_labeler_is_malformed_and_not_left_out():
+    fields = {"prompt": "Add.", "response_1": "5", "response_2": "6", "response_3": 7}
+    given = row(ranked(1, 2), ranked(1, 2, 3, user="u2"), fields=fields)
+    assert reason(to_rankings, given) is Reason.WRONG_VALUE
+
+
 @pytest.mark.parametrize(
     ("convert", "given", "expected"),
     [

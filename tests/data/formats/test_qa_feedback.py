@@ -46,7 +46,7 @@ def test_six_judgments_that_form_an_order_are_one_ranking():
 
 def test_judgments_that_form_none_are_a_ranking_for_each_pair():
     row = {**ROW, "preference": [1, 2, 1, 1, 0, 1]}  # 1 over 2 over 3 over 1
-    found = [(texts(r), r.ranks) for r in to_rankings(row)]  # type: ignore[attr-defined]
+    found = [(texts(r), r.ranks) for r in to_rankings(row).records]  # type: ignore[attr-defined]
     assert found == [
         (["371 km.", "About 371 km."], (1, 2)),
         (["371 km.", "Long."], (2, 1)),
@@ -55,6 +55,13 @@ def test_judgments_that_form_none_are_a_ranking_for_each_pair():
         (["About 371 km.", "No."], (1, 1)),
         (["Long.", "No."], (1, 2)),
     ]
+
+
+def test_a_pair_of_equal_answers_costs_itself():
+    row = {**ROW, "prediction 4": "Long.", "preference": [1, 2, 1, 1, 0, 1]}
+    found = to_rankings(row)
+    assert len(found.records) == 5
+    assert found.left_out == {Reason.EQUAL_ANSWERS: 1}
 
 
 def test_of_all_729_judgments_those_of_an_order_are_found_with_its_ranks():

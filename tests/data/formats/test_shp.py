@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from instructgpt.data.formats.reasons import Reason
-from instructgpt.data.formats.shp import fits, to_ranking
+from instructgpt.data.formats.shp import check_shp, fits, to_ranking
+from instructgpt.errors import UserError
 
 from .reading import one, reason, texts
 
@@ -56,6 +57,12 @@ def test_label_0_prefers_b_and_the_columns_are_kept():
 )
 def test_the_label_decides_and_equal_scores_tie(change: dict[str, Any], ranks: tuple[int, ...]):
     assert one(to_ranking, {**ROW, **change}).ranks == ranks
+
+
+@pytest.mark.parametrize("ratio", [0.5, -2.0, float("inf"), float("nan")])
+def test_what_is_no_ratio_is_refused(ratio: float):
+    with pytest.raises(UserError, match="give 1 or more"):
+        check_shp(min_ratio=ratio)
 
 
 def test_the_ratio_can_be_asked_for():

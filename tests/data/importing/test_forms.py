@@ -12,8 +12,9 @@ from instructgpt.data.formats.format import Skip
 from instructgpt.data.importing import array as array_module
 from instructgpt.data.importing import text as text_module
 from instructgpt.data.importing.forms import rows_of
+from instructgpt.data.importing.packed import unpacked
 from instructgpt.errors import UserError
-from tests.data.importing.files import FORMS, array, lines, table, write, zstd
+from tests.data.importing.files import FORMS, array, lines, parquet, table, write, zstd
 
 ROWS = [
     {"prompt": "Wie heißt\ndas?", "response": 'He said: "so", then\u2028left'},
@@ -183,6 +184,40 @@ def test_a_null_of_parquet_says_nothing(tmp_path: Path):
     found = [{"a": 1, "b": {"c": None, "d": "x"}}, {"a": None, "b": {"c": 2, "d": None}}]
     path = write(tmp_path / "f", FORMS["parquet"](found))
     assert rows(path) == [{"a": 1, "b": {"d": "x"}}, {"b": {"c": 2}}]
+
+
+@pytest.mark.parametrize("whole", ['{\n "data": []\n}', '{"data": [\n{"a": 1}\n]}\n'])
+def test_an_object_over_several_lines_is_named(whole: str, tmp_path: Path):
+    assert refusal(write(tmp_path / "f.json", whole.encode())) == (
+        "f.json: holds one JSON object over several lines; give an array, or one object a line"
+    )
+
+
+def test_a_table_of_carriage_returns_is_named(tmp_path: Path):
+    assert refusal(write(tmp_path / "f.csv", b"a,b\r1,2\r")) == (
+        "f.csv line 1: its lines end in carriage returns alone; save it with line feeds"
+    )
+
+
+def test_a_packed_parquet_file_and_cells_parted_by_semicolons_are_named(tmp_path: Path):
+    packed = gzip.compress(parquet([{"a": 1}]))
+    assert refusal(write(tmp_path / "f", packed)) == "f is a packed Parquet file; unpack it"
+    assert refusal(write(tmp_path / "f.csv", b"prompt;response\na;b\n")) == (
+        "f.csv: its cells are parted by semicolons; save it with commas or tabs"
+    )
+
+
+def test_a_zstd_file_of_little_content_is_unpacked_in_small_parts(tmp_path: Path):
+    import zstandard
+
+    path = tmp_path / "f"
+    content = b'{"a": "' + b"x" * 2**10 + b'"}\n'
+    path.write_bytes(zstandard.compress(content * 2**16))  # 64 MiB in 7 kB
+    with unpacked(path) as file:
+        largest = 0
+        while part := file.raw.read(2**30):  # type: ignore[attr-defined]
+            largest = max(largest, len(part))
+    assert largest < 2**25
 
 
 def test_tables_hold_texts(tmp_path: Path):

@@ -104,6 +104,32 @@ def test_a_folder_gets_a_file_for_each_kind_and_a_row_is_counted_once(tmp_path: 
     ]
 
 
+def test_what_a_row_holds_of_another_kind_is_not_lost_in_silence(tmp_path: Path):
+    """A record of Argilla with a ranking, and a rating that is out of its range."""
+    fields = {"prompt": "Name a sea.", "response": "Seas.", "x": "The Baltic.", "y": "The Alps."}
+    order = [{"rank": 1, "value": "x"}, {"rank": 2, "value": "y"}]
+    rated = {"likert": [{"value": 9}], "ranking": [{"value": order}]}
+    source = write(tmp_path / "s.jsonl", lines([{"fields": fields, "responses": rated}]))
+    said = refusal([source], f"{tmp_path}/out/")
+    assert said.startswith("s.jsonl line 1: likert: expected a whole number from 1 to 7, found 9;")
+    result = import_files([source], f"{tmp_path}/out/", on_error="skip")
+    assert told(result) == (1, 1, {})
+    assert result.accounts[0].left_out == {Reason.WRONG_VALUE: 1}
+    alone = import_files([source], str(tmp_path / "out.jsonl"), kind=Ranking)
+    assert told(alone) == (1, 1, {})
+    assert not alone.accounts[0].left_out
+
+
+def test_turns_after_the_answer_are_counted_whoever_reads_the_messages(tmp_path: Path):
+    turns = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
+    source = write(tmp_path / "s.jsonl", lines([{"messages": turns}]))
+    for name in ("openai", "trl"):
+        result = import_files(
+            [source], str(tmp_path / "out.jsonl"), format=name, kind=Demonstration
+        )
+        assert result.accounts[0].left_out == {Reason.AFTER_ANSWER: 1}
+
+
 def test_a_folder_is_its_files_by_name(tmp_path: Path, capsys):
     folder = tmp_path / "in"
     (folder / "b").mkdir(parents=True)

@@ -9,7 +9,8 @@ from typing import Any
 from instructgpt.data.exporting.writer import Writer, Written, told
 from instructgpt.data.formats.columns import taken_names
 from instructgpt.data.formats.fields import MOST_ANSWERS
-from instructgpt.data.formats.label_studio import PROMPTS
+from instructgpt.data.formats.label_studio import TEXTS
+from instructgpt.data.formats.labeled import PROMPTS
 from instructgpt.data.jsonl import Row
 from instructgpt.data.records import (
     Candidates,
@@ -20,7 +21,7 @@ from instructgpt.data.records import (
     plain_text,
 )
 
-TAKEN = {*PROMPTS, "answers", "response"}
+TAKEN = {*PROMPTS, *TEXTS, "answers", "response"}
 """Names of a task's data that mean something to those who read it."""
 
 

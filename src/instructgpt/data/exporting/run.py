@@ -43,6 +43,7 @@ def export_records(path: Path, records: Iterable[Record], format: str) -> Export
     if format not in WRITERS:
         known = ", ".join(WRITERS)
         raise UserError(f"no format {format!r}; use one of: {known}{nearest(format, WRITERS)}")
+    _check_name(path, WRITERS[format].form)
     result = Exported()
     rows = _rows(records, format, result)
     with explained(path):
@@ -55,6 +56,16 @@ def export_records(path: Path, records: Iterable[Record], format: str) -> Export
                 _write(file, rows, WRITERS[format].form)
                 _require_rows(result, format)
     return result
+
+
+def _check_name(path: Path, form: str) -> None:
+    """Refuse a name that says another form than the file will have."""
+    if form == "parquet" and path.suffix != ".parquet":
+        raise UserError(f"{path}: the file will be Parquet; end its name in .parquet")
+    if form != "parquet" and path.suffix in (".parquet", ".csv", ".tsv", ".zst"):
+        raise UserError(
+            f"{path}: the file will be JSON; end its name in .json, .jsonl or .jsonl.gz"
+        )
 
 
 def _rows(records: Iterable[Record], format: str, result: Exported) -> Iterator[Row]:

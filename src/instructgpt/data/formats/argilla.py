@@ -5,7 +5,7 @@ What a person has submitted is read, each labeler's own; suggestions are a machi
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from instructgpt.data.formats.fields import (
@@ -17,14 +17,15 @@ from instructgpt.data.formats.fields import (
     rating,
     wrong,
 )
-from instructgpt.data.formats.format import Converted, Format, Skip
+from instructgpt.data.formats.format import Converted, Format
+from instructgpt.data.formats.labeled import counting, found_of, no_prompt, prompt_name
 from instructgpt.data.formats.reasons import Reason
 from instructgpt.data.formats.turns import Turn, objects, prompt_of, role_of
 from instructgpt.data.jsonl import Row
 from instructgpt.data.records import Demonstration, Ranking, Rating, Record
 
-PROMPTS = ("prompt", "instruction", "question", "input", "query", "chat", "conversation")
-"""Names of the field that is the prompt, the first of them that a record has."""
+CHATS = ("chat", "conversation")
+"""Names of a prompt that is a list of messages."""
 USUAL = ("ranking", "likert", "response")
 """Names of questions that say nothing beyond the kind of the answer."""
 _USED = ("fields", "responses", "suggestions", "status", "vectors")
@@ -50,15 +51,13 @@ def to_rankings(row: Row) -> Converted:
     records: list[Record] = []
     for one in asked:
         ranks = _ranks(one, fields)
-        try:
+        with counting(left_out):
             prompt, columns = _prompt(fields, named), _columns(row, fields, named, one, Ranking)
             responses = [_response(fields, name) for name in ranks]
             places = ranks_of(-rank for rank in ranks.values())
             records.append(ranking(prompt, responses, places, columns))
-        except Skip as skip:
-            left_out[skip.reason] += 1
         left_out[Reason.UNRATED] += len(named) - len(ranks)
-    return _found(records, left_out, "a ranking")
+    return found_of(records, left_out, "responses", "a ranking")
 
 
 def to_ratings(row: Row) -> Converted:
@@ -73,9 +72,10 @@ def to_ratings(row: Row) -> Converted:
         if one.question == "likert" and number(one.value) is not None:
             answer = _answer_field(fields)
             columns = _columns(row, fields, {answer}, one, Rating)
-            prompt = _prompt(fields, {answer})
-            records.append(rating(prompt, _text(fields, answer), one.value, columns))
-    return _found(records, left_out, "an answer to `likert`")
+            with counting(left_out):
+                prompt = _prompt(fields, {answer})
+                records.append(rating(prompt, _text(fields, answer), one.value, columns))
+    return found_of(records, left_out, "responses", "an answer to `likert`")
 
 
 def to_demonstrations(row: Row) -> Converted:
@@ -89,11 +89,9 @@ def to_demonstrations(row: Row) -> Converted:
     for one in _submitted(row, left_out):
         if isinstance(one.value, str) and one.question in ("response", "answer", "completion"):
             columns = _columns(row, fields, set(), one, Demonstration)
-            try:
+            with counting(left_out):
                 records.append(demonstration(_prompt(fields, set()), one.value, columns))
-            except Skip as skip:
-                left_out[skip.reason] += 1
-    return _found(records, left_out, "a text as `response`")
+    return found_of(records, left_out, "responses", "a text as `response`")
 
 
 def _fields(row: Row) -> Mapping[str, Any]:
@@ -148,10 +146,9 @@ def _ranks(one: Submitted, fields: Mapping[str, Any]) -> dict[str, float]:
 
 def _prompt(fields: Mapping[str, Any], answers: set[str]) -> Any:
     """The field that is called so, or the only one that is no answer."""
-    left = [name for name in fields if name not in answers]
-    name = next((name for name in PROMPTS if name in left), left[0] if len(left) == 1 else None)
+    name = prompt_name(fields, answers, CHATS)
     if name is None:
-        raise wrong("fields", f"one that is called {', '.join(PROMPTS[:3])}", list(fields))
+        raise no_prompt("fields", fields)
     value = fields[name]
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return prompt_of(
@@ -185,8 +182,8 @@ def _columns(
 ) -> Row:
     """What is kept of a record: its own keys, its metadata, other fields, who answered what."""
     metadata = row.get("metadata")
-    more = [name for name in fields if name not in answers and name not in PROMPTS]
-    left = {name: fields[name] for name in more} if len(fields) - len(answers) > 1 else {}
+    prompt = prompt_name(fields, answers, CHATS)
+    left = {name: fields[name] for name in fields if name not in answers and name != prompt}
     columns = {
         **others(left, (), kind),
         **(others(metadata, (), kind) if isinstance(metadata, dict) else {}),
@@ -200,17 +197,6 @@ def _response(fields: Mapping[str, Any], name: str) -> Row:
     """An answer, with the name of its field where that says more than a number."""
     said = {"text": _text(fields, name)}
     return said if re.fullmatch(r"response_\d+", name) else {**said, "field": name}
-
-
-def _found(records: Sequence[Record], left_out: Counter[Reason], what: str) -> Converted:
-    if records:
-        return Converted(list(records), +left_out)
-    for reason, count in left_out.items():
-        if count and reason not in (Reason.NOT_SUBMITTED, Reason.UNRATED):
-            raise Skip(reason, f"responses: of what was submitted, nothing is {what}")
-    if left_out[Reason.NOT_SUBMITTED]:
-        raise Skip(Reason.NOT_SUBMITTED, f"responses: nobody has submitted {what}")
-    raise Skip(Reason.NO_JUDGMENT, f"responses: nobody has given {what}")
 
 
 def fits(row: Row) -> bool:

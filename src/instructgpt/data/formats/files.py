@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import Field
 
-from instructgpt.data.formats import trl
+from instructgpt.data.formats import trl, trl_rankings
 from instructgpt.data.formats.contradictions import refuse_contradiction
 from instructgpt.data.formats.lines import OnError, convert_each, convert_rows
 from instructgpt.data.jsonl import REMEDY, Row, check_text, write_jsonl
@@ -18,6 +18,8 @@ from instructgpt.data.records import Candidates, Demonstration, Prompt, Ranking,
 from instructgpt.errors import UserError
 
 R = TypeVar("R", bound=Record)
+Batches = list[tuple[str, list[Record]]]
+"""What each line became, with its place."""
 HOLD_A_PROMPT = Demonstration | Candidates | Rating
 
 
@@ -89,7 +91,7 @@ def read_records(
     """
     convert = _Conversion(kind, format)
     batches, skipped = convert_rows(path, convert, on_error, remedy=remedy)
-    records = [record.at(place) for place, batch in batches for record in batch]
+    records = [record.at(place) for place, batch in convert.whole(batches) for record in batch]
     if kind is Prompt:
         records = _prompts(records)
     return ReadResult(cast("list[R]", records), convert.readers[0].format, skipped)
@@ -150,6 +152,7 @@ class _Conversion:
 
     def __init__(self, kind: type[Record], format: str, asked: str = "") -> None:
         self._kind, self._asked = kind, asked or f"--kind {_name(kind)}"
+        self._pairs: list[Row | None] = []  # of each row that became something: one of a ranking
         self.readers = [
             r for r in READERS if format in ("auto", r.format) and kind in (r.kind, Prompt)
         ]
@@ -167,7 +170,27 @@ class _Conversion:
             raise ValueError(f"found the keys {found}, but {self._asked} needs {needed}")
         self.readers = [r for r in self.readers if r.format == reader.format]
         refuse_contradiction(self._kind, row)
-        return reader.convert(row)
+        pair = self._kind is Ranking and trl_rankings.ranking_of(row) is not None
+        found: list[Record] = [trl_rankings.pair_of(row)] if pair else reader.convert(row)
+        self._pairs.append(row if pair else None)
+        return found
+
+    def whole(self, batches: Batches) -> Batches:
+        """What the rows became, with the pairs of one ranking as that ranking, where the first of
+        them stands.
+        """
+        groups: dict[str, list[tuple[Row, Ranking]]] = {}
+        rows = list(zip(batches, self._pairs, strict=True))
+        for (_, batch), row in rows:
+            if row:
+                groups.setdefault(row["ranking_id"], []).append((row, cast("Ranking", batch[0])))
+        found: Batches = []
+        for (place, batch), row in rows:
+            if row is None:
+                found.append((place, batch))
+            elif pairs := groups.pop(row["ranking_id"], None):
+                found.append((place, [*trl_rankings.joined(pairs)]))
+        return found
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

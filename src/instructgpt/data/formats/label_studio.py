@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 
 from instructgpt.data.formats.fields import demonstration, others, ranking, rating, wrong
 from instructgpt.data.formats.format import Converted, Format, Skip
+from instructgpt.data.formats.labeled import counting, found_of, no_prompt, prompt_name
 from instructgpt.data.formats.reasons import Reason
 from instructgpt.data.formats.turns import objects
 from instructgpt.data.jsonl import Row
 from instructgpt.data.records import Demonstration, Ranking, Rating, Record
 
-PROMPTS = ("prompt", "instruction", "question", "input", "query", "text")
-"""Names of the data that is the prompt, the first of them that a task has."""
+TEXTS = ("text",)
+"""Names of a prompt in the tool's own templates."""
 POOL = "_"
 """The ranker's bucket of items that were not moved, where there is another."""
 _USED = ("data", "annotations", "predictions")
-_OF_AN_ANNOTATION = ("lead_time", "ground_truth", "completed_by", "result", "was_cancelled")
 
 
 class Result(NamedTuple):
@@ -43,18 +43,14 @@ def to_rankings(row: Row) -> Converted:
     for result in _results(row, left_out):
         if result.type not in ("pairwise", "ranker"):
             continue
-        try:
+        with counting(left_out):
             if result.type == "pairwise":
                 responses, ranks, used = _pair(data, result)
             else:
                 responses, ranks, used = _ranked(data, result, left_out)
             columns = _columns(row, data, used, result, Ranking)
             records.append(ranking(_prompt(data, used), responses, ranks, columns))
-        except Skip as skip:
-            if skip.reason is Reason.WRONG_VALUE:
-                raise
-            left_out[skip.reason] += 1
-    return _found(records, left_out, "a ranking")
+    return found_of(records, left_out, "annotations", "a ranking")
 
 
 def to_ratings(row: Row) -> Converted:
@@ -70,8 +66,9 @@ def to_ratings(row: Row) -> Converted:
             columns = _columns(row, data, ("response",), result, Rating)
             answer = _text(data, "response")
             stars = result.value.get("rating")
-            records.append(rating(_prompt(data, ("response",)), answer, stars, columns))
-    return _found(records, left_out, "a rating")
+            with counting(left_out):
+                records.append(rating(_prompt(data, ("response",)), answer, stars, columns))
+    return found_of(records, left_out, "annotations", "a rating")
 
 
 def to_demonstrations(row: Row) -> Converted:
@@ -90,11 +87,9 @@ def to_demonstrations(row: Row) -> Converted:
         if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
             raise wrong("annotations.result.value.text", "texts", written)
         columns = _columns(row, data, (), result, Demonstration)
-        try:
+        with counting(left_out):
             records.append(demonstration(_prompt(data, ()), "\n".join(texts), columns))
-        except Skip as skip:
-            left_out[skip.reason] += 1
-    return _found(records, left_out, "a text")
+    return found_of(records, left_out, "annotations", "a text")
 
 
 def _data(row: Row) -> Mapping[str, Any]:
@@ -123,7 +118,7 @@ def _pair(data: Mapping[str, Any], result: Result) -> tuple[list[Row], list[int]
         raise Skip(Reason.NO_JUDGMENT, "annotations.result.value.selected: neither left nor right")
     names = tuple(name.strip() for name in result.to_name.split(","))
     if len(names) != 2 or not all(isinstance(data.get(name), str) for name in names):
-        prompt = _prompt_name(data, ())
+        prompt = prompt_name(data, (), TEXTS)
         names = tuple(k for k, v in data.items() if isinstance(v, str) and k != prompt)
     if len(names) != 2:
         raise wrong("data", "two answers beside the prompt", list(data))
@@ -172,15 +167,10 @@ def _is_items(value: Any) -> bool:
     )
 
 
-def _prompt_name(data: Mapping[str, Any], used: Sequence[str]) -> str | None:
-    left = [name for name in data if name not in used]
-    return next((name for name in PROMPTS if name in left), left[0] if len(left) == 1 else None)
-
-
 def _prompt(data: Mapping[str, Any], used: Sequence[str]) -> str:
-    name = _prompt_name(data, used)
+    name = prompt_name(data, used, TEXTS)
     if name is None:
-        raise wrong("data", f"one that is called {', '.join(PROMPTS[:3])}", list(data))
+        raise no_prompt("data", data)
     return _text(data, name)
 
 
@@ -194,7 +184,7 @@ def _columns(
     row: Row, data: Mapping[str, Any], used: Sequence[str], result: Result, kind: type[Record]
 ) -> Row:
     """What is kept of a task: its own keys, other data, who annotated, and for how long."""
-    prompt = _prompt_name(data, used)
+    prompt = prompt_name(data, used, TEXTS)
     left = {name: data[name] for name in data if name not in used and name != prompt}
     by = result.annotation.get("completed_by")
     by = by.get("id") if isinstance(by, dict) else by
@@ -205,15 +195,6 @@ def _columns(
         **({"lead_time": took} if took is not None else {}),
         **({"labeler_id": str(by)} if isinstance(by, int | str) else {}),
     }
-
-
-def _found(records: Sequence[Record], left_out: Counter[Reason], what: str) -> Converted:
-    if records:
-        return Converted(list(records), +left_out)
-    for reason, count in left_out.items():
-        if count and reason is not Reason.UNRATED:
-            raise Skip(reason, f"annotations: of what was annotated, nothing is {what}")
-    raise Skip(Reason.NO_JUDGMENT, f"annotations: nobody has given {what}")
 
 
 def fits(row: Row) -> bool:

@@ -10,7 +10,7 @@ from instructgpt.data.formats.columns import own_columns
 from instructgpt.data.formats.format import Skip
 from instructgpt.data.formats.reasons import Reason
 from instructgpt.data.jsonl import Row
-from instructgpt.data.records import Ranking
+from instructgpt.data.records import Ranking, Record
 from instructgpt.errors import UserError
 from instructgpt.run.files import shortened
 from instructgpt.run.presets import nearest
@@ -19,9 +19,9 @@ Columns = Mapping[str, Sequence[str]]
 """What each word of `--map` stands for: one column, or several."""
 
 
-def shared_fields(row: Row, map: Columns) -> Row:
-    """The prompt, its id, and the row's own columns."""
-    fields = own_columns(row, [name for names in map.values() for name in names], Ranking)
+def shared_fields(row: Row, map: Columns, kind: type[Record] = Ranking) -> Row:
+    """The prompt, its id, and the row's own columns, for a record of some kind."""
+    fields = own_columns(row, [name for names in map.values() for name in names], kind)
     fields["prompt"] = prompt_of(row, map)
     if "id" in map:
         fields["prompt_id"] = text(row, map["id"][0])

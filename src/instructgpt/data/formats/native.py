@@ -1,5 +1,6 @@
 """Our own lines and TRL's, as the importer takes them: the readers of `files`, with reasons."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ def _reader(name: str, kind: type[Record]) -> Convert:
     own = [r for r in READERS if r.format == name and r.kind is kind]
     others = [r for r in READERS if r.format == name and r.kind is not kind]
 
-    def convert(row: Row) -> list[Record]:
+    def convert(row: Row) -> Converted:
         if name == "trl":
             _refuse_untold(row)
         reader = _of(row, own)
@@ -40,9 +41,16 @@ def _reader(name: str, kind: type[Record]) -> Convert:
                 f"{name} needs {keys}",
             )
         refuse_contradiction(kind, row)
-        return reader.convert(row)
+        records = reader.convert(row)
+        after = _turns_after(row, records[0]) if reader.keys == ("messages",) else 0
+        return Converted(records, Counter({Reason.AFTER_ANSWER: after} if after else {}))
 
     return convert
+
+
+def _turns_after(row: Row, record: Any) -> int:
+    """How many turns follow the answer of a conversation."""
+    return len(row["messages"]) - len(record.prompt) - 1
 
 
 def _of(row: Row, readers: list[Reader]) -> Reader | None:
@@ -120,11 +128,11 @@ NATIVE = Format(
 )
 
 
-def _trl_rankings(rows: Row | list[Row]) -> Converted | list[Record]:
+def _trl_rankings(rows: Row | list[Row]) -> Converted:
     """A pair that stands alone, or the pairs of one ranking."""
     if isinstance(rows, list):
         return trl_rankings.from_pairs(rows)
-    return _READ_TRL[Ranking](rows)  # type: ignore[return-value]
+    return _READ_TRL[Ranking](rows)
 
 
 def _alone(kind: type[Record]) -> Convert:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from instructgpt.data.formats.columns import own_columns
 from instructgpt.data.formats.format import Converted, Format, Skip
 from instructgpt.data.formats.mapped import (
     Columns,
@@ -61,6 +62,8 @@ def from_pairs(row: Row, *, map: Columns, values: Mapping[str, str] | None = Non
             answer["model"] = text(row, model[0])
         responses.append(answer)
     fields = shared_fields(row, map) | {"responses": responses}
+    meanings = list((values or {}).values())
+    is_finer = len(set(meanings)) < len(meanings)  # as steps from much better to slightly better
     records, left_out = [], Counter[Reason]()
     for number, name in enumerate(map["preference"]):
         said = column(row, name)
@@ -74,7 +77,8 @@ def from_pairs(row: Row, *, map: Columns, values: Mapping[str, str] | None = Non
                 Reason.WRONG_VALUE,
                 f"{name}: {shortened(said)} is none of the values with a meaning ({known})",
             )
-        whole = {**fields, **labeler(row, map, number), "ranks": RANKS[meaning]}
+        more = own_columns({name: said}, (), Ranking) if is_finer else {}
+        whole = {**more, **fields, **labeler(row, map, number), "ranks": RANKS[meaning]}
         records.append(Ranking.model_validate(whole))
     if not records:
         raise Skip(Reason.NO_JUDGMENT, f"{', '.join(map['preference'])}: nobody has judged the row")

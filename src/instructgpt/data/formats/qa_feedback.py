@@ -1,12 +1,15 @@
 """QA-Feedback (Wu 2023): four answers to a question from passages, judged pair by pair."""
 
+from collections import Counter
 from itertools import combinations
 from typing import Any
 
 from instructgpt.data.formats.fields import others, ranking, ranks_of, text, wrong
-from instructgpt.data.formats.format import Format
+from instructgpt.data.formats.format import Converted, Format
+from instructgpt.data.formats.labeled import counting, found_of
+from instructgpt.data.formats.reasons import Reason
 from instructgpt.data.jsonl import Row
-from instructgpt.data.records import Ranking, Record
+from instructgpt.data.records import Ranking
 
 ANSWERS = tuple(f"prediction {number}" for number in (1, 2, 3, 4))
 PAIRS = tuple(combinations(range(len(ANSWERS)), 2))
@@ -35,7 +38,7 @@ def _judgment(one: int, other: int) -> int:
     return EQUAL if one == other else FIRST if one < other else SECOND
 
 
-def to_rankings(row: Row) -> list[Record]:
+def to_rankings(row: Row) -> Converted:
     """One ranking of four where the six judgments form an order, else a ranking of each pair.
 
     Raises:
@@ -51,12 +54,14 @@ def to_rankings(row: Row) -> list[Record]:
     ):
         raise wrong("preference", "six numbers, each 0, 1 or 2", judgments)
     if ranks := order_of(judgments):
-        return [ranking(prompt, responses, ranks, columns)]
+        return Converted([ranking(prompt, responses, ranks, columns)])
     ranks_of_pair = {EQUAL: [1, 1], FIRST: [1, 2], SECOND: [2, 1]}
-    return [
-        ranking(prompt, [responses[one], responses[other]], ranks_of_pair[judgment], columns)
-        for (one, other), judgment in zip(PAIRS, judgments, strict=True)
-    ]
+    records, left_out = [], Counter[Reason]()
+    for (one, other), judgment in zip(PAIRS, judgments, strict=True):
+        with counting(left_out):
+            two = [responses[one], responses[other]]
+            records.append(ranking(prompt, two, ranks_of_pair[judgment], columns))
+    return found_of(records, left_out, "preference", "a ranking")
 
 
 def _prompt(row: Row) -> str:

@@ -3,24 +3,23 @@
 from collections import Counter
 from typing import Any
 
+from instructgpt.data.formats.fields import MOST_ANSWERS
 from instructgpt.data.formats.format import Converted, Format, Skip
 from instructgpt.data.formats.mapped import (
     Columns,
     check_single,
     check_words,
-    column,
     labeler,
-    scalar,
     shared_fields,
 )
 from instructgpt.data.formats.reasons import Reason
+from instructgpt.data.formats.several import beside, cells_of, responses_of
 from instructgpt.data.jsonl import Row
 from instructgpt.data.records import LARGEST_RANK, Ranking
 from instructgpt.errors import UserError
 from instructgpt.run.files import shortened
 
 WORDS = ("prompt", "answers", "score", "rank", "text", "model", "labeler", "id")
-MOST_ANSWERS = 10
 
 
 def check_ranked(map: Columns | None = None) -> None:
@@ -75,47 +74,14 @@ def from_ranked(row: Row, *, map: Columns) -> Converted:
 
 
 def _answers(row: Row, map: Columns, by: str) -> list[tuple[Row, float | None]]:
-    """Each answer with its mark: from as many columns, or from a list in one."""
-    if len(map["answers"]) > 1:
-        cells: list[Any] = [column(row, name) for name in map["answers"]]
-    else:
-        cells = column(row, map["answers"][0])
-        if not isinstance(cells, list):
-            raise Skip(
-                Reason.WRONG_VALUE,
-                f"{map['answers'][0]}: expected a list of answers, found {shortened(cells)}",
-            )
-    marks = _beside(row, map, by, cells)
-    models = _beside(row, map, "model", cells) if "model" in map else [None] * len(cells)
-    found = []
-    for cell, mark, model in zip(cells, marks, models, strict=True):
-        answer: Row = {}
-        if isinstance(cell, dict):
-            key = map.get("text", ["text"])[0]
-            inner = (key, *map[by], *map.get("model", ()), "model", "sampling")
-            answer = {name: value for name, value in cell.items() if name not in inner}
-            cell = column(cell, key)
-        answer["text"] = scalar(cell, map["answers"][0])
-        if model is not None:
-            answer["model"] = scalar(model, "model")
-        found.append((answer, _mark(mark, map[by][0])))
-    return found
-
-
-def _beside(row: Row, map: Columns, word: str, cells: list[Any]) -> list[Any]:
-    """What stands beside the answers: in as many columns, in the answers, or in a list."""
-    names = map[word]
-    if len(names) > 1:
-        return [column(row, name) for name in names]
-    if all(isinstance(cell, dict) for cell in cells) and names[0] not in row:
-        return [cell.get(names[0]) for cell in cells]
-    values = column(row, names[0])
-    if not isinstance(values, list) or len(values) != len(cells):
-        raise Skip(
-            Reason.WRONG_VALUE,
-            f"{names[0]}: expected a list of {len(cells)}, found {shortened(values)}",
-        )
-    return values
+    """Each answer with its mark; a score that stands elsewhere than in it is put beside it."""
+    cells = cells_of(row, map)
+    marks = [_mark(mark, map[by][0]) for mark in beside(row, map, by, cells)]
+    answers = responses_of(row, map, cells)
+    for answer, cell, mark in zip(answers, cells.values, marks, strict=True):
+        if by == "score" and mark is not None and not isinstance(cell, dict):
+            answer["score"] = mark
+    return list(zip(answers, marks, strict=True))
 
 
 def _mark(value: Any, field: str) -> float | None:

@@ -19,6 +19,7 @@ from instructgpt.data.formats.sharegpt import FORMAT as SHAREGPT
 from instructgpt.data.formats.shp import FORMAT as SHP
 from instructgpt.data.formats.summarize import FORMAT as SUMMARIZE
 from instructgpt.data.formats.ultrafeedback import FORMAT as ULTRAFEEDBACK
+from instructgpt.data.formats.waiting import WAITING
 from instructgpt.data.formats.webgpt import FORMAT as WEBGPT
 from instructgpt.data.formats.written import WRITTEN
 
@@ -44,6 +45,7 @@ _ALL: tuple[Format, ...] = (
     PAIRS,
     RANKED,
     WRITTEN,
+    WAITING,
 )
 
 FORMATS: dict[str, Format] = {one.name: one for one in _ALL}

@@ -7,6 +7,7 @@ from instructgpt.data.formats.format import Format, Skip
 from instructgpt.data.formats.reasons import Reason
 from instructgpt.data.jsonl import Row
 from instructgpt.data.records import Ranking, Record
+from instructgpt.errors import UserError
 
 SIDES = ("A", "B")
 _OF_AN_ANSWER = {"score": "score", "c_root_id": "comment_id", "created_at_utc": "created_at_utc"}
@@ -42,6 +43,18 @@ def to_ranking(row: Row, *, min_ratio: float = 1.0) -> list[Record]:
         raise Skip(Reason.BELOW_RATIO, f"score_ratio: it is below {min_ratio:g}")
     responses = [_response(row, side) for side in SIDES]
     return [ranking(text(row, "history"), responses, ranks, others(row, _USED, Ranking))]
+
+
+def check_shp(min_ratio: float = 1.0) -> None:
+    """Refuse what is no ratio of a higher score to a lower one.
+
+    Raises:
+        UserError: it is such.
+    """
+    if not 1 <= min_ratio < float("inf"):
+        raise UserError(
+            f"--min_ratio {min_ratio:g}: it is the higher score over the lower one; give 1 or more"
+        )
 
 
 def _response(row: Row, side: str) -> dict[str, Any]:
@@ -84,4 +97,5 @@ FORMAT = Format(
     },
     says="Stanford Human Preferences",
     options=("min_ratio",),
+    check=check_shp,
 )

@@ -7,7 +7,6 @@ from typing import Any
 
 from instructgpt.data.formats.fields import (
     demonstration,
-    number,
     one_of,
     others,
     ranking,
@@ -116,7 +115,7 @@ def _columns(row: Row, used: tuple[str, ...], kind: type[Record]) -> Row:
     columns = {**of_post, **others(row, used, kind)}
     if isinstance(extra, dict):
         columns.update(others(extra, (), kind))
-        if "confidence" in extra and number(extra["confidence"]) is None:
+        if extra.get("confidence", 0) is None:
             columns.pop("confidence")
     worker = row.get("worker")
     return {**columns, "labeler_id": worker} if isinstance(worker, str) else columns

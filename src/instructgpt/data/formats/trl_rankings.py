@@ -9,7 +9,7 @@ from instructgpt.data.formats.format import Converted, Skip
 from instructgpt.data.formats.lines import reason_of
 from instructgpt.data.formats.reasons import Reason
 from instructgpt.data.jsonl import Row
-from instructgpt.data.records import LARGEST_RANK, Ranking, Record
+from instructgpt.data.records import LARGEST_RANK, Ranking
 
 COLUMNS = frozenset({"ranking_id", "ranks", "pair", "answers", "shown"})
 """The extra columns: which ranking, the ranks of all its answers, the two that the row has, what is
@@ -31,33 +31,48 @@ def from_pairs(rows: Sequence[Row]) -> Converted:
     Raises:
         ValueError: none of them can be read.
     """
-    pairs: dict[int, Ranking] = {}
+    pairs: list[tuple[Row, Ranking]] = []
     skipped: dict[int, Skip] = {}
     for index, row in enumerate(rows):
         try:
-            (pairs[index],) = trl.from_preference(_plain(row))  # type: ignore[assignment]
+            pairs.append((row, pair_of(row)))
         except ValueError as error:
             skipped[index] = Skip(Reason.WRONG_VALUE, reason_of(error))
     if not pairs:
         raise skipped[0]
-    whole = _joined(rows, pairs)
-    copies = set(Counter(tuple(rows[index]["pair"]) for index in pairs).values())
+    return Converted([*joined(pairs)], skipped=skipped)
+
+
+def pair_of(row: Row) -> Ranking:
+    """The ranking of two that a pair is by itself, without the extra columns.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    plain = {key: value for key, value in row.items() if key not in COLUMNS}
+    (pair,) = trl.from_preference(plain)
+    return pair  # type: ignore[return-value]
+
+
+def joined(pairs: Sequence[tuple[Row, Ranking]]) -> list[Ranking]:
+    """The ranking whose pairs these are, as often as it was written; where they do not agree on
+    it, or not every answer is in one of them, the pairs.
+    """
+    whole = _whole(pairs)
+    copies = set(Counter(tuple(row["pair"]) for row, _ in pairs).values())
     if whole and len(copies) == 1:  # equal rankings are so many, not one
-        records: list[Record] = [whole] * copies.pop()
-    else:
-        records = list(pairs.values())
-    return Converted(records, skipped=skipped)
+        return [whole] * copies.pop()
+    return [pair for _, pair in pairs]
 
 
-def _joined(rows: Sequence[Row], pairs: dict[int, Ranking]) -> Ranking | None:
+def _whole(pairs: Sequence[tuple[Row, Ranking]]) -> Ranking | None:
     """The whole ranking, if its pairs agree on it and name every answer."""
-    first = rows[next(iter(pairs))]
-    asked = next(iter(pairs.values())).prompt
+    first, one = pairs[0]
     texts: dict[int, str] = {}
-    for index, pair in pairs.items():
-        if (rows[index]["ranks"], pair.prompt) != (first["ranks"], asked):
+    for row, pair in pairs:
+        if (row["ranks"], pair.prompt) != (first["ranks"], one.prompt):
             return None
-        for place, response in zip(rows[index]["pair"], pair.responses, strict=True):
+        for place, response in zip(row["pair"], pair.responses, strict=True):
             if texts.setdefault(place, response.text) != response.text:
                 return None
     ranks = first["ranks"]
@@ -66,17 +81,13 @@ def _joined(rows: Sequence[Row], pairs: dict[int, Ranking]) -> Ranking | None:
         return None
     if not all(isinstance(answer, dict) for answer in answers):
         return None
-    one = next(iter(pairs.values())).model_dump(exclude_defaults=True)
-    one["responses"] = [{**answers[place], "text": texts[place]} for place in range(len(ranks))]
+    responses = [{**answers[place], "text": texts[place]} for place in range(len(ranks))]
     shown = {"shown_order": first["shown"]} if "shown" in first else {}
+    found = {**one.model_dump(exclude_defaults=True), **shown, "responses": responses}
     try:
-        return Ranking.model_validate({**one, **shown, "ranks": ranks})
+        return Ranking.model_validate({**found, "ranks": ranks})
     except ValueError:  # not what was written
         return None
-
-
-def _plain(row: Row) -> Row:
-    return {key: value for key, value in row.items() if key not in COLUMNS}
 
 
 def _are_numbers(values: Any, least: int, most: int) -> bool:

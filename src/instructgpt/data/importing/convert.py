@@ -19,6 +19,8 @@ from instructgpt.data.records import Prompt, Record
 from instructgpt.errors import UserError
 
 OTHER = (Reason.OTHER_KIND, Reason.OTHER_KEYS)
+NOT_THERE = (*OTHER, Reason.NO_JUDGMENT, Reason.NO_RANKING)
+"""Why a row has no record of a kind without any part of it being lost."""
 
 
 class Conversion:
@@ -101,10 +103,11 @@ class Conversion:
             yield record
 
     def _converted(self, rows: Any) -> Converted:
-        """The records of all wanted kinds in a row or a group.
+        """The records of all wanted kinds in a row or a group. What it holds of another kind beside
+        them and cannot be used is left out, and malformed where it is so.
 
         Raises:
-            ValueError: there are none.
+            ValueError: there are none, or a part is malformed, and that stops.
         """
         found: list[Converted] = []
         failures: list[ValueError] = []
@@ -117,6 +120,11 @@ class Conversion:
             told = (f for f in failures if not isinstance(f, Skip) or f.reason not in OTHER)
             raise next(told, failures[0])
         left_out: Counter[Reason] = Counter()
+        for failure in [] if self._as_prompts else failures:
+            reason = failure.reason if isinstance(failure, Skip) else Reason.WRONG_VALUE
+            if reason in MALFORMED and reason not in OTHER and self._stops:
+                raise failure
+            left_out |= Counter([reason] if reason not in NOT_THERE else [])
         for one in found:
             left_out |= one.left_out  # what two kinds leave out is one thing
         skipped = {

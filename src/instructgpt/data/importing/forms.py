@@ -51,6 +51,8 @@ def rows_of(path: Path) -> Iterator[Item]:
 def _rows(path: Path, file: Bytes) -> Iterator[Item]:
     head = file.read(HEAD)
     if head.startswith(PARQUET):
+        if isinstance(file, io.BufferedReader) and not isinstance(file.raw, io.FileIO):
+            raise UserError(f"{path} is a packed Parquet file; unpack it")
         found = parquet_rows(path)
         yield from (Item(f"{path} row {number}", row) for number, row in found)
         return
@@ -79,7 +81,11 @@ def form_of(head: bytes, name: str) -> str:
     text = head.removeprefix(BOM).lstrip()
     stem = re.sub(r"\.(gz|gzip|zst|zstd)$", "", name.lower())
     lines = [line.strip() for line in text.split(b"\n") if line.strip()]
-    if lines[:1] == [b"{"] and not b"".join(lines[1:2]).startswith(b"{"):
+    opened = len(lines) > 1 and lines[0].startswith(b"{")
+    if opened and (
+        (lines[0] == b"{" and not lines[1].startswith(b"{"))
+        or (lines[0] != b"{" and lines[0].endswith((b"{", b"[", b",")))
+    ):
         return "holds one JSON object over several lines; give an array, or one object a line"
     if not lines or text.startswith(b"{"):
         return "lines"

@@ -51,7 +51,7 @@ def outputs(out: str) -> Iterator[Outputs]:
     Raises:
         UserError: something there cannot be written.
     """
-    if out.endswith((".parquet", ".csv", ".tsv", ".json")):
+    if out.endswith((".parquet", ".csv", ".tsv", ".json", ".zst", ".zip", ".bz2", ".xz")):
         raise UserError(
             f"--out {out}: an import writes JSON lines; end the name in .jsonl or .jsonl.gz"
         )

@@ -3,13 +3,13 @@
 import errno
 import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from instructgpt.data.importing.text import Bytes
+from instructgpt.data.jsonl import explained
 from instructgpt.errors import UserError
 
 GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
@@ -21,10 +21,8 @@ NOT_READ = {
 }
 """Beginnings of files that others write, and what to do."""
 CHUNK = 2**16
-
-
-class CutError(EOFError):
-    """A packed file ends too early."""
+FRAME_CHUNK = 2**10
+"""Packed bytes that zstd unpacks at a time: a block of four bytes can become 128 KiB."""
 
 
 @contextmanager
@@ -49,27 +47,6 @@ def unpacked(path: Path) -> Iterator[Bytes]:
             yield stack.enter_context(io.BufferedReader(_Zstd(file, path), CHUNK))
         else:
             yield file
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Say in one sentence what is wrong with a file."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder; name a file in it") from None
-    except CutError as error:
-        raise UserError(
-            f"{path} is a cut {error} file: it ends too early; fetch it again"
-        ) from None
-    except EOFError:
-        raise UserError(f"{path} is a cut gzip file: it ends too early; fetch it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path} is a broken gzip file ({error}); fetch it again") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; check the path and its permissions") from None
 
 
 class _Gzip(gzip.GzipFile):
@@ -100,11 +77,13 @@ class _Zstd(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """The next bytes, none at the end."""
         while not self._ready:
-            packed = self._waiting or self._file.read(CHUNK)
+            packed = self._waiting or self._file.read(FRAME_CHUNK)
             self._waiting = b""
             if not packed:
                 if self._frame is not None:
-                    raise CutError("zstd")
+                    raise UserError(
+                        f"{self._path} is a cut zstd file: it ends too early; fetch it again"
+                    )
                 return 0
             self._unpack(packed)
         count = min(len(buffer), len(self._ready))

@@ -29,7 +29,11 @@ def table_rows(file: Bytes, path: Path, delimiter: str) -> Iterator[tuple[int, R
             return
         except csv.Error as error:
             if not header:
-                raise UserError(f"{path} line {number}: {error}; mend its header") from None
+                told, remedy = str(error), "mend its header"
+                if told.startswith("new-line character"):
+                    told = "its lines end in carriage returns alone"
+                    remedy = "save it with line feeds"
+                raise UserError(f"{path} line {number}: {told}; {remedy}") from None
             yield number, Skip(Reason.NOT_READABLE, f"not a row of a table ({error})")
             continue
         if not cells:
@@ -41,6 +45,8 @@ def table_rows(file: Bytes, path: Path, delimiter: str) -> Iterator[tuple[int, R
 
 
 def _names(cells: list[str], path: Path) -> list[str]:
+    if len(cells) == 1 and ";" in cells[0]:
+        raise UserError(f"{path}: its cells are parted by semicolons; save it with commas or tabs")
     for name in cells:
         if cells.count(name) > 1:
             raise UserError(f"{path}: two columns are called {name!r}; rename one")
