@@ -303,7 +303,8 @@ def judged(arguments: argparse.Namespace, held_out: Parts) -> dict[str, list[flo
                 continue
         if reader is None:
             choose(arguments.threads, None, "the benchmark")
-            config = RewardConfig(model=str(model), data=("-",), out="-", dtype=arguments.dtype)
+            named = {"model": str(model), "data": ["-"], "out": "-", "dtype": arguments.dtype}
+            config = RewardConfig.model_validate(named)
             reader = ComparisonReader(RewardModel(model), config)
         found[name] = reader.read_all(comparisons, reader.scores).tolist()
         make_folder(kept.parent)

@@ -171,9 +171,9 @@ class _Conversion:
         self.readers = [r for r in self.readers if r.format == reader.format]
         refuse_contradiction(self._kind, row)
         pair = self._kind is Ranking and trl_rankings.ranking_of(row) is not None
-        found: list[Record] = [trl_rankings.pair_of(row)] if pair else reader.convert(row)
+        records: list[Record] = [trl_rankings.pair_of(row)] if pair else reader.convert(row)
         self._pairs.append(row if pair else None)
-        return found
+        return records
 
     def whole(self, batches: Batches) -> Batches:
         """What the rows became, with the pairs of one ranking as that ranking, where the first of

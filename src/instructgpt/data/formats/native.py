@@ -128,7 +128,7 @@ NATIVE = Format(
 )
 
 
-def _trl_rankings(rows: Row | list[Row]) -> Converted:
+def _trl_rankings(rows: Row | list[Row]) -> Converted | list[Record]:
     """A pair that stands alone, or the pairs of one ranking."""
     if isinstance(rows, list):
         return trl_rankings.from_pairs(rows)
