@@ -16,7 +16,8 @@ from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
 from instructgpt.run import presets as presets_module
-from instructgpt.run.config import Config, Paths, Resolved, resolve
+from instructgpt.run.config import Config, Resolved, resolve
+from instructgpt.run.paths import Paths
 from instructgpt.run.presets import nearest
 from instructgpt.sft.config import SFTConfig
 

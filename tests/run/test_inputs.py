@@ -10,7 +10,7 @@ from instructgpt.models.config import InitConfig
 from instructgpt.pipeline.config import RankConfig, SampleConfig
 from instructgpt.ppo.config import PPOConfig
 from instructgpt.reward.config import RewardConfig
-from instructgpt.run.config import Config, Paths
+from instructgpt.run.config import Config
 from instructgpt.run.inputs import (
     Input,
     Mendable,
@@ -21,6 +21,7 @@ from instructgpt.run.inputs import (
     mendable_fields,
     reading_fields,
 )
+from instructgpt.run.paths import Paths
 from instructgpt.sft.config import SFTConfig
 
 

@@ -1,7 +1,9 @@
 """The whole SFT stage on disk: what it writes, chooses, refuses and resumes."""
 
 import json
+import operator
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -244,16 +246,25 @@ def test_text_that_is_not_mixed_in_is_said_and_changes_nothing(config, capsys):
     assert idle.metrics == train(config(out="without")).metrics
 
 
-def test_held_out_text_has_its_own_validation_loss(config):
-    run = train(config("eval_pretrain_data", pretrain_length=8, epochs=1))
+@pytest.mark.parametrize("weights", [(), (3, 1)])
+def test_held_out_text_has_its_own_validation_loss(config, files, weights, tmp_path, monkeypatch):
+    """A token mean; of weighted sources, the mean of theirs by weight."""
+    monkeypatch.setenv("INSTRUCTGPT_CACHE", str(tmp_path / "cache"))
+    names = [files["eval_pretrain_data"], files["pretrain_data"]][: len(weights) or 1]
+    sources = [f"{name}:{w}" for name, w in zip(names, weights, strict=True)] if weights else names
+    run = train(config(eval_pretrain_data=sources, pretrain_length=8, epochs=1))
     policy = SFTModel(run.model_path)
-    text = policy.text.document("Then it woke.")  # 14 tokens: windows of 8 and 6
-    with torch.no_grad():
-        losses = [
-            policy.model(torch.tensor([window]), labels=torch.tensor([window])).loss.item()
-            for window in (text[:8], text[8:])
-        ]
-    mean = (7 * losses[0] + 5 * losses[1]) / 12
+
+    def loss(path):
+        tokens = policy.text.document(Path(path).read_text())
+        windows = [torch.tensor([tokens[i : i + 8]]) for i in range(0, len(tokens), 8)]
+        with torch.no_grad():
+            losses = [policy.model(window, labels=window).loss.item() for window in windows]
+        learnt = [window.numel() - 1 for window in windows]
+        return sum(map(operator.mul, losses, learnt)) / sum(learnt)
+
+    losses = list(map(loss, names))
+    mean = (3 * losses[0] + losses[1]) / 4 if weights else losses[0]
     assert run.metrics[-1]["sft/pretrain_validation_loss"] == pytest.approx(mean, rel=1e-5)
 
 

@@ -79,5 +79,5 @@ def test_each_document_begins_as_the_tokenizer_begins_a_text():
 
 @pytest.mark.parametrize("documents", [[], [""]])
 def test_no_text_is_refused(documents):
-    with pytest.raises(UserError, match="pretrain_data: no text in it; "):
+    with pytest.raises(UserError, match=r"^no text in it; "):
         mix(documents, 4)

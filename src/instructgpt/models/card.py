@@ -58,7 +58,7 @@ def about(stage: str, config: Config) -> About:
     given = config.model_dump()
     data = {}
     for key in DATA:
-        files = given.get(key) or ()
+        files = getattr(config, key, ())
         files = [files] if isinstance(files, str) else files
         if files:
             data[key] = ", ".join(Path(file).name for file in files)

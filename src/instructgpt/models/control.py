@@ -44,6 +44,11 @@ class Spelling:
         longest_first = sorted(self._tokens, key=len, reverse=True)
         self._any = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """How the control tokens are spelled, sorted."""
+        return tuple(self._tokens)
+
     def occurs(self, text: str) -> str:
         """The first control token that a text spells out, or the empty string."""
         found = self._any.search(text)

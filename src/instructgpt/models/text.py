@@ -1,8 +1,14 @@
 """From a prompt record to tokens and back. Prompt and answer are tokenized apart, once."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
+import tokenizers
+import transformers
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from instructgpt.data.records import Message, PromptText, plain_text
@@ -124,6 +130,22 @@ class TextCodec:
         """
         ids = self._encode(text) if text.strip() else []
         return [*self.begin, *ids, self.eos] if ids else []
+
+    @cached_property
+    def reading_key(self) -> str:
+        """A SHA-256 of all that decides the tokens of a document: the tokenizer, what begins and
+        ends a document, what counts as a control token, and the libraries' versions.
+        """
+        core = getattr(self.tokenizer, "backend_tokenizer", None)
+        parts: dict[str, Any] = (
+            json.loads(core.to_str()) | {"truncation": None, "padding": None}
+            if isinstance(core, Tokenizer)
+            else {"vocab": self.tokenizer.get_vocab(), "settings": repr(self.tokenizer.init_kwargs)}
+        )
+        kind = type(self.tokenizer).__name__
+        framed = [self.begin, self.eos, self._control.tokens]
+        key = [kind, parts, framed, transformers.__version__, tokenizers.__version__]
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer, without special tokens and what the template writes around it;

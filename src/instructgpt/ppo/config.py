@@ -11,7 +11,7 @@ from instructgpt.run.inputs import (
     PluggedRewardName,
     Policy,
     Prompts,
-    Prose,
+    ProseMix,
     ScorerPath,
 )
 
@@ -40,7 +40,11 @@ class PPOConfig(StageConfig):
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
-    pretrain_data: Prose = Field((), description="pretraining text for PPO-ptx (.txt or .jsonl)")
+    pretrain_data: ProseMix = Field(
+        (),
+        description="pretraining text for PPO-ptx: .txt or .jsonl, or sources by weight, as in "
+        "web.jsonl:3 books.parquet:1",
+    )
     eval_data: Annotated[Prompts, Mendable("validation")] = Field(
         (), description="validation prompts"
     )

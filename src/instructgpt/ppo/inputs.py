@@ -13,7 +13,7 @@ from instructgpt.ppo.config import PPOConfig
 from instructgpt.ppo.plugin import named_reward
 from instructgpt.run.outline import Row, counted
 from instructgpt.run.plausible import say_unreached_peak
-from instructgpt.training.pretraining import PretrainingText
+from instructgpt.training.mix import Pretraining, open_pretraining
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Inputs(Looked):
     critic: ModelFacts | None
     prompts: list[Prompt]
     held_out: list[Prompt]
-    pretraining: PretrainingText | None
+    pretraining: Pretraining | None
     config: PPOConfig
 
     @property
@@ -67,7 +67,7 @@ class Inputs(Looked):
             if prompts:
                 yield key, prompts_described(prompts, text)
         if self.pretraining:
-            yield "pretrain_data", self.pretraining.described
+            yield from self.pretraining.rows("pretrain_data")
         iterations, updates = config.total_iterations, config.updates_per_iteration
         episodes, longest = iterations * config.batch_size, config.response_length
         yield "steps", f"{self.steps:,}: {counted(iterations, 'iteration')} of {updates:,}"
@@ -110,17 +110,21 @@ def look(config: PPOConfig, outlook: Outlook | None = None) -> Inputs:
         critic,
         prompts_to_answer("data", config.data, config, rooms, outlook),
         held_out[: config.eval_prompts],
-        _pretraining(config, text, policy, outlook),
+        _pretraining(config, text, policy),
         config,
     )
 
 
-def _pretraining(
-    config: PPOConfig, text: TextCodec, policy: ModelFacts, outlook: Outlook
-) -> PretrainingText | None:
+def _pretraining(config: PPOConfig, text: TextCodec, policy: ModelFacts) -> Pretraining | None:
     if not config.ptx_coef:
         return None
-    documents = outlook.documents("pretrain_data", config.pretrain_data, config.on_error)
     length = min(config.ptx_length, policy.context or config.ptx_length)
     with placed("pretrain_data"):
-        return PretrainingText(documents, text, length, seed=config.seed, stream="ppo/pretraining")
+        return open_pretraining(
+            config.pretrain_data,
+            text,
+            length,
+            seed=config.seed,
+            stream="ppo/pretraining",
+            on_error=config.on_error,
+        )

@@ -8,8 +8,7 @@ and kept in the machine's cache.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +16,11 @@ import torch
 
 from instructgpt.errors import UserError
 from instructgpt.run import products
+from instructgpt.run.cache import cache_folder, made_once
 from instructgpt.run.disk import write_atomically
 from instructgpt.run.files import parse_json
 from instructgpt.run.processor import Processor, this_processor
 from instructgpt.run.progress import say
-from instructgpt.run.system import hold
 
 
 class Choice(NamedTuple):
@@ -180,7 +179,7 @@ def _known() -> Known | None:
 def _kept(kind: str, measure: Callable[[], tuple[str, str]]) -> Choice:
     """What the machine's cache says, or what is measured now and kept there."""
     path, key = cache_file(), _fingerprint()
-    with _locked(path):
+    with made_once(path):
         kept = _read(path)
         entry = kept.get(key, {}).get(kind)
         if isinstance(entry, dict) and entry.keys() >= {"value", "reason"}:
@@ -199,8 +198,7 @@ def _kept(kind: str, measure: Callable[[], tuple[str, str]]) -> Choice:
 
 def cache_file() -> Path:
     """Where this machine's measurements are kept."""
-    home = os.environ.get("INSTRUCTGPT_CACHE")
-    return (Path(home) if home else Path("~/.cache/instructgpt").expanduser()) / "tuning.json"
+    return cache_folder() / "tuning.json"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -214,17 +212,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         say(f"{path} cannot be read ({error}); measuring again")
     return {}
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Two starts at once measure once, and do not disturb each other."""
-    with ExitStack() as stack:
-        with suppress(OSError):  # a cache that cannot be written cannot be shared either
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(path.with_name(f".{path.name}.lock").open("a"))
-            hold(lock, wait=True)
-        yield
 
 
 def _fingerprint() -> str:

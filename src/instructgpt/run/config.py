@@ -7,7 +7,7 @@ C.1"}`.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, get_args
@@ -16,42 +16,18 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
-    WrapValidator,
     field_validator,
 )
 from pydantic_core import ErrorDetails
 
 from instructgpt.errors import UserError, require_a
 from instructgpt.run.files import shortened
-from instructgpt.run.given import Given, is_record, parted
 from instructgpt.run.presets import nearest, read_preset, read_yaml
 from instructgpt.run.stages import SECTIONS
-
-
-def _one_or_many(value: Any, info: ValidationInfo) -> Any:
-    if isinstance(value, str | Path):
-        return (value,) if str(value) else ()
-    if info.field_name in (info.context or ()):  # of a YAML file, which names files alone
-        return value
-    values = [value] if is_record(value) else value
-    return tuple(parted(values)) if isinstance(values, list | tuple) else value
-
-
-def _given_or_path(value: Any, check: Callable[[Any], str]) -> str:
-    return value if isinstance(value, Given) else check(value)
-
-
-Paths = Annotated[
-    tuple[Annotated[str, WrapValidator(_given_or_path)], ...], BeforeValidator(_one_or_many)
-]
-"""One path or several; a single string is taken as a list of one. From Python, records and
-dictionaries may stand where files do.
-"""
 
 
 def _known_device(device: str) -> str:

@@ -74,6 +74,17 @@ def hub_digest(name: str) -> Digest | None:
     return None
 
 
+def hub_data_digest(name: str) -> Digest | None:
+    """The same of a Hub data set; None where there is none."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    with suppress(HFValidationError, LocalEntryNotFoundError):
+        found = snapshot_download(name, repo_type="dataset", local_files_only=True)
+        return Digest(f"commit:{Path(found).name}")
+    return None
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file in hex; of a large one `sampled:` and that of its size and some blocks."""
     with path.open("rb") as file:

@@ -10,11 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from instructgpt.errors import UserError
-from instructgpt.run.config import Config, Paths
-from instructgpt.run.digest import MODEL_FILES, TOKENIZER_FILES, Digest, digest_of, hub_digest
+from instructgpt.run.config import Config
+from instructgpt.run.digest import (
+    MODEL_FILES,
+    TOKENIZER_FILES,
+    Digest,
+    digest_of,
+    hub_data_digest,
+    hub_digest,
+)
+from instructgpt.run.files import path_exists
 from instructgpt.run.given import Given, refuse_forgotten
+from instructgpt.run.paths import Paths, WeightedPaths
 from instructgpt.run.plugin import module_file
 from instructgpt.run.presets import nearest
+from instructgpt.run.weighted import Weighted, weight_of
 
 Kind = Literal[
     "prompts",
@@ -59,11 +69,12 @@ class Mendable:
 
 
 class Input(NamedTuple):
-    """One path that a configuration names."""
+    """One path that a configuration names; with a weight, where it is one of a mix."""
 
     key: str
     path: str
     reads: Reads
+    weight: float | None = None
 
 
 MODELS = frozenset({"policy", "scorer", "trunk", "judge", "verdict", "tokenizer"})
@@ -84,6 +95,7 @@ Demonstrations = Annotated[Paths, Reads("demonstrations")]
 Rankings = Annotated[Paths, Reads("rankings")]
 Answers = Annotated[Paths, Reads("answers")]
 Prose = Annotated[Paths, Reads("text")]
+ProseMix = Annotated[WeightedPaths, Reads("text")]
 PluggedRewardName = Annotated[str, Reads("reward")]
 Policies = Annotated[Paths, Reads("policy")]
 
@@ -94,7 +106,7 @@ def inputs_of(config: Config) -> Iterator[Input]:
         value = getattr(config, key)
         for path in (value,) if isinstance(value, str) else value:
             if path:
-                yield Input(key, path, reads)
+                yield Input(key, path, reads, weight_of(path))
 
 
 def reading_fields(cls: type[Config]) -> dict[str, Reads]:
@@ -140,6 +152,8 @@ def _digest(found: Input, path: Path) -> Digest | None:
     if found.reads.kind == "reward":
         file = module_file(found.path)
         return digest_of(file) if file else None
+    if isinstance(found.path, Weighted) and not path_exists(path):
+        return hub_data_digest(found.path)
     if found.reads.kind not in MODELS:
         return digest_of(path)
     if found.reads.kind == "judge" and found.path in NAMED_JUDGES:

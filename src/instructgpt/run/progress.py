@@ -51,12 +51,14 @@ def on_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def say_skipped(sentences: Sequence[str], shown: int = 5) -> None:
-    """Name what was left out: the first few, and how many in all."""
+def say_skipped(sentences: Sequence[str], shown: int = 5, *, count: int = 0) -> None:
+    """Name what was left out: the first few, and how many in all (`count`, where that is more than
+    there are sentences).
+    """
     for sentence in sentences[:shown]:
         say(f"skipped: {sentence}")
-    if len(sentences) > shown:
-        say(f"skipped: {len(sentences)} in all")
+    if (number := max(count, len(sentences))) > shown:
+        say(f"skipped: {number} in all")
 
 
 class PipelineProgress:

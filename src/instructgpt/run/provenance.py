@@ -20,6 +20,7 @@ from instructgpt.run.inputs import (
     mendable_fields,
     reading_fields,
 )
+from instructgpt.run.weighted import shown
 
 OUTPUTS = (
     *("model", "model-ema", "critic", "candidates.jsonl", "rankings.jsonl", "evaluation.json"),
@@ -41,6 +42,7 @@ class _Source(BaseModel):
     path: str
     digest: str = ""
     files: dict[str, str] | None = None
+    weight: float | None = None
 
 
 class _Kernel(BaseModel):
@@ -70,24 +72,32 @@ class _Info(BaseModel):
 
 
 class Source(NamedTuple):
-    """An input as it was read: from which key, which kind, where, and with what digest."""
+    """An input as it was read: from which key, which kind, where, and with what digest; of a mix
+    also its weight.
+    """
 
     key: str
     kind: str
     path: str
     digest: Digest | None
+    weight: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As `run.json` keeps it."""
-        return {"key": self.key, "kind": self.kind, "path": self.path} | (
-            self.digest.to_json() if self.digest else {}
-        )
+        weight = {} if self.weight is None else {"weight": self.weight}
+        digest = self.digest.to_json() if self.digest else {}
+        return {"key": self.key, "kind": self.kind, "path": self.path} | weight | digest
+
+    @property
+    def shown(self) -> str:
+        """As a flag names it."""
+        return self.path if self.weight is None else f"{self.path}:{shown(self.weight)}"
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Source":
         """What `to_json` gave."""
         digest = Digest.from_json(dict(value)) if "digest" in value else None
-        return cls(value["key"], value["kind"], value["path"], digest)
+        return cls(value["key"], value["kind"], value["path"], digest, value.get("weight"))
 
 
 def read_inputs(config: Config) -> list[Source]:
@@ -97,7 +107,8 @@ def read_inputs(config: Config) -> list[Source]:
 
 def read_input(found: Input) -> Source:
     """One input, as it is now."""
-    return Source(found.key, found.reads.kind, found.path, digest_input(found))
+    digest = digest_input(found)
+    return Source(found.key, found.reads.kind, str(found.path), digest, found.weight)
 
 
 def read_outputs(folder: Path) -> dict[str, Digest]:
@@ -123,6 +134,8 @@ def identity(stage: str, config: Config, inputs: Sequence[Source]) -> dict[str, 
     for source in inputs:
         if source.key not in mendable:
             digest = source.digest.digest if source.digest else None
+            if digest and source.weight is not None:
+                digest += f" weight {shown(source.weight)}"
             contents.setdefault(source.key, []).append(digest)
     return {"stage": stage, "settings": settings, "inputs": contents}
 
@@ -142,7 +155,9 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
         if len(pair[0]) != len(pair[1]) or any(
             a and b and a != b for a, b in zip(*pair, strict=True)
         ):
-            found.append(f"{key} is another file or model there")
+            is_mix = any(" weight " in (digest or "") for digest in [*pair[0], *pair[1]])
+            other = "has other files or weights" if is_mix else "is another file or model"
+            found.append(f"{key} {other} there")
     return found
 
 
@@ -230,7 +245,7 @@ class Continuation:
             old = [source for source in self._before() if source.key == key]
             new = [source for source in self.inputs if source.key == key]
             if len(old) == len(new) and all(
-                self._is_same_place(a, b) or _is_same_content(a, b)
+                a.weight == b.weight and (self._is_same_place(a, b) or _is_same_content(a, b))
                 for a, b in zip(old, new, strict=True)
             ):
                 if self._may_mend(key) and any(
@@ -238,7 +253,7 @@ class Continuation:
                 ):
                     mended.append(f"{key} as it is now")
                 continue
-            names = [_shown([source.path for source in sources]) for sources in (old, new)]
+            names = [_shown([source.shown for source in sources]) for sources in (old, new)]
             text = f"{key} {names[0]} -> {names[1]} {self._origin(key)}"
             if self._may_mend(key):
                 mended.append(text)

@@ -8,6 +8,7 @@ training state.
 import hashlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def derive(seed: int, stream: str, *counters: int) -> int:
@@ -24,8 +25,13 @@ def derive(seed: int, stream: str, *counters: int) -> int:
 
 def permutation(count: int, seed: int, stream: str, *counters: int) -> list[int]:
     """A permutation of `range(count)` drawn from one use of one stream."""
+    return permuted(count, seed, stream, *counters).tolist()
+
+
+def permuted(count: int, seed: int, stream: str, *counters: int) -> NDArray[np.int64]:
+    """The same as an array, which takes an eighth of the memory."""
     rng = np.random.Generator(np.random.Philox(key=derive(seed, stream, *counters)))
-    return rng.permutation(count).tolist()
+    return rng.permutation(count)
 
 
 def seed_torch(seed: int, stream: str, *counters: int) -> None:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from instructgpt.data.formats import format_key
 from instructgpt.run.config import LENGTHS, HeldOut, StageConfig
-from instructgpt.run.inputs import Demonstrations, Mendable, Policy, Prose, ScorerPath
+from instructgpt.run.inputs import Demonstrations, Mendable, Policy, ProseMix, ScorerPath
 
 
 class SFTConfig(StageConfig):
@@ -22,8 +22,12 @@ class SFTConfig(StageConfig):
     eval_data: Annotated[Demonstrations, Mendable("validation")] = Field(
         (), description="held-out demonstrations for the validation loss"
     )
-    pretrain_data: Prose = Field((), description="pretraining text to mix in (.txt or .jsonl)")
-    eval_pretrain_data: Annotated[Prose, Mendable("validation")] = Field(
+    pretrain_data: ProseMix = Field(
+        (),
+        description="pretraining text to mix in: .txt or .jsonl, or sources by weight, as in "
+        "web.jsonl:3 books.parquet:1",
+    )
+    eval_pretrain_data: Annotated[ProseMix, Mendable("validation")] = Field(
         (), description="held-out pretraining text for its own validation loss"
     )
     pretrain_fraction: float = Field(

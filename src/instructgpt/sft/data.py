@@ -10,7 +10,7 @@ from instructgpt.models.text import TextCodec
 from instructgpt.run.seeds import permutation
 from instructgpt.sft.config import SFTConfig
 from instructgpt.training.cursor import ShuffledCursor
-from instructgpt.training.pretraining import PretrainingText
+from instructgpt.training.mix import Pretraining
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SFTBatches:
     """
 
     def __init__(
-        self, examples: Sequence[Example], pretrain: PretrainingText | None, config: SFTConfig
+        self, examples: Sequence[Example], pretrain: Pretraining | None, config: SFTConfig
     ) -> None:
         self.examples, self.pretrain, self.config = examples, pretrain, config
         self.per_step = config.batch_size - config.pretrain_per_step

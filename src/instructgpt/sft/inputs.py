@@ -14,7 +14,7 @@ from instructgpt.run.plausible import say_large_batch, say_unreached_peak
 from instructgpt.run.progress import say, say_skipped
 from instructgpt.sft.config import SFTConfig
 from instructgpt.sft.data import Example, SFTBatches, encode_all
-from instructgpt.training.pretraining import PretrainingText
+from instructgpt.training.mix import Pretraining, open_pretraining
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Inputs(Looked):
     batches: SFTBatches
     held_out: list[Example]
     judged: list[Demonstration]
-    held_out_text: PretrainingText | None
+    held_out_text: Pretraining | None
     scorer: ModelFacts | None
     template: str
 
@@ -51,11 +51,11 @@ class Inputs(Looked):
         if batches.examples:
             yield "data", _size(batches.examples)
         if batches.pretrain:
-            yield "pretrain_data", batches.pretrain.described
+            yield from batches.pretrain.rows("pretrain_data")
         if self.held_out:
             yield "eval_data", _size(self.held_out)
         if self.held_out_text:
-            yield "eval_pretrain_data", self.held_out_text.described
+            yield from self.held_out_text.rows("eval_pretrain_data")
         if self.scorer:
             yield "reward_model", f"{described(self.scorer)}; {counted(self.judged, 'prompt')}"
         yield "steps", f"{batches.total_steps:,}, {batches.steps_per_epoch:,} an epoch"
@@ -91,7 +91,7 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
         judged = fitting("eval_data", records[: config.reward_prompts], rooms, config.on_error)
     batches = SFTBatches(
         examples,
-        _windows("pretrain_data", config, text, longest, "sft/pretraining", outlook),
+        _windows("pretrain_data", config, text, longest, "sft/pretraining"),
         config,
     )
     say_unreached_peak(config.warmup, batches.total_steps, "steps")
@@ -101,7 +101,7 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
         batches,
         held_out,
         judged,
-        _windows("eval_pretrain_data", config, text, longest, "sft/pretrain_validation", outlook),
+        _windows("eval_pretrain_data", config, text, longest, "sft/pretrain_validation"),
         scorer,
         text.template,
     )
@@ -129,14 +129,18 @@ def _demonstrations(
 
 
 def _windows(
-    key: str, config: SFTConfig, text: TextCodec, longest: int, stream: str, outlook: Outlook
-) -> PretrainingText | None:
-    documents = outlook.documents(key, getattr(config, key), config.on_error)
-    if not documents:
-        return None
+    key: str, config: SFTConfig, text: TextCodec, longest: int, stream: str
+) -> Pretraining | None:
     length = min(config.pretrain_length, longest)
     with placed(key):
-        return PretrainingText(documents, text, length, seed=config.seed, stream=stream)
+        return open_pretraining(
+            getattr(config, key),
+            text,
+            length,
+            seed=config.seed,
+            stream=stream,
+            on_error=config.on_error,
+        )
 
 
 def _size(examples: Sequence[Example]) -> str:

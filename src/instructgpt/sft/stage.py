@@ -122,8 +122,10 @@ class _Validator:
             {"sft/validation_loss": trainer.validation_loss(self.examples)} if self.examples else {}
         )
         if self.pretrain:
-            windows = [whole_sequence(self.pretrain.window(i)) for i in range(len(self.pretrain))]
-            metrics["sft/pretrain_validation_loss"] = trainer.validation_loss(windows)
+            metrics["sft/pretrain_validation_loss"] = sum(
+                share * trainer.validation_loss([whole_sequence(window) for window in text.windows])
+                for share, text in self.pretrain.parts
+            )
         if self.config.reward_model:
             metrics["sft/reward_score"] = self._reward_score(run, line)
         return metrics

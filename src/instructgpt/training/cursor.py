@@ -1,8 +1,9 @@
 """Where a stage stands in its data: epochs of shuffled indices, addressed by one number."""
 
-from collections.abc import Sequence
+import numpy as np
+from numpy.typing import NDArray
 
-from instructgpt.run.seeds import permutation
+from instructgpt.run.seeds import permuted
 
 
 class ShuffledCursor:
@@ -23,7 +24,7 @@ class ShuffledCursor:
             raise ValueError(f"the walk '{stream}' needs at least one item")
         self.count, self.seed, self.stream = count, seed, stream
         self.position = 0
-        self._order: tuple[int, Sequence[int]] = (-1, ())
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
 
     @property
     def epoch(self) -> int:
@@ -43,5 +44,5 @@ class ShuffledCursor:
     def _at(self, position: int) -> int:
         epoch, offset = divmod(position, self.count)
         if self._order[0] != epoch:
-            self._order = (epoch, permutation(self.count, self.seed, self.stream, epoch))
-        return self._order[1][offset]
+            self._order = (epoch, permuted(self.count, self.seed, self.stream, epoch))
+        return int(self._order[1][offset])

@@ -1,6 +1,6 @@
 """The pretraining mix: documents joined, cut into windows, visited in shuffled epochs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,41 +9,24 @@ from numpy.typing import NDArray
 from instructgpt.data.brought import described, rows_of
 from instructgpt.errors import UserError
 from instructgpt.models.text import TextCodec, encode_documents
-from instructgpt.run.outline import counted
+from instructgpt.run.outline import Row, counted
 from instructgpt.training.cursor import ShuffledCursor
 
 
-class PretrainingText:
-    """Windows of `length` tokens over all documents (C.4).
+class TokenWindows:
+    """Windows of `length` tokens (C.4), visited in shuffled epochs; the last one may be shorter.
 
-    The last window may be shorter. `position` is the whole state.
+    `position` is the whole state.
 
     Args:
-        documents: the texts.
-        text: tokenizes; each document is ended by the end-of-text token, and begins with the
-            beginning-of-text token if the tokenizer uses one.
+        tokens: documents one after the other, at least two tokens.
         length: tokens per window.
         seed: the run's seed.
         stream: the name of this walk.
-
-    Raises:
-        UserError: there is no text.
     """
 
-    def __init__(
-        self,
-        documents: Sequence[str],
-        text: TextCodec,
-        length: int,
-        *,
-        seed: int,
-        stream: str = "pretrain/order",
-    ) -> None:
-        tokens = [token for ids in encode_documents(documents, text) for token in ids]
-        if len(tokens) < 2:
-            raise UserError("pretrain_data: no text in it; give documents to mix in")
-        self.tokens: NDArray[np.int32] = np.asarray(tokens, dtype=np.int32)
-        self.length = length
+    def __init__(self, tokens: NDArray[Any], length: int, *, seed: int, stream: str) -> None:
+        self.tokens, self.length = tokens, length
         count = -(-len(tokens) // length)
         if len(tokens) - (count - 1) * length < 2 and count > 1:
             count -= 1  # a last window of one token has nothing to predict
@@ -69,6 +52,15 @@ class PretrainingText:
             f"{self.length:,}"
         )
 
+    @property
+    def parts(self) -> "list[tuple[float, TokenWindows]]":
+        """Itself, with the share 1: see `mix.PretrainingMix.parts`."""
+        return [(1.0, self)]
+
+    def rows(self, key: str) -> list[Row]:
+        """In words, for a dry run."""
+        return [(key, self.described)]
+
     def learnt_in(self, number: int) -> int:
         """Tokens that the first `number` windows of the whole walk teach: all but each one's
         first.
@@ -82,9 +74,44 @@ class PretrainingText:
         """The tokens of one window."""
         return self.tokens[index * self.length : (index + 1) * self.length].tolist()
 
+    @property
+    def windows(self) -> Iterator[list[int]]:
+        """All windows, in the order of the text."""
+        return map(self.window, range(len(self)))
+
     def take(self, number: int) -> list[list[int]]:
         """The next `number` windows."""
         return [self.window(index) for index in self._cursor.take(number)]
+
+
+class PretrainingText(TokenWindows):
+    """The windows of documents that are in memory.
+
+    Args:
+        documents: the texts.
+        text: tokenizes; each document is ended by the end-of-text token, and begins with the
+            beginning-of-text token if the tokenizer uses one.
+        length: tokens per window.
+        seed: the run's seed.
+        stream: the name of this walk.
+
+    Raises:
+        UserError: there is no text.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[str],
+        text: TextCodec,
+        length: int,
+        *,
+        seed: int,
+        stream: str = "pretrain/order",
+    ) -> None:
+        tokens = [token for ids in encode_documents(documents, text) for token in ids]
+        if len(tokens) < 2:
+            raise UserError("no text in it; give documents to mix in")
+        super().__init__(np.asarray(tokens, dtype=np.int32), length, seed=seed, stream=stream)
 
 
 def as_windows(batch: Any, text: TextCodec, length: int) -> list[list[int]]:

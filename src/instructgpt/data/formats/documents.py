@@ -36,7 +36,7 @@ def read_documents(
             "skip", a line has no text or holds a NUL or a lone surrogate.
     """
     if path.name.endswith((".jsonl", ".jsonl.gz")) and not os.path.isdir(path):
-        texts, skipped = convert_rows(path, _text, on_error, remedy=remedy)
+        texts, skipped = convert_rows(path, text_of, on_error, remedy=remedy)
     elif path.name.endswith(_SUFFIXES) and not os.path.isdir(path):
         places = ((f"{path} document {n}", text) for n, text in enumerate(_parts(path), start=1))
         texts, skipped = convert_each(places, _checked, on_error, remedy=remedy)
@@ -58,7 +58,7 @@ def documents_of(rows: Sequence[Any], on_error: OnError) -> tuple[list[str], lis
     def text(row: Any) -> str:
         if not isinstance(row, Mapping):
             raise ValueError(f'expected a dictionary with a "text", found {type(row).__name__}')
-        return _checked(_text(dict(row)))
+        return _checked(text_of(dict(row)))
 
     places = ((f"document {number}", row) for number, row in enumerate(rows, start=1))
     texts, skipped = convert_each(places, text, on_error, remedy="mend it or take it out")
@@ -85,10 +85,16 @@ def _parts(path: Path) -> list[str]:
     return parts
 
 
-def _text(row: Row) -> str:
-    text = row.get("text")
+def text_of(row: Row, key: str = "text") -> str:
+    """The document that a row is.
+
+    Raises:
+        ValueError: it has none.
+    """
+    text = row.get(key)
     if not isinstance(text, str):
-        raise ValueError(f'found the keys {", ".join(row)}, but a document needs a string "text"')
+        found = ", ".join(row) or "none"
+        raise ValueError(f'found the keys {found}, but a document needs a string "{key}"')
     return text
 
 

@@ -1,7 +1,8 @@
 """The rows of a Parquet file, as JSON would have them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,17 +16,54 @@ from instructgpt.run.files import check_text
 
 BATCH = 256
 """Rows that are in memory together."""
+TEXTS = frozenset({"string", "large_string", "string_view"})
+"""Types of columns that hold texts."""
 
 
-def parquet_rows(path: Path) -> Iterator[tuple[int, Row | Skip]]:
+def parquet_rows(
+    path: Path, columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, Row | Skip]]:
     """Each row with its number, from 1.
 
     A null says nothing there, as columns have one wherever a row lacks them: it is left out of its
     row, and of the objects within it.
 
+    Args:
+        path: the file.
+        columns: those that are read; by default all.
+
     Raises:
         UserError: the file is cut or damaged, or pyarrow is not installed.
     """
+    number = 0
+    with _opened(path) as file:
+        for batch in file.iter_batches(BATCH, columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, _checked(row)
+
+
+def text_column(path: Path) -> str:
+    """The column of a file that holds its texts: `text`, or the only one of that type.
+
+    Raises:
+        UserError: there is no such column, or the file cannot be read.
+    """
+    with _opened(path) as file:
+        schema = file.schema_arrow
+        texts = [name for name in schema.names if str(schema.field(name).type) in TEXTS]
+    if "text" in texts:
+        return "text"
+    if len(texts) == 1 and "text" not in schema.names:
+        return texts[0]
+    found = f"{len(texts)} of text: {', '.join(texts)}" if texts else "none of text"
+    raise UserError(
+        f"{path} has no column 'text' that holds texts, but {found}; name the column 'text'"
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -34,13 +72,9 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, Row | Skip]]:
             f"{path} is a Parquet file; convert it to JSON lines, or: pip install "
             "'instructgpt[data]'"
         ) from None
-    number = 0
     try:
         with ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, _checked(row)
+            yield file
     except (ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise UserError(f"{path} is a broken Parquet file ({reason}); fetch it again") from None

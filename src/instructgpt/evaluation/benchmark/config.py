@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from instructgpt.run.config import Config, Device, Paths
+from instructgpt.run.config import Config, Device
 from instructgpt.run.inputs import Mendable, Policies, Reads
+from instructgpt.run.paths import Paths
 
 
 class MeasuringConfig(Config):
