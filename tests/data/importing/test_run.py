@@ -120,6 +120,23 @@ def test_what_a_row_holds_of_another_kind_is_not_lost_in_silence(tmp_path: Path)
     assert not alone.accounts[0].left_out
 
 
+def test_our_own_records_of_all_kinds_go_into_a_folder(tmp_path: Path):
+    """A rating has the keys of a demonstration, and a ranking those of candidates."""
+    answers = [{"text": "a"}, {"text": "b"}]
+    rows = [
+        {"prompt": "p", "response": "a", "likert": 7},
+        {"prompt": "p", "responses": answers, "ranks": [1, 2]},
+        {"prompt": "p", "responses": answers},
+        {"prompt": "p", "response": "a"},
+    ]
+    source = write(tmp_path / "s.jsonl", lines(rows))
+    result = import_files([source], f"{tmp_path}/out/")
+    assert told(result) == (4, 4, {})
+    kinds = ("rating", "ranking", "candidates", "demonstration")
+    assert result.accounts[0].records == dict.fromkeys(kinds, 1)
+    assert not result.accounts[0].left_out
+
+
 def test_turns_after_the_answer_are_counted_whoever_reads_the_messages(tmp_path: Path):
     turns = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
     source = write(tmp_path / "s.jsonl", lines([{"messages": turns}]))

@@ -83,11 +83,8 @@ def refuse_contradiction(kind: type[Record], row: Row) -> None:
     Raises:
         ValueError: a column does; the message names it.
     """
-    for column, found in ANOTHER_KIND.get(kind, {}).items():
-        if row.get(column) is not None and not isinstance(row[column], bool):
-            raise ValueError(
-                f"{column}: the line is a {found}, and is not read as a {kind.__name__.lower()}"
-            )
+    if said := another_kind(kind, row):
+        raise ValueError(said)
     for columns, wanted, words in ((UNLESS, False, FALSE_WORDS), (IF, True, TRUE_WORDS)):
         for column in columns.get(kind, ()):
             if _says(row.get(column), wanted, words):
@@ -110,6 +107,14 @@ def refuse_contradiction(kind: type[Record], row: Row) -> None:
                     f"{chosen}: {better} is less than {rejected}, {worse}, and the chosen answer "
                     "is the better one"
                 )
+
+
+def another_kind(kind: type[Record], row: Row) -> str | None:
+    """Which column makes a line a record of another kind than this, in a sentence."""
+    for column, found in ANOTHER_KIND.get(kind, {}).items():
+        if row.get(column) is not None and not isinstance(row[column], bool):
+            return f"{column}: the line is a {found}, and is not read as a {kind.__name__.lower()}"
+    return None
 
 
 def _says(value: object, wanted: bool, words: frozenset[str]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from instructgpt.data.formats import trl_rankings
-from instructgpt.data.formats.contradictions import refuse_contradiction
+from instructgpt.data.formats.contradictions import another_kind, refuse_contradiction
 from instructgpt.data.formats.files import READERS, Reader
 from instructgpt.data.formats.format import Convert, Converted, Format, Skip
 from instructgpt.data.formats.reasons import Reason
@@ -40,6 +40,8 @@ def _reader(name: str, kind: type[Record]) -> Convert:
                 f"found the keys {', '.join(row) or 'none'}, but a {kind.__name__.lower()} of "
                 f"{name} needs {keys}",
             )
+        if other_kind := another_kind(kind, row):
+            raise Skip(Reason.OTHER_KIND, other_kind)
         refuse_contradiction(kind, row)
         records = reader.convert(row)
         after = _turns_after(row, records[0]) if reader.keys == ("messages",) else 0
