@@ -58,6 +58,8 @@ SECTIONS = {
     "data import": "data-formats.md#keys-of-data-import",
     "data export": "data-formats.md#keys-of-data-export",
     "data formats": "data-formats.md#formats",
+    "data snapshot": "store.md#snapshots",
+    "data erase": "store.md#erasing-a-person",
     "data upgrade": "store.md#upgrade",
 }
 """Where the keys of a command or a stage stand: a page and a heading."""

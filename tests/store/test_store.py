@@ -157,7 +157,7 @@ def fill_first(database: Database) -> dict[str, list[tuple]]:
 
 def _any(table, name: str, kind: str):
     if table.c[name].foreign_keys or table.c[name].primary_key or "INT" in kind:
-        return 1 if "INT" in kind else "one"
+        return 77 if "INT" in kind else "one"  # far from what a sequence draws
     known = {"JSON": {"a": ["é"]}, "BOOLEAN": True, "BLOB": b"b", "BYTEA": b"b"}
     return 0.5 if kind in ("FLOAT", "DOUBLE PRECISION") else known.get(kind, f"a {kind}")
 
@@ -165,7 +165,7 @@ def _any(table, name: str, kind: str):
 def test_a_filled_database_of_the_first_migration_is_brought_up_whole(empty_url):
     database = Database(empty_url)
     before = fill_first(database)
-    assert len(before) == 20
+    assert len(before) == 20  # the second migration made two more
     assert schema.upgrade_store(database) == ("0001", schema.newest())
     assert schema.upgrade_store(database) == (schema.newest(), schema.newest())
     database.close()

@@ -114,6 +114,16 @@ COMMANDS = {
         "Print the formats that can be read and written, with an example row each.",
         "instructgpt data formats",
     ),
+    "data snapshot": Command(
+        "store:snapshot",
+        "Write what a store has for training as files.",
+        "instructgpt data snapshot first --out data/first --db sqlite:///store.db",
+    ),
+    "data erase": Command(
+        "store:erase",
+        "Remove a person's texts from a store, and say where else they are.",
+        "instructgpt data erase --user u42 --db sqlite:///store.db",
+    ),
     "data upgrade": Command(
         "store:upgrade",
         "Bring a store to the tables of this version.",

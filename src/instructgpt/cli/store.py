@@ -1,10 +1,13 @@
-"""The commands of a store: `data upgrade`."""
+"""The commands of a store: `data snapshot`, `data erase`, `data upgrade`."""
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from instructgpt.run.progress import say
+from instructgpt.run.outline import counted
+from instructgpt.run.progress import say, show
 
 Db = Annotated[
     str | None,
@@ -27,3 +30,53 @@ def upgrade(*, db: Db = None) -> None:
         database.close()
     is_done = before == after
     say(f"{database.name}: {'has' if is_done else f'went from {before} to'} revision {after}")
+
+
+def snapshot(
+    name: Annotated[str, Parameter(help="what the snapshot is called")],
+    *,
+    out: Annotated[Path, Parameter(help="the folder to write; an older snapshot is replaced")],
+    db: Db = None,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help="end with one line of JSON: the manifest", negative="")
+    ] = False,
+) -> None:
+    """Write what may be trained on as files: every stage takes the folder where it takes a file."""
+    from instructgpt.store import Store
+
+    with Store.open(db, make=False) as store:
+        manifest = store.snapshot(name, out)
+    for file, counts in manifest["left_out"].items():
+        for why, count in counts.items():
+            say(f"left out of {file}: {count:,} ({why})")
+    for file, written in manifest["files"].items():
+        say(f"{counted(written['records'], 'record')} -> {out / file}")
+    say(f"snapshot {name}: {manifest['digest']}")
+    if as_json:
+        show(json.dumps(manifest, ensure_ascii=False))
+
+
+def erase(
+    *,
+    user: Annotated[str, Parameter(help="the user's id, as in the records' user_id")],
+    runs: Annotated[
+        list[Path] | None,
+        Parameter(help="folders with run directories, to find who read it [runs]", negative=""),
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Remove all that a user wrote and what hangs on it; ids and dates stay."""
+    from instructgpt.data.snapshots import FILES, readers_of
+    from instructgpt.store import Store
+
+    with Store.open(db, make=False) as store:
+        emptied, stale = store.erase(user)
+        name = store.database.name
+    rows = ", ".join(f"{count:,} of {table}" for table, count in sorted(emptied.items()))
+    say(f"{name}: user {user}: {'emptied ' + rows if rows else 'nothing was left to erase'}")
+    files = [one.folder / file for one in stale for file in FILES.values()]
+    for file in files:
+        where = "delete it" if file.is_file() else "no longer there: look for copies"
+        show(f"stale: {file} ({where})")
+    for folder, keys in readers_of(files, [Path("runs")] if runs is None else runs):
+        show(f"read by: {folder} ({', '.join(keys)}; train it again without)")

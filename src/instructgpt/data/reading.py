@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 from instructgpt.data.formats import documents_of, read_documents, read_objects, read_records
 from instructgpt.data.jsonl import MEND, REMEDY
 from instructgpt.data.records import Record
+from instructgpt.data.snapshots import file_of
 from instructgpt.run.given import Given
 from instructgpt.run.inputs import locate
 from instructgpt.run.outline import counted
@@ -24,7 +25,7 @@ def load_records(
     """All records of all files, in order.
 
     Args:
-        paths: the files, or records from Python among them.
+        paths: the files, snapshots' folders, or records from Python among them.
         kind: of which records.
         format: of the files.
         on_error: what a bad line does; None where the user cannot choose: it stops.
@@ -44,7 +45,7 @@ def load_records(
             )
         else:
             result = read_records(
-                locate(path),
+                file_of(locate(path), kind),
                 kind,
                 format=format,
                 on_error=on_error or "stop",

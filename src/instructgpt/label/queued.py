@@ -59,7 +59,8 @@ def hand_in(
             if assignment := store.claim(ranking.labeler_id or "", queue=name, only=key):
                 store.submit(assignment, ranking)
         kept = {(key, ranking.labeler_id): ranking for key, ranking in store.rankings(name)}
-    return [kept[key, ranking.labeler_id] for key, ranking in zip(keys, made, strict=True)]
+    asked = [(key, ranking.labeler_id) for key, ranking in zip(keys, made, strict=True)]
+    return [kept[one] for one in asked if one in kept]  # what was erased is missing
 
 
 def rankings_by_people(url: str, candidates: Sequence[Candidates], overlap: int) -> list[Ranking]:

@@ -79,6 +79,8 @@ class Input(NamedTuple):
 
 MODELS = frozenset({"policy", "scorer", "trunk", "judge", "verdict", "tokenizer"})
 """The kinds that lead to a model; the others lead to files of data."""
+MANIFEST = "manifest.json"
+"""What makes a folder of files of records a snapshot; each kind has a file of its name."""
 NAMED_JUDGES = frozenset({"simulated", "rule"})
 SHIPPED = {
     "prompts": "prompts.jsonl",
@@ -155,7 +157,8 @@ def _digest(found: Input, path: Path) -> Digest | None:
     if isinstance(found.path, Weighted) and not path_exists(path):
         return hub_data_digest(found.path)
     if found.reads.kind not in MODELS:
-        return digest_of(path)
+        is_snapshot = (path / MANIFEST).is_file()
+        return digest_of(path, (f"{found.reads.kind}.jsonl",) if is_snapshot else ("*",))
     if found.reads.kind == "judge" and found.path in NAMED_JUDGES:
         return None
     if found.reads.kind == "verdict" and found.path.startswith(("http://", "https://")):

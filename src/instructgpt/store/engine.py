@@ -61,6 +61,8 @@ class Database:
             event.listen(self.engine, "connect", _set_up)
             event.listen(self.engine, "begin", _begin)
         event.listen(self.engine, "before_execute", _keep_facts)
+        one_instant = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._reader = self.engine.execution_options(**one_instant)
 
     @property
     def path(self) -> str:
@@ -69,12 +71,12 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads.
+        """A transaction that only reads, all of it as of one instant.
 
         Raises:
             UserError: the database cannot be reached or read.
         """
-        with _explained(self.name), self.engine.begin() as connection:
+        with _explained(self.name), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -152,5 +154,5 @@ def _begin(connection: Connection) -> None:
 def _keep_facts(connection: Connection, statement: Any, *_: Any) -> None:
     if isinstance(statement, Update | Delete) and isinstance(statement.table, Table):
         erasing = connection.get_execution_options().get("erasing")
-        may_change = erasing or statement.table.info["kind"] == "state"
+        may_change = erasing or statement.table.info.get("kind") != "fact"
         assert may_change, f"{statement.table} holds facts: they are added, never changed"

@@ -160,8 +160,8 @@ def progress(connection: Connection, queue: str) -> Progress:
     """How far a queue is; nothing of nothing where there is none."""
     query = (
         select(queues.c.overlap, func.count(), func.count().filter(_is_done()))
-        .select_from(tasks.join(queues))
-        .where(queues.c.name == queue)
+        .select_from(tasks.join(queues).join(candidates))
+        .where(queues.c.name == queue, candidates.c.erased.is_(None))
         .group_by(queues.c.overlap)
     )
     found = connection.execute(query).one_or_none()

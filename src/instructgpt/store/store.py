@@ -1,19 +1,26 @@
 """`Store`: the one object through which everything else reads and writes a store."""
 
+import json
 import secrets
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
+from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from sqlalchemy import select
 
 from instructgpt.data.records import Candidates, Prompt, Ranking, Record
+from instructgpt.data.snapshots import MANIFEST, mark_stale, whole_digest
 from instructgpt.errors import UserError
+from instructgpt.run.disk import explained, new_folder
 from instructgpt.store import labels
+from instructgpt.store.audit import note, now
 from instructgpt.store.engine import Database, store_url
+from instructgpt.store.erase import StaleSnapshot, erase_user, last_erasure, scrub, stale_of
 from instructgpt.store.records import LABELS, add_labels, add_prompts, insert_new
 from instructgpt.store.schema import prepare
+from instructgpt.store.snapshot import add_snapshot, add_users, rules_of, write_files
 from instructgpt.store.tables import keys
 
 BATCH = 5_000
@@ -133,6 +140,59 @@ class Store:
         """The rankings that a queue has got, each with the key of its candidates."""
         with self.database.reading() as connection:
             return list(labels.labels_of(connection, queue))
+
+    def snapshot(self, name: str, out: Path) -> dict[str, Any]:
+        """Write what may be trained on as files, all or none, and note it; the manifest.
+
+        Args:
+            name: of the snapshot.
+            out: its folder; an older snapshot that is there is replaced.
+
+        Raises:
+            UserError: something else is in the folder, or it cannot be written.
+        """
+        if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
+            raise UserError(f"--out {out}: holds something else than a snapshot; choose another")
+        at = now()
+        with explained(out):
+            out.absolute().parent.mkdir(parents=True, exist_ok=True)
+            with new_folder(out) as folder:
+                with self.database.reading() as connection:
+                    written = write_files(connection, folder)
+                    rules, erased = rules_of(connection), last_erasure(connection)
+                manifest = {
+                    "name": name,
+                    "digest": whole_digest(written.files),
+                    "files": written.files,
+                    "left_out": written.left_out,
+                    "rules": rules or {},
+                    "created": at,
+                    "store": self.database.name,
+                }
+                (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+                with self.database.writing() as connection:  # before anybody can read the files
+                    if last_erasure(connection) != erased:
+                        raise UserError("somebody was erased meanwhile; run the same command again")
+                    number = add_snapshot(connection, manifest, out, at)
+                    add_users(connection, number, written.users)
+                    note(connection, "snapshot", name=name, digest=manifest["digest"])
+        return manifest
+
+    def erase(self, user: str) -> tuple[dict[str, int], list[StaleSnapshot]]:
+        """Erase what a user wrote, and all that hangs on it; how many rows were emptied, by table,
+        and the snapshots that hold it, which are marked. Once more, it goes on where it stopped.
+
+        Raises:
+            UserError: there is no such user, or others have the store open.
+        """
+        with self.database.writing(erasing=True) as connection:
+            emptied = erase_user(connection, user)
+        with self.database.reading() as connection:
+            stale = stale_of(connection, user)
+        for one in stale:
+            mark_stale(one.folder, one.digest, one.at)
+        scrub(self.database)
+        return emptied, stale
 
     def close(self) -> None:
         """Let go of the database."""

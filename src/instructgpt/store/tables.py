@@ -220,6 +220,19 @@ snapshots = _fact(
     Column("manifest", Json),
     _at(),
 )
+snapshot_users = _fact(
+    "snapshot_users",
+    Column("snapshot", ForeignKey("snapshots.number"), primary_key=True),
+    Column("user_id", ForeignKey("users.id"), primary_key=True, index=True),
+)
+"""Whose prompts a snapshot holds, or labels of their prompts."""
+stale_snapshots = _fact(
+    "stale_snapshots",
+    _number(),
+    _to("snapshots", "snapshot", key="number"),
+    Column("reason", Text, nullable=False),
+    _at(),
+)
 audit = _fact(
     "audit",
     _number(),

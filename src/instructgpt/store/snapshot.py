@@ -1,0 +1,204 @@
+"""From a store to the files that training reads.
+
+Equal prompts, decisions and labels give equal files, whatever their order of coming: rows are
+sorted by their keys, columns by their names, and no time and no number of the store is in them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, and_, func, insert, select
+
+from instructgpt.data.records import Prompt, Record
+from instructgpt.data.snapshots import FILES, write_file
+from instructgpt.store import tables
+from instructgpt.store.records import LABELS, PROMPT_COLUMNS, as_row, in_order
+
+LEFT_OUT = ("dropped", "held", "undone")
+"""Outcomes of a decision that keep a prompt, and the labels of it, out of every snapshot."""
+CHUNK = 500
+
+
+class Stands(NamedTuple):
+    """How a prompt stands: why it is left out, or None; its user, and what is written over its
+    record's fields.
+    """
+
+    why_not: str | None
+    user: str | None
+    fields: Mapping[str, Any]
+
+
+class Written(NamedTuple):
+    """What is in a snapshot: a manifest's files, how many were left out and why, whose texts."""
+
+    files: dict[str, dict[str, Any]]
+    left_out: dict[str, dict[str, int]]
+    users: set[str]
+
+
+def write_files(connection: Connection, folder: Path) -> Written:
+    """Write the four files, all as of one instant.
+
+    Args:
+        connection: in a transaction that reads.
+        folder: an empty one.
+    """
+    users, left_out = set[str](), {name: Counter[str]() for name in FILES.values()}
+    needed = _labeled_prompts(connection)
+    known: dict[str, Stands] = {}
+    ours = FILES[Prompt]
+    rows = _prompts(connection, needed, known, users, left_out[ours])
+    files = {ours: write_file(folder / ours, rows)}
+    for kind in LABELS:
+        name = FILES[kind]
+        rows = _labels(connection, kind, needed, known, users, left_out[name])
+        files[name] = write_file(folder / name, rows)
+    counted = {name: dict(sorted(counts.items())) for name, counts in left_out.items()}
+    return Written(files, counted, users)
+
+
+def record_of(row: Row[Any], annotated: Mapping[str, Any], fields: Mapping[str, Any]) -> Prompt:
+    """A prompt's record: as it came, over it what was annotated, over that what intake decided."""
+    columns = {name: getattr(row, name) for name in PROMPT_COLUMNS}
+    given = {name: value for name, value in columns.items() if value is not None}
+    return Prompt.model_validate({**given, **row.record, **annotated, **fields})
+
+
+def add_snapshot(connection: Connection, manifest: Mapping[str, Any], folder: Path, at: str) -> int:
+    """Note a snapshot in the store; its number."""
+    values = {"name": manifest["name"], "digest": manifest["digest"], "manifest": dict(manifest)}
+    made = connection.execute(
+        insert(tables.snapshots).values(**values, folder=str(folder.resolve()), at=at)
+    )
+    return made.inserted_primary_key[0]
+
+
+def add_users(connection: Connection, snapshot: int, users: Iterable[str]) -> None:
+    """Note whose texts a snapshot holds."""
+    rows = [{"snapshot": snapshot, "user_id": user} for user in sorted(users)]
+    if rows:
+        connection.execute(insert(tables.snapshot_users), rows)
+
+
+def _prompts(
+    connection: Connection,
+    needed: Mapping[str, list[str]],
+    known: dict[str, Stands],
+    users: set[str],
+    left_out: Counter[str],
+) -> Iterator[dict[str, Any]]:
+    """The rows of the prompts that stand in a snapshot; `known` gets those that have labels."""
+    wanted = {key for keys in needed.values() for key in keys}
+    annotated = _annotations(connection)
+    for key, row, stands in current(connection):
+        if key in wanted:
+            known[key] = stands
+        if stands.why_not:
+            left_out[stands.why_not] += 1
+            continue
+        if stands.user:
+            users.add(stands.user)
+        yield _sorted(record_of(row, annotated.get(key, {}), stands.fields))
+
+
+def current(connection: Connection) -> Iterator[tuple[str, Row[Any], Stands]]:
+    """Every prompt that is not erased, by its key, and how it stands by its last decisions."""
+    prompts, decisions, later = tables.prompts, tables.decisions, tables.decisions.alias()
+    is_last = ~(
+        select(later.c.number)
+        .where(
+            later.c.prompt_key == decisions.c.prompt_key,
+            later.c.step == decisions.c.step,
+            later.c.number > decisions.c.number,
+        )
+        .exists()
+    )
+    its = and_(decisions.c.prompt_key == prompts.c.key, is_last)
+    query = (
+        select(prompts, decisions.c.step, decisions.c.outcome, decisions.c.detail)
+        .select_from(prompts.outerjoin(decisions, its))
+        .where(prompts.c.erased.is_(None))
+        .order_by(prompts.c.key, decisions.c.step)
+        .execution_options(yield_per=2000)
+    )
+    for key, rows in groupby(connection.execute(query), lambda row: row.key):
+        group = list(rows)
+        made = [row for row in group if row.outcome is not None]
+        bad = [f"{row.outcome} in {row.step}" for row in made if row.outcome in LEFT_OUT]
+        why_not = bad[0] if bad else None if made else "not through an intake"
+        fields: dict[str, Any] = {}
+        for row in made:
+            fields |= (row.detail or {}).get("fields", {})
+        yield key, group[0], Stands(why_not, group[0].user_id, fields)
+
+
+def _annotations(connection: Connection) -> dict[str, dict[str, Any]]:
+    """The fields that were annotated, by the prompt's key; of a field the last one counts."""
+    own, found = tables.annotations.c, dict[str, dict[str, Any]]()
+    query = select(own.prompt_key, own.field, own.value).order_by(own.number)
+    for key, field, value in connection.execute(query):
+        found.setdefault(key, {})[field] = value
+    return found
+
+
+def _labeled_prompts(connection: Connection) -> dict[str, list[str]]:
+    """The keys of the prompts with labels, by the id that the label's record has."""
+    ids = {
+        one
+        for table in LABELS.values()
+        for one in connection.scalars(select(table.c.prompt_id).distinct())
+    }
+    found: dict[str, list[str]] = {}
+    prompts, wanted = tables.prompts.c, sorted(ids)
+    for start in range(0, len(wanted), CHUNK):
+        some = prompts.id.in_(wanted[start : start + CHUNK])
+        for one, key in connection.execute(select(prompts.id, prompts.key).where(some)):
+            found.setdefault(one, []).append(key)
+    return found
+
+
+def _labels(
+    connection: Connection,
+    kind: type[Record],
+    needed: Mapping[str, list[str]],
+    known: Mapping[str, Stands],
+    users: set[str],
+    left_out: Counter[str],
+) -> Iterator[dict[str, Any]]:
+    """The rows of labels: those that no other is an edit of, and of whose prompt nothing speaks
+    against. A prompt that no intake has seen, since it came with the label, is none of the store's.
+    """
+    table = LABELS[kind]
+    edits = table.alias()
+    edited = select(edits.c.key).where(edits.c.replaces == table.c.key).exists()
+    query = (
+        select(table).where(~edited, table.c.erased.is_(None)).order_by(table.c.key)
+    ).execution_options(yield_per=2000)
+    for row in connection.execute(query):
+        keys = [row.prompt_key] if row.prompt_key else needed.get(row.prompt_id, [])
+        stands = [known[key] if key in known else Stands("erased", None, {}) for key in keys]
+        if bad := [one.why_not for one in stands if one.why_not]:
+            left_out[f"prompt {bad[0]}"] += 1
+            continue
+        users |= {one.user for one in stands if one.user}
+        over: dict[str, Any] = {}
+        if len(stands) == 1:
+            fields = stands[0].fields
+            over = {name: fields[name] for name in ("prompt", "split") if name in fields}
+        yield _sorted(kind.model_validate({**row.record, **over}))
+
+
+def _sorted(record: Record) -> dict[str, Any]:
+    """A record as a row: its fields as everywhere, the columns beside them by their names."""
+    return as_row(type(record).model_validate(in_order(as_row(record))))
+
+
+def rules_of(connection: Connection) -> Any:
+    """The rules of the last intake, and their versions."""
+    last = select(func.max(tables.intake_runs.c.number)).scalar_subquery()
+    runs = tables.intake_runs.c
+    return connection.scalar(select(runs.rules).where(runs.number == last))
