@@ -60,6 +60,10 @@ SECTIONS = {
     "data formats": "data-formats.md#formats",
     "data snapshot": "store.md#snapshots",
     "data erase": "store.md#erasing-a-person",
+    "data intake": "intake.md#keys",
+    "data explain": "intake.md#explain",
+    "data undo": "intake.md#undo",
+    "data release": "intake.md#release",
     "data upgrade": "store.md#upgrade",
 }
 """Where the keys of a command or a stage stand: a page and a heading."""

@@ -124,6 +124,26 @@ COMMANDS = {
         "Remove a person's texts from a store, and say where else they are.",
         "instructgpt data erase --user u42 --db sqlite:///store.db",
     ),
+    "data intake": Command(
+        "intake:intake",
+        "Take prompts into a store: consent, duplicates, caps, splits, personal data.",
+        "instructgpt data intake prompts.jsonl --db sqlite:///store.db",
+    ),
+    "data explain": Command(
+        "intake:explain",
+        "Tell what intake did to a prompt, and why.",
+        "instructgpt data explain p0001 --db sqlite:///store.db",
+    ),
+    "data undo": Command(
+        "intake:undo",
+        "Take an intake back, as if its files had never come.",
+        "instructgpt data undo 1 --db sqlite:///store.db",
+    ),
+    "data release": Command(
+        "intake:release",
+        "Let a prompt go that is held for the personal data in it.",
+        "instructgpt data release p0001 --db sqlite:///store.db",
+    ),
     "data upgrade": Command(
         "store:upgrade",
         "Bring a store to the tables of this version.",

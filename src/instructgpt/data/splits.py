@@ -1,6 +1,6 @@
 """What is trained on, and what is held out: as the records say, or by a draw of their prompts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from instructgpt.data.records import Candidates, Prompt
@@ -52,11 +52,52 @@ def split_by_prompt(items: Sequence[P], fraction: float, *, seed: int) -> tuple[
     return train, test
 
 
-def with_splits(prompts: Iterable[Prompt]) -> list[Prompt]:
-    """The prompts with a split each, by its id alone: what is added later moves none."""
+def side_of(number: int, parts: Mapping[str, int]) -> str:
+    """On which side a number falls that was drawn from many.
+
+    Args:
+        number: whole, not negative.
+        parts: the sides, and how many of so many parts fall on each.
+
+    >>> [side_of(number, {"heldout": 1, "train": 2}) for number in (0, 1, 2, 3)]
+    ['heldout', 'train', 'train', 'heldout']
+    """
+    left = number % sum(parts.values())
+    for side, part in parts.items():
+        if left < part:
+            return side
+        left -= part
+    raise AssertionError(parts)
+
+
+def owner_of(id: str, user_id: str | None, org_id: str | None = None) -> str:
+    """By whom a prompt is put on a side: its organization where one is given, else its user; a
+    prompt of nobody by its own id.
+
+    >>> owner_of("p1", "ann"), owner_of("p1", "ann", "acme"), owner_of("p1", None)
+    ('user/ann', 'org/acme', 'p1')
+    """
+    if org_id:
+        return f"org/{org_id}"
+    return f"user/{user_id}" if user_id else id
+
+
+def with_splits(
+    prompts: Iterable[Prompt],
+    draw: Callable[[str], int] = lambda owner: derive(0, owner),
+    parts: Mapping[str, int] = {HELD_OUT: 1, "train": HELD_OUT_SHARE - 1},
+) -> list[Prompt]:
+    """The prompts with a split each, by their users, or by their own ids where they have none:
+    nobody is on two sides, and what is added later moves none.
+
+    Args:
+        prompts: in any order.
+        draw: a number for an owner; a store draws it with its secret key.
+        parts: the sides.
+    """
     return [
         prompt.model_copy(
-            update={"split": "train" if derive(0, prompt.id) % HELD_OUT_SHARE else HELD_OUT}
+            update={"split": side_of(draw(owner_of(prompt.id, prompt.user_id)), parts)}
         )
         for prompt in prompts
     ]

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, Connection, Delete, Table, Update, create_engine, event, make_url
@@ -24,11 +23,12 @@ PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",  # a label that was taken is on the disk
     "foreign_keys = ON",
+    "cache_size = -65536",  # KiB: keys are hashes, and come in any order
     f"busy_timeout = {PATIENCE * 1000}",
     "secure_delete = ON",  # what is erased is overwritten
 )
 AS_IN = f"as in --db {DEFAULT} or --db postgresql+psycopg://HOST/NAME"
-to_json = partial(json.dumps, ensure_ascii=False)
+to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def store_url(given: str | None) -> str:

@@ -47,8 +47,8 @@ def insert_new(connection: Connection, table: Table, rows: Iterable[Mapping[str,
     return connection.execute(statement, rows, execution_options=counting).rowcount
 
 
-def add_prompts(connection: Connection, prompts: Iterable[Prompt]) -> int:
-    """Add prompts, with the users and organizations they name; how many were new."""
+def add_prompts(connection: Connection, prompts: Iterable[Prompt]) -> list[str]:
+    """Add prompts, with the users and organizations they name; their keys, in order."""
     at, rows = now(), []
     for prompt in prompts:
         row = as_row(prompt)
@@ -58,7 +58,8 @@ def add_prompts(connection: Connection, prompts: Iterable[Prompt]) -> int:
     for table, name in ((tables.users, "user_id"), (tables.organizations, "org_id")):
         named = sorted({row[name] for row in rows if row[name] is not None})
         insert_new(connection, table, [{"id": one, "at": at} for one in named])
-    return insert_new(connection, tables.prompts, rows)
+    insert_new(connection, tables.prompts, rows)
+    return [row["key"] for row in rows]
 
 
 def add_labels(

@@ -6,13 +6,14 @@ sorted by their keys, columns by their names, and no time and no number of the s
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, func, insert, select
 
-from instructgpt.data.records import Prompt, Record
+from instructgpt.data.few_shot import demonstrations, is_few_shot
+from instructgpt.data.records import Demonstration, Prompt, Record
 from instructgpt.data.snapshots import FILES, write_file
 from instructgpt.store import tables
 from instructgpt.store.records import LABELS, PROMPT_COLUMNS, as_row, in_order
@@ -51,11 +52,14 @@ def write_files(connection: Connection, folder: Path) -> Written:
     needed = _labeled_prompts(connection)
     known: dict[str, Stands] = {}
     ours = FILES[Prompt]
-    rows = _prompts(connection, needed, known, users, left_out[ours])
+    few_shot: list[dict[str, Any]] = []
+    rows = _prompts(connection, needed, known, users, left_out[ours], few_shot)
     files = {ours: write_file(folder / ours, rows)}
     for kind in LABELS:
         name = FILES[kind]
         rows = _labels(connection, kind, needed, known, users, left_out[name])
+        if kind is Demonstration:
+            rows = chain(rows, few_shot)
         files[name] = write_file(folder / name, rows)
     counted = {name: dict(sorted(counts.items())) for name, counts in left_out.items()}
     return Written(files, counted, users)
@@ -90,8 +94,11 @@ def _prompts(
     known: dict[str, Stands],
     users: set[str],
     left_out: Counter[str],
+    few_shot: list[dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """The rows of the prompts that stand in a snapshot; `known` gets those that have labels."""
+    """The rows of the prompts that stand in a snapshot; `known` gets those that have labels, and
+    `few_shot` the demonstrations of those that are such.
+    """
     wanted = {key for keys in needed.values() for key in keys}
     annotated = _annotations(connection)
     for key, row, stands in current(connection):
@@ -102,7 +109,11 @@ def _prompts(
             continue
         if stands.user:
             users.add(stands.user)
-        yield _sorted(record_of(row, annotated.get(key, {}), stands.fields))
+        record = record_of(row, annotated.get(key, {}), stands.fields)
+        if is_few_shot(record.model_extra or {}):
+            few_shot += [_sorted(one) for one in demonstrations(as_row(record))]
+        else:
+            yield _sorted(record)
 
 
 def current(connection: Connection) -> Iterator[tuple[str, Row[Any], Stands]]:

@@ -137,6 +137,12 @@ intake_runs = _fact(
     Column("rules", Json),  # and their versions
     _at(),
 )
+arrivals = _fact(
+    "arrivals",
+    Column("run", ForeignKey("intake_runs.number"), primary_key=True),
+    Column("prompt_key", ForeignKey("prompts.key"), primary_key=True, index=True),
+)
+"""Which prompts the files of an intake held."""
 decisions = _fact(
     "decisions",
     _number(),

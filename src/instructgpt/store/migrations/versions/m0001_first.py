@@ -143,6 +143,17 @@ def _intake() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_intake_runs")),
     )
     op.create_table(
+        "arrivals",
+        sa.Column("run", NUMBER, nullable=False),
+        sa.Column("prompt_key", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["prompt_key"], ["prompts.key"], name=op.f("fk_arrivals_prompt_key")
+        ),
+        sa.ForeignKeyConstraint(["run"], ["intake_runs.number"], name=op.f("fk_arrivals_run")),
+        sa.PrimaryKeyConstraint("run", "prompt_key", name=op.f("pk_arrivals")),
+    )
+    op.create_index(op.f("ix_arrivals_prompt_key"), "arrivals", ["prompt_key"])
+    op.create_table(
         "decisions",
         sa.Column("number", NUMBER),
         sa.Column("run", NUMBER, nullable=False),

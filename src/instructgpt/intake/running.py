@@ -1,0 +1,192 @@
+"""`data intake`, `data undo`, `data release`: files into the store, what becomes of each prompt.
+
+An intake has two parts. First every row goes into the store, a batch a transaction; what is there
+already stays. Then all prompts that are there are decided anew, and where a decision is not the one
+that holds, it is added. So the same command after a kill, the same rows in another order or in
+several files end in the same.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from instructgpt.data.formats.lines import OnError
+from instructgpt.data.records import Prompt
+from instructgpt.errors import UserError
+from instructgpt.intake.account import Account, fate_of
+from instructgpt.intake.annotations import annotations_of, unlabeled
+from instructgpt.intake.deciding import ARRIVAL, changes, decide
+from instructgpt.intake.entry import Decision, entry_of
+from instructgpt.intake.looking import StoreLook
+from instructgpt.intake.reading import Files, consents
+from instructgpt.intake.rules import VERSION, Rules
+from instructgpt.run.outline import counted
+from instructgpt.run.progress import say, say_skipped
+from instructgpt.store import Store
+from instructgpt.store.intake import Change, Intake
+
+BATCH = 5_000
+"""Prompts of a transaction."""
+
+
+def intake(
+    store: Store,
+    files: Sequence[str],
+    rules: Rules | None = None,
+    *,
+    assume_consent: str = "",
+    on_error: OnError = "stop",
+) -> tuple[int, Account]:
+    """Take files in.
+
+    Args:
+        store: where to.
+        files: files or folders of prompts.
+        rules: of the steps.
+        assume_consent: why those who say nothing of it are taken to agree; empty: they do not.
+        on_error: what a bad row does.
+
+    Returns:
+        The number of the run, and what became of the rows.
+
+    Raises:
+        UserError: a file or a row cannot be used; the run is taken back.
+    """
+    rules, source = rules or Rules(), Files(files, on_error)
+    own, account = Intake(store), Account()
+    options = {"assume_consent": assume_consent, "on_error": on_error}
+    known = {**rules.model_dump(), "version": VERSION}
+    run = own.begin("intake", options, source.digests(), known)
+    try:
+        _ingest(own, run, source, account, assumed=bool(assume_consent))
+    except UserError:
+        own.begin("undo", {"run": run})  # what came before the bad row is as if it had not
+        raise
+    say_skipped(source.sentences)
+    if source.skipped > len(source.sentences):
+        say(f"skipped: {counted(source.skipped, 'row')} in all")
+    _settle(own, run, rules, account)
+    return run, account
+
+
+def _ingest(own: Intake, run: int, source: Files, account: Account, *, assumed: bool) -> None:
+    """Put every row into the store, and count it."""
+    rows = source.prompts()
+    while batch := list(islice(rows, BATCH)):
+        prompts = [row for row in batch if isinstance(row, Prompt)]
+        said = [annotations_of(vars(prompt) | (prompt.model_extra or {})) for prompt in prompts]
+        account.rows.update(own.add(run, prompts, said))
+        for row in batch:
+            if not isinstance(row, Prompt):
+                account.empty[consents(row, assumed=assumed)] += 1
+
+
+def undo(store: Store, run: int) -> int:
+    """Take an intake back: as if its files had never come.
+
+    Returns:
+        How many prompts are gone.
+
+    Raises:
+        UserError: there is no such run, or it was taken back before.
+    """
+    own = Intake(store)
+    active = {one.number: one for one in own.active()}
+    if run not in active:
+        known = ", ".join(map(str, active)) or "none"
+        raise UserError(f"undo {run}: no intake has this number and stands; those that do: {known}")
+    before = {key for key, _, _ in own.prompts([run], [])}
+    kept = [one.rules for one in active.values() if one.number != run]
+    rules = kept[-1] if kept else {}
+    number = own.begin("undo", {"run": run}, rules=rules)
+    _settle(own, number, rules_of(rules), Account())
+    return len(before & set(own.withdrawn([one.number for one in own.active()])))
+
+
+def release(store: Store, id: str) -> int:
+    """Let prompts go that are held for the personal data in them.
+
+    Returns:
+        How many have this id.
+
+    Raises:
+        UserError: there is none, or it is not held.
+    """
+    own = Intake(store)
+    keys = known_keys(own, id)
+    held = [change for key in keys if (change := own.current([key])[key].get("pii"))]
+    held = [change for change in held if change.outcome == "held"]
+    if not held:
+        raise UserError(f"release {id}: it is not held; instructgpt data explain {id} says what is")
+    number = own.begin("release", {"id": id}, rules=own.active()[-1].rules)
+    own.decide(number, [change._replace(outcome="released", reason="") for change in held])
+    return len(held)
+
+
+def known_keys(own: Intake, id: str) -> list[str]:
+    """The keys of the prompts that an id names.
+
+    Raises:
+        UserError: there is none.
+    """
+    if keys := own.named(id):
+        return keys
+    raise UserError(f"{id}: no prompt of the store has this id; give that of a record, or its key")
+
+
+def rules_of(kept: Mapping[str, Any]) -> Rules:
+    """The rules that a run kept."""
+    return Rules(**{name: kept[name] for name in Rules.model_fields if name in kept})
+
+
+def _settle(own: Intake, run: int, rules: Rules, account: Account) -> None:
+    """Decide all prompts anew, and add the decisions that are not those that hold.
+
+    Args:
+        own: the store's.
+        run: to which the decisions belong.
+        rules: of the steps.
+        account: gets the fates of its prompts.
+    """
+    active = own.active()
+    numbers = [one.number for one in active]
+    assuming = [one.number for one in active if one.options.get("assume_consent")]
+    entries = [entry_of(*stored) for stored in own.prompts(numbers, assuming)]
+    _say_unmeasured([entry.size for entry in entries], rules)
+    look = StoreLook(own, rules.tokenizer)
+    decided = decide(entries, rules, own.secret, look, own.released())
+    while batch := list(islice(decided, BATCH)):
+        for key, said in batch:
+            if key in account.rows:
+                account.fates[key] = fate_of(said)
+        _add(own, run, batch)
+    gone = [(key, [Decision(ARRIVAL, "undone")]) for key in own.withdrawn(numbers)]
+    for start in range(0, len(gone), BATCH):
+        _add(own, run, gone[start : start + BATCH])
+
+
+def _add(own: Intake, run: int, batch: Sequence[tuple[str, Sequence[Decision]]]) -> None:
+    """Add what differs of a batch in the order of keys."""
+    current = own.current([key for key, _ in batch])
+    new = []
+    for key, said in batch:
+        last = {step: Decision(*change[1:5]) for step, change in current.get(key, {}).items()}
+        new += [Change(key, *decision) for decision in changes(said, last)]
+    own.decide(run, new)
+
+
+def _say_unmeasured(sizes: Iterable[int], rules: Rules) -> None:
+    long = sum(size > rules.max_tokens for size in sizes)
+    if long and not rules.tokenizer:
+        say(
+            f"{counted(long, 'prompt')} of more than {rules.max_tokens:,} bytes may have more than "
+            f"{rules.max_tokens:,} tokens: nobody counted; give --tokenizer MODEL"
+        )
+
+
+def unlabeled_shares(store: Store, account: Account) -> dict[str, float]:
+    """The share of the kept prompts of which nobody has said something, by field."""
+    kept = set(account.kept)
+    counts = Counter(field for key, field in Intake(store).annotated() if key in kept)
+    return unlabeled(counts, len(kept))

@@ -1,0 +1,100 @@
+"""What intake did to a prompt, told in order."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from instructgpt.intake.deciding import ARRIVAL, STEPS
+from instructgpt.intake.running import known_keys
+from instructgpt.store import Store
+from instructgpt.store.intake import Change, Intake, IntakeRun
+
+
+@dataclass(frozen=True)
+class Story:
+    """A prompt's.
+
+    Attributes:
+        key: the store's.
+        id: its record's.
+        brought: the runs that brought it.
+        changes: all decisions, in order.
+        runs: the runs they name, by number.
+    """
+
+    key: str
+    id: str
+    brought: list[IntakeRun]
+    changes: list[Change]
+    runs: Mapping[int, IntakeRun]
+
+    @property
+    def stands(self) -> dict[str, Change]:
+        """The last decision of each step, in the order of the steps."""
+        last = {change.step: change for change in self.changes}
+        return {step: last[step] for step in (ARRIVAL, *STEPS) if step in last}
+
+    @property
+    def verdict(self) -> str:
+        """What became of it, in a sentence."""
+        for change in self.stands.values():
+            if change.outcome not in ("kept", "released"):
+                return f"{change.outcome} at {change.step}{_because(change)}"
+        return "kept" if self.changes else "not decided yet: run data intake again"
+
+    def told(self) -> Iterator[str]:
+        """The story, line by line."""
+        yield f"prompt {self.id} (key {self.key[:16]}): {self.verdict}"
+        for run in self.brought:
+            yield f"  brought by intake {run.number} of {run.at}: {', '.join(run.files)}"
+        for change in self.changes:
+            run = self.runs[change.run]
+            yield f"  {run.command} {run.number}: {change.step} {change.outcome}{_because(change)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "id": self.id,
+            "key": self.key,
+            "verdict": self.verdict,
+            "brought": [run.number for run in self.brought],
+            "decisions": [
+                {
+                    "run": change.run,
+                    "step": change.step,
+                    "outcome": change.outcome,
+                    "reason": change.reason,
+                    "detail": _without_texts(change.detail),
+                }
+                for change in self.changes
+            ],
+        }
+
+
+def stories(store: Store, id: str) -> list[Story]:
+    """Those of the prompts that an id names.
+
+    Raises:
+        UserError: there is none.
+    """
+    own = Intake(store)
+    keys = known_keys(own, id)
+    runs = {run.number: run for run in own.runs()}
+    return [
+        Story(key, row["id"], [runs[number] for number in own.brought(key)], own.story(key), runs)
+        for key, row in own.rows(keys)
+    ]
+
+
+def _because(change: Change) -> str:
+    detail = _without_texts(change.detail)
+    said = ", ".join(
+        f"{name} {json.dumps(value)}" for name, value in detail.items() if name != "of"
+    )
+    return f": {change.reason}" * bool(change.reason) + f" ({said})" * bool(said)
+
+
+def _without_texts(detail: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a decision knows besides the columns that it writes."""
+    return {name: value for name, value in (detail or {}).items() if name != "fields"}
