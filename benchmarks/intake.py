@@ -174,8 +174,14 @@ def main() -> None:
             for one in found["runs"]
             if one["near_duplicates"] == near
         ]
+        work = [
+            (one["prompts"], sum(one["cpu_seconds"]))
+            for one in found["runs"]
+            if one["near_duplicates"] == near
+        ]
         if len(points) > 1:
-            found["fit_near" if near else "fit"] = fitted(points)
+            name = "_near" if near else ""
+            found |= {f"fit{name}": fitted(points), f"fit_cpu{name}": fitted(work)}
     found["own_peak_megabytes"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
     print(json.dumps(found, indent=2))
     if arguments.out:
