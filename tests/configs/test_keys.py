@@ -64,6 +64,7 @@ SECTIONS = {
     "data explain": "intake.md#explain",
     "data undo": "intake.md#undo",
     "data release": "intake.md#release",
+    "data stats": "sheet.md#the-sheet-of-a-data-set",
     "data upgrade": "store.md#upgrade",
 }
 """Where the keys of a command or a stage stand: a page and a heading."""

@@ -144,6 +144,11 @@ COMMANDS = {
         "Let a prompt go that is held for the personal data in it.",
         "instructgpt data release p0001 --db sqlite:///store.db",
     ),
+    "data stats": Command(
+        "sheet:stats",
+        "Count prompts as the paper's tables 1 and 6 to 11 do, and write a page.",
+        "instructgpt data stats --snapshot snapshot --out sheet.html",
+    ),
     "data upgrade": Command(
         "store:upgrade",
         "Bring a store to the tables of this version.",

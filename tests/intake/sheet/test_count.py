@@ -1,0 +1,85 @@
+"""Twelve prompts counted by hand; the paper's figures against each other."""
+
+import pytest
+
+from instructgpt.errors import UserError
+from instructgpt.intake.sheet import paper
+from instructgpt.intake.sheet.folder import count_folder
+from tests.intake.sheet.twelve import write_twelve
+
+
+@pytest.fixture(scope="module")
+def sheet(tmp_path_factory):
+    return count_folder(write_twelve(tmp_path_factory.mktemp("sheet") / "data"))
+
+
+def test_the_use_cases_are_those_of_the_ranked_prompts(sheet):
+    found = sheet["table_1"]
+    assert (found["of"], found["labeled"], found["unlabeled"]) == ("reward", 4, 1)
+    told = {name: share for name, share in found["shares"].items() if share}
+    assert told == {"generation": 0.5, "open_qa": 0.25, "riddle": 0.25}
+
+
+def test_the_sets_have_their_sizes(sheet):
+    assert sheet["prompts"] == 12
+    assert sheet["table_6"] == {
+        "sft train": {"labeler": 2, "customer": 1},
+        "sft valid": {"customer": 1},
+        "reward train": {"customer": 3},
+        "reward valid": {"customer": 1, "labeler": 1},
+        "ppo train": {"customer": 1},
+        "ppo valid": {},
+        "test": {"customer": 1},
+        "in none": {"customer": 1},
+    }
+
+
+def test_annotations_are_shares_of_those_that_were_asked(sheet):
+    told = {question: row for question, row in sheet["table_7"].items() if row}
+    assert told == {
+        "ambiguous": {"sft train": {"answered": 3, "share": 0.3333}},
+        "closed_domain": {"reward train": {"answered": 1, "share": 1.0}},
+    }
+    assert sheet["table_7"].keys() == paper.ANNOTATIONS.keys()
+
+
+def test_prompts_per_customer_are_of_those_who_have_any(sheet):
+    one = dict.fromkeys(("sft train", "sft valid", "reward valid", "test"), 1.0)
+    assert sheet["table_8"] == one | {"reward train": 1.5}
+
+
+def test_lengths_are_described(sheet):
+    ends = {"min": 2.0, "low": 3.0, "median": 4.0, "high": 6.5, "max": 9.0}
+    assert sheet["table_9"]["sft train"] == {"count": 3, "mean": 5.0, "std": 3.61, **ends}
+    (alone,) = {row["std"] for name, row in sheet["table_9"].items() if row["count"] == 1}
+    assert alone is None
+    assert sheet["table_10"]["generation"]["mean"] == pytest.approx((2 + 1 + 2) / 3, abs=0.01)
+    assert list(sheet["table_10"]) == ["generation", "open_qa", "chat", "riddle"]
+
+
+def test_demonstrations_stand_under_whoever_wrote_the_prompt(sheet):
+    means = {name: (row["count"], row["mean"]) for name, row in sheet["table_11"].items()}
+    assert means == {
+        "labeler prompts": (2, 3.0),
+        "labeler demonstrations": (2, 2.0),
+        "unknown demonstrations": (1, 2.0),
+        "unknown prompts": (1, 1.0),
+    }
+    assert sheet["languages"] == {"not told": 9, "en": 2, "de": 1}
+
+
+def test_a_folder_without_prompts_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"has no prompts\.jsonl"):
+        count_folder(tmp_path)
+
+
+def test_the_papers_tables_agree_with_each_other():
+    """Table 9 counts what table 6 sizes; its means are the pooled ones of table 11's kind."""
+    for name, row in paper.BY_DATASET.items():
+        assert row.count == sum(paper.SIZES[name].values())
+    assert sum(paper.USE_CASES.values()) == pytest.approx(1, abs=0.002)
+    counts = {name: row.count for name, row in paper.BY_USE_CASE.items()}
+    assert set(counts) == set(paper.USE_CASES)
+    assert counts["generation"] / sum(counts.values()) == pytest.approx(0.456, abs=0.01)
+    for row in (*paper.BY_DATASET.values(), *paper.BY_USE_CASE.values()):
+        assert row.min <= row.low <= row.median <= row.high <= row.max
