@@ -3,6 +3,7 @@
 import pytest
 
 from instructgpt.errors import UserError
+from instructgpt.intake.annotations import QUESTIONS, USE_CASES
 from instructgpt.intake.sheet import paper
 from instructgpt.intake.sheet.folder import count_folder
 from tests.intake.sheet.twelve import write_twelve
@@ -78,6 +79,7 @@ def test_the_papers_tables_agree_with_each_other():
     for name, row in paper.BY_DATASET.items():
         assert row.count == sum(paper.SIZES[name].values())
     assert sum(paper.USE_CASES.values()) == pytest.approx(1, abs=0.002)
+    assert (tuple(paper.USE_CASES), tuple(paper.ANNOTATIONS)) == (USE_CASES, QUESTIONS)
     counts = {name: row.count for name, row in paper.BY_USE_CASE.items()}
     assert set(counts) == set(paper.USE_CASES)
     assert counts["generation"] / sum(counts.values()) == pytest.approx(0.456, abs=0.01)

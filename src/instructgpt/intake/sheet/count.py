@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from instructgpt.data.records import Demonstration, Prompt, plain_text
+from instructgpt.intake.entry import LABELER
 from instructgpt.intake.sheet import paper
 from instructgpt.intake.sheet.paper import DATASETS, Lengths
 
-LABELER = "labeler"
-"""The `source` of what labelers wrote; everything else counts as a customer's."""
 OTHERWISE = "in none"
 """Where prompts stand that have no use or no split."""
 WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+|[^\w\s]")
