@@ -206,8 +206,9 @@ def about(benchmark: Benchmark, info: Mapping[str, Any]) -> Iterator[str]:
     yield "```"
     yield ""
     yield (
-        f"The second command measured in {duration(seconds)} on {plural(machine['cores'], 'core')} "
-        f"of {machine['processor']}, in {dtype}, and wrote this page, its words too. "
+        f"The second command measured on {plural(machine['cores'], 'core')} of "
+        f"{machine['processor']}, in {dtype}, and wrote this page, its words too. From its first "
+        f"start to its end passed {duration(seconds)}, with interruptions and whatever else ran. "
         "[Benchmarks](benchmarking.md) says how models are asked. All intervals are 95 %; those of "
         "differences are of the paired items, and nothing is corrected for their number."
     )
@@ -326,7 +327,7 @@ def endings(benchmark: Benchmark) -> Iterator[str]:
     for table in endings_tables(benchmark)[0]:
         yield f"## {table.title}"
         yield ""
-        yield table.note
+        yield from wrapped([table.note])
         yield ""
         yield from _table(table.head, table.rows)
         yield ""

@@ -21,6 +21,7 @@ from instructgpt.run.disk import explained, refuse_unfit, sweep, sync_folder, wr
 from instructgpt.run.files import read_json
 from instructgpt.run.inputs import inputs_of
 from instructgpt.run.lock import open_locked
+from instructgpt.run.processor import this_processor
 from instructgpt.run.progress import say
 from instructgpt.run.provenance import (
     Continuation,
@@ -303,7 +304,7 @@ def _git_commit() -> str | None:
 def _machine() -> dict[str, Any]:
     return {
         "platform": platform.platform(),
-        "processor": platform.machine(),
+        "processor": this_processor().name,
         "cores": os.cpu_count(),
     }
 
