@@ -17,11 +17,11 @@ note() {
   [ ! -e "$1/installed" ] || echo "$2" >"$1/installed"
 }
 
-# pip's warnings are not the reader's; what it says where it fails is.
+# pip's warnings are not the reader's; what it says where it fails is. Of what it fetches a third is ever imported: that is compiled then.
 quiet_pip() {
   local python=$1 what=$2 said
   shift 2
-  said=$("$python" -m pip install --quiet --disable-pip-version-check "$@" 2>&1) || {
+  said=$("$python" -m pip install --quiet --disable-pip-version-check --no-compile "$@" 2>&1) || {
     grep -v '^WARNING' <<<"$said" >&2 || true
     echo "$what could not be installed; check the network and the free disk space, then run again" >&2
     exit 2

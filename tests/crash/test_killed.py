@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,6 +13,7 @@ from instructgpt.pipeline.sample import sample
 from instructgpt.run.directory import Run
 from instructgpt.training.checkpoint import latest_checkpoint
 from tests.files import write_rows
+from tests.preloaded import Program
 from tests.small_runs import differing, one_backend, run_stage, write_inputs
 
 pytestmark = pytest.mark.slow
@@ -74,8 +73,7 @@ def start(stage, settings, out):
     flags = [f"--{key}={value}" for key, value in (settings | {"out": out}).items()]
     flags += [] if stage == "sample" else ["--threads=1"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", LAUNCH, stage, *flags]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return Program(["-c", LAUNCH, stage, *flags], environment=environment)
 
 
 def stamp(path):
@@ -84,7 +82,7 @@ def stamp(path):
 
 def wait_for_change(path, before, process):
     while stamp(path) == before:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.complained
         time.sleep(0.002)
 
 
@@ -104,15 +102,14 @@ def test_killed_at_random_instants(stage, seed, settings, straight, tmp_path):
         instant = dice.uniform(0, 0.3 * seconds)
         time.sleep(instant)
         process.kill()
-        _, heard = process.communicate()
-        if killed and process.returncode == 0:  # it had little left, and was faster
+        code = process.wait()
+        if killed and code == 0:  # it had little left, and was faster
             break
         lines = written.read_bytes().count(b"\n")
         print(f"killed {instant:.3f} s after its first line, {lines} lines written")
-        assert process.returncode == -signal.SIGKILL, heard
+        assert code == -signal.SIGKILL, process.complained
     process = start(stage, settings[stage], tmp_path)
-    _, heard = process.communicate()
-    assert process.returncode == 0, heard
+    assert process.wait() == 0, process.complained
     assert differing(tmp_path, expected) == []
 
 
@@ -122,10 +119,9 @@ def test_asked_to_stop(stage, number, settings, straight, tmp_path):
     process = start(stage, settings[stage], tmp_path)
     wait_for_change(tmp_path / "metrics.jsonl", None, process)
     process.send_signal(number)
-    _, heard = process.communicate()
-    assert process.returncode == 130, heard
-    assert "run the same command again to go on" in heard
-    assert "Traceback" not in heard
+    assert process.wait() == 130, process.complained
+    assert "run the same command again to go on" in process.complained
+    assert "Traceback" not in process.complained
     run = Run(tmp_path)
     assert run.info["status"] == "interrupted"
     checkpoint = latest_checkpoint(tmp_path / "checkpoints", notice=pytest.fail)
@@ -146,7 +142,7 @@ def test_the_lock_holds_while_a_process_lives_and_no_longer(settings, straight, 
     assert ended.value.code == 2
     assert "another process is writing this run" in capsys.readouterr().err
     process.kill()
-    process.communicate()
+    process.wait()
     with one_backend():
         run_stage("sft", settings["sft"], tmp_path)
     assert differing(tmp_path, expected) == []

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.preloaded import Program
 
 pytestmark = pytest.mark.slow
 
@@ -16,16 +16,10 @@ PROCESSES = ["1", "2"]
 
 def heard(folder, *command):
     """Exit code and output of a Python command, whose temporary files go to `folder`."""
-    ended = subprocess.run(
-        [sys.executable, *command],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(folder)},
-    )
-    print(ended.stdout, ended.stderr)
-    return ended.returncode, ended.stdout + ended.stderr
+    program = Program(command, folder=ROOT, environment=os.environ | {"TMPDIR": str(folder)})
+    code = program.wait()
+    print(program.said, program.complained)
+    return code, program.said + program.complained
 
 
 def test_ten_stories_end_as_if_nobody_had_been_killed(tmp_path):

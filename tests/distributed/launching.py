@@ -4,11 +4,10 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from instructgpt.run.streams import read_lines
 from tests.distributed import driver
+from tests.preloaded import Program
 
 DRIVER = str(Path(driver.__file__))
 
@@ -121,24 +121,17 @@ def launch(size: int, cases: list[dict[str, Any]], results: Path) -> None:
     while cases:
         path.write_text(json.dumps(cases))
         written.unlink(missing_ok=True)
-        command = torchrun(path, "--nproc-per-node", str(size))
-        try:
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=400)
-            heard = f"exit {ended.returncode}: {ended.stderr[-3000:]}"
-        except subprocess.TimeoutExpired:  # the processes notice that torchrun is gone
-            heard = "no end"
+        programs = [start(path, place) for place in by_hand(size)]
+        wait_until(partial(have_ended, programs), 400)
+        for program in programs:
+            program.kill()
+        heard = "; ".join(f"exit {p.wait()}: {p.complained[-3000:]}" for p in programs)
         done = read_lines(written)
         cases = cases[len(done) :]
         lines += done
         if cases:
             lines.append({"name": cases.pop(0)["name"], "ended": heard})
     write_lines(results, lines)
-
-
-def torchrun(path: Path, *flags: str) -> list[str]:
-    """The driver under torchrun."""
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return [*run, *flags, DRIVER, str(path)]
 
 
 def play(cases: list[dict[str, Any]], results: Path) -> None:
@@ -155,28 +148,29 @@ def tell(folder: Path, case: dict[str, Any]) -> dict[str, Any]:
     """
     path = folder / f"{case['name']}.json"
     path.write_text(json.dumps([case | {"command": True}]))
-    flags = ("--nproc-per-node", "2", "--max-restarts", "1")
-    command = torchrun(path, *flags) if case["torchrun"] else [sys.executable, DRIVER, str(path)]
     places = [{}] if case["torchrun"] else by_hand(2)
-    with (folder / f"{case['name']}.stderr").open("w+") as heard:
-        first, *others = [
-            subprocess.Popen(command, env=os.environ | place, stderr=heard) for place in places
-        ]
-        metrics = Path(case["out"]) / "metrics.jsonl"
-        wait_until(lambda: is_gone(first) or metrics.exists())
-        if "slowed" in dict(case["trouble"]):
-            first.terminate()
-        elif others:
-            wait_until(lambda: is_gone(first) or is_gone(others[0]))
-        begun = time.monotonic()
-        wait_until(lambda: is_gone(first))
-        seconds = time.monotonic() - begun
-        for process in (first, *others):
-            process.kill()
-            process.wait()
-        heard.seek(0)
-        said = heard.read()
+    first, *others = [start(path, place, case["torchrun"]) for place in places]
+    metrics = Path(case["out"]) / "metrics.jsonl"
+    wait_until(lambda: is_gone(first) or metrics.exists())
+    if "slowed" in dict(case["trouble"]):
+        first.send_signal(signal.SIGTERM)
+    elif others:
+        wait_until(lambda: is_gone(first) or is_gone(others[0]))
+    begun = time.monotonic()
+    wait_until(lambda: is_gone(first))
+    seconds = time.monotonic() - begun
+    for process in (first, *others):
+        process.kill()
+        process.wait()
+    said = "".join(process.complained for process in (first, *others))
     return {"name": case["name"], "ended": said, "code": first.returncode, "seconds": seconds}
+
+
+def start(path: Path, place: dict[str, str], torchrun: bool = False) -> Program:
+    """The driver, as one of several processes; or two of them under torchrun."""
+    flags = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
+    under = ["-m", "torch.distributed.run", *flags] if torchrun else []
+    return Program([*under, DRIVER, str(path)], environment=os.environ | place)
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 180) -> None:
@@ -199,9 +193,16 @@ def by_hand(size: int) -> list[dict[str, str]]:
     return [together | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
 
 
-def is_gone(process: subprocess.Popen) -> bool:
+def have_ended(programs: Sequence[Program]) -> bool:
+    """Whether all have, or one has failed, after which torchrun would end the others."""
+    codes = [program.poll() for program in programs]
+    return any(codes) or None not in codes
+
+
+def is_gone(process: Program) -> bool:
     """Whether it has ended, or stands still."""
-    if process.poll() is not None:
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return True
-    state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state == "T"
+    return process.poll() is not None or stat.rpartition(")")[2].split()[0] == "T"

@@ -1,7 +1,8 @@
 """Several processes train as one does, go on where any number of them stopped, and end together.
 
-A process takes seconds to start: one torchrun for each number of processes runs a whole list of
-small runs. The tests ask for what came out of a run by its name.
+A process takes a while to start and to meet the others: each number of them runs a whole list of
+small runs, and only stories are played under torchrun. The tests ask for what came out of a run by
+its name.
 """
 
 import json

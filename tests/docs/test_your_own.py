@@ -10,6 +10,7 @@ import pytest
 
 from instructgpt.run.directory import Run
 from tests.files import write_policy
+from tests.preloaded import write_command
 from tests.tiny import byte_tokenizer, tiny_model
 
 GUIDE = Path(__file__).parents[2] / "docs" / "your-own.md"
@@ -23,9 +24,11 @@ def blocks() -> list[str]:
 def test_the_guide_from_its_first_command_to_its_last(tmp_path):
     model = tiny_model(width=16, layers=2, context=512)
     write_policy(tmp_path / "my-model", model=model, tokenizer=byte_tokenizer())
-    bin_folder = Path(sys.executable).parent
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    write_command(commands / "instructgpt", "-m", "instructgpt")
     environment = os.environ | {
-        "PATH": f"{bin_folder}:{os.environ['PATH']}",
+        "PATH": f"{commands}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
     }

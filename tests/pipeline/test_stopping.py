@@ -5,7 +5,6 @@ kept, and the same command goes on.
 import os
 import pty
 import signal
-import subprocess
 import sys
 import time
 
@@ -25,6 +24,7 @@ from instructgpt.run.directory import Run
 from instructgpt.run.stopping import stoppable, to_the_end
 from tests.files import write_rows
 from tests.ppo.letters import letter_policy
+from tests.preloaded import Program
 
 RANKED = "instructgpt.pipeline.rank.rank_in_terminal"
 
@@ -144,14 +144,7 @@ def ranking(answers, out):
         "\nmain([])"
     )
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
-    )
+    process = Program(["-c", code], streams=(theirs, theirs, theirs))
     os.close(theirs)
     heard = b""
     while heard.count(b"Best to worst") < 1:
@@ -168,7 +161,7 @@ def test_a_person_who_is_interrupted_keeps_what_was_ranked(how, inputs, tmp_path
     process, terminal = ranking(inputs["answers"], tmp_path / "run")
     time.sleep(0.5)  # Python's own wait for a line misses a signal that comes just before it
     if how == "SIGTERM":
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         code = process.wait(60)
         os.close(terminal)
     else:
