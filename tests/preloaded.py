@@ -23,6 +23,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -179,13 +180,15 @@ def _run_and_end_as_it() -> None:
 def _serve(address: str) -> None:
     """Until standard input ends, a program for each that asks; returns in those programs, too."""
     _import_everything()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
         print("ready", flush=True)
         while True:
             ready, _, _ = select.select([listener, sys.stdin], [], [])
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:  # their seconds count as the server's
+                    pass
             if sys.stdin in ready:
                 return
             connection, _ = listener.accept()
@@ -239,7 +242,6 @@ def _attend(connection: socket.socket) -> None:
     while len(asked) < int(size):
         asked += connection.recv(int(size) - len(asked))
     arguments, folder, environment = json.loads(asked)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     program = os.fork()
     if not program:
         connection.close()
@@ -264,6 +266,7 @@ def _settle(folder: str, environment: dict[str, str], streams: Sequence[int]) ->
     import termios
 
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell ran us by `&`
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
