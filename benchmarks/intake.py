@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -128,7 +128,7 @@ def _mb(path: Path) -> int:
     return round(path.stat().st_size / 1e6)
 
 
-def fitted(points: list[tuple[float, float]]) -> dict[str, float]:
+def fitted(points: Sequence[tuple[float, float]]) -> dict[str, float]:
     """Seconds as a constant and so many for each prompt, by least squares of relative errors; the
     exponent of the growth from the smallest to the largest; the largest relative error.
     """

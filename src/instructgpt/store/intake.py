@@ -113,8 +113,8 @@ class Intake:
             ):
                 return run.number
         with self._database.writing() as connection:
-            done = connection.execute(insert(tables.intake_runs).values(**row, at=now()))
-            number = int(done.inserted_primary_key[0])  # type: ignore[index]
+            added = insert(tables.intake_runs).values(**row, at=now())
+            number = connection.execute(added.returning(tables.intake_runs.c.number)).scalar_one()
             note(connection, f"data {command}", number=number, options=options)
         return number
 

@@ -111,7 +111,8 @@ def claim(
         held = _held(connection, labeler, wanted)
         if held is None and (task := _free(connection, labeler, wanted)) is not None:
             values = {"task": task, "labeler_id": labeler, "leased_until": at + lease}
-            held = connection.execute(insert(assignments).values(values)).inserted_primary_key[0]
+            added = insert(assignments).values(values).returning(assignments.c.number)
+            held = connection.scalar(added)
         if held is not None:
             its = assignments.c.number == held
             connection.execute(update(assignments).where(its).values(leased_until=at + lease))
@@ -266,7 +267,7 @@ def _assignment(connection: Connection, number: int) -> Assignment:
     return Assignment(number, row.labeler_id, queued, row.leased_until)
 
 
-def _task_of(connection: Connection, number: int) -> Row[Any]:
+def _task_of(connection: Connection, number: int) -> Row[Any, Any, Any, Any, Any, Any, Any]:
     """An assignment with its task and queue, locked; `others` have its task in hand now."""
     its = assignments.c.number == number
     joined = assignments.join(tasks).join(queues)

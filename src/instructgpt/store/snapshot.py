@@ -75,10 +75,8 @@ def record_of(row: Row[Any], annotated: Mapping[str, Any], fields: Mapping[str, 
 def add_snapshot(connection: Connection, manifest: Mapping[str, Any], folder: Path, at: str) -> int:
     """Note a snapshot in the store; its number."""
     values = {"name": manifest["name"], "digest": manifest["digest"], "manifest": dict(manifest)}
-    made = connection.execute(
-        insert(tables.snapshots).values(**values, folder=str(folder.resolve()), at=at)
-    )
-    return made.inserted_primary_key[0]
+    row = insert(tables.snapshots).values(**values, folder=str(folder.resolve()), at=at)
+    return connection.execute(row.returning(tables.snapshots.c.number)).scalar_one()
 
 
 def add_users(connection: Connection, snapshot: int, users: Iterable[str]) -> None:

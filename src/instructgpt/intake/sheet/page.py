@@ -132,14 +132,16 @@ def _sizes(sheet: Mapping[str, Any]) -> Section:
         ours[name], papers[name] = sum(found.values()), sum(known.values())
     title = "Sizes of the sets"
     head = ("set", "labelers", "customers", f"labelers, {PAPERS}", f"customers, {PAPERS}")
-    shares = [
-        {name: 100 * size / total for name, size in sizes.items()}
-        for sizes in (ours, papers)
-        if (total := sum(sizes.values()) or 1)
-    ]
     caption = "Each set's share of all prompts."
-    chart = Chart(title, _beside(*shares, "share of all prompts (%)"), caption)
+    chart = Chart(
+        title, _beside(_percent(ours), _percent(papers), "share of all prompts (%)"), caption
+    )
     return _section(6, title, Table(title, head, rows, (1, 2, 3, 4)), chart)
+
+
+def _percent(sizes: Mapping[str, float]) -> dict[str, float]:
+    total = sum(sizes.values()) or 1
+    return {name: 100 * size / total for name, size in sizes.items()}
 
 
 def _annotations(sheet: Mapping[str, Any]) -> Section:

@@ -76,7 +76,9 @@ ANNOTATIONS = {
 }
 """Table 7: the share of prompts of which it is true, where it was asked."""
 
-PER_CUSTOMER = dict(zip(DATASETS, (1.65, 1.87, 5.35, 27.96, 6.01, 31.55, 1.81), strict=True))
+PER_CUSTOMER: dict[str, float] = dict(
+    zip(DATASETS, (1.65, 1.87, 5.35, 27.96, 6.01, 31.55, 1.81), strict=True)
+)
 """Table 8."""
 
 BY_DATASET = {
