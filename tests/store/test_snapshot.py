@@ -141,9 +141,13 @@ def test_a_file_that_was_changed_and_one_that_is_empty_are_refused(whole, store,
         load_records([str(tmp_path / "empty")], Ranking)
     sentence(raised)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "text").write_text("kept")
+    for name, text in (("text", "kept"), ("manifest.json", '{"version": 3}')):
+        (tmp_path / "mine" / name).write_text(text)
+        with pytest.raises(UserError, match="holds something else than a snapshot"):
+            store.snapshot("x", tmp_path / "mine")
+        assert (tmp_path / "mine" / name).read_text() == text
     with pytest.raises(UserError, match="holds something else than a snapshot"):
-        store.snapshot("x", tmp_path / "mine")
+        store.snapshot("x", tmp_path / "mine" / "text")
     with store.database.reading() as connection:
         assert (
             connection.scalar(tables.snapshots.select().with_only_columns(tables.snapshots.c.name))

@@ -82,6 +82,14 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest.model_validate(read_shaped(folder / MANIFEST, Manifest, AGAIN))
 
 
+def is_snapshot(folder: Path) -> bool:
+    """Whether a folder was written as a snapshot; others have manifests, too."""
+    try:
+        return bool(read_manifest(folder))
+    except UserError:
+        return False
+
+
 def write_file(path: Path, rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Write one file of a snapshot; how many records it has, and its digest."""
     count, digest = 0, hashlib.sha256()

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, cast
 from sqlalchemy import select
 
 from instructgpt.data.records import Candidates, Prompt, Ranking, Record
-from instructgpt.data.snapshots import MANIFEST, mark_stale, whole_digest
+from instructgpt.data.snapshots import MANIFEST, is_snapshot, mark_stale, whole_digest
 from instructgpt.errors import UserError
 from instructgpt.run.disk import explained, new_folder
 from instructgpt.store import labels
@@ -151,7 +151,7 @@ class Store:
         Raises:
             UserError: something else is in the folder, or it cannot be written.
         """
-        if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
+        if out.exists() and not (out.is_dir() and (is_snapshot(out) or not any(out.iterdir()))):
             raise UserError(f"--out {out}: holds something else than a snapshot; choose another")
         at = now()
         with explained(out):
