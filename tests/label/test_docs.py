@@ -22,7 +22,8 @@ def test_every_key_stands_with_its_default_and_meaning(key: str):
     field = LabelConfig.model_fields[key]
     default, meaning = ROWS[key]
     required = field.default is PydanticUndefined
-    assert default == ("required" if required else f"`{field.default}`")
+    shown = "none" if field.default == "" else f"`{field.default}`"
+    assert default == ("required" if required else shown)
     assert meaning.startswith(field.description or "")
 
 
