@@ -139,7 +139,7 @@ def main(words: Sequence[str] | None = None) -> None:
     told = {
         "program": "real_rewards",
         "machine": machine("cpu", arguments.threads),
-        "command": " ".join(command),
+        "command": " ".join(command).replace(str(arguments.out), "OUT"),
         "training": size(flat(train)),
         "sources": sources,
         "all": figures(flat(held_out), flat(measured)),
