@@ -32,6 +32,8 @@ from instructgpt.run.progress import PLAIN_EVERY_SECONDS, say, say_skipped
 
 FORMAT = "instructgpt tokens 1"
 """Another number where other tokens would be made of the same text."""
+SHOWN = 5
+"""Sentences about bad records that are shown."""
 _END = struct.Struct("<24sQ")
 _TOGETHER = 2**20
 """Tokens that are written at a time."""
@@ -164,7 +166,3 @@ def _encoded(
     say_skipped(skipped, SHOWN, count=bad)
     if empty:
         say(f"{source}: {counted(empty, 'document')} without text left out")
-
-
-SHOWN = 5
-"""Sentences about bad records that are shown."""
