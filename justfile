@@ -26,6 +26,6 @@ types:
 lock:
     pip-compile --quiet --strip-extras --no-annotate --no-header --allow-unsafe \
       --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-      --extra report --extra data --extra dev --extra track --extra hub --extra bench --extra eval --extra intake --extra store --extra postgres \
+      --extra report --extra data --extra dev --extra track --extra hub --extra bench --extra eval --extra intake --extra store --extra postgres --extra label \
       -o requirements.lock pyproject.toml
     sed -i -e 's/+cpu//' -e "1i # pip-compile of pyproject.toml with every extra; used as pip's constraints (-c). Regenerate: just lock" requirements.lock

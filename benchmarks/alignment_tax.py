@@ -201,8 +201,13 @@ def about(benchmark: Benchmark, info: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "```bash"
     yield "instructgpt quickstart --arms all --out runs/quick"
-    yield f"python benchmarks/alignment_tax.py runs/quick --data_dir data {_flags(config)} \\"
-    yield "    --page docs/benchmarks.md"
+    yield " \\\n    ".join(
+        [
+            "python benchmarks/alignment_tax.py runs/quick --data_dir data",
+            *_flags(config),
+            "--page docs/benchmarks.md",
+        ]
+    )
     yield "```"
     yield ""
     yield (
@@ -214,13 +219,14 @@ def about(benchmark: Benchmark, info: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _flags(config: Mapping[str, Any]) -> str:
-    """The suite's, as they would be given elsewhere: judges by their kind."""
+def _flags(config: Mapping[str, Any]) -> list[str]:
+    """The suite's, as they would be given elsewhere, a line each: settings, then the judges."""
     flags = [f"--{key} {config[key]}" for key in ("limit", "shots") if config[key]]
     if config["dtype"] != "float32":
         flags.append(f"--dtype {config['dtype']}")
     kinds = [kind for kind in ("truth", "info", "toxicity") if config.get(f"{kind}_judge")]
-    return " ".join([*flags, *(f"--{kind}_judge runs/{kind}/model" for kind in kinds)])
+    judges = [f"--{kind}_judge runs/{kind}/model" for kind in kinds]
+    return [" ".join(line) for line in (flags, judges) if line]
 
 
 def answers(gaps: Gaps) -> Iterator[str]:

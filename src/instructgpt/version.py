@@ -1,5 +1,8 @@
-"""The version of the installed package."""
+"""The version of the package."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("instructgpt")
+try:
+    __version__ = version("instructgpt")
+except PackageNotFoundError:  # a checkout on PYTHONPATH that was never installed
+    __version__ = "unknown"

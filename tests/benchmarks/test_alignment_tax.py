@@ -90,7 +90,7 @@ def test_a_run_becomes_a_page(run, monkeypatch, capsys):
     page = target.read_text("utf-8")
     assert str(run) not in page
     assert "4 models, 100 items of each task, without examples and with 2" in page
-    assert "runs/quick --data_dir data --limit 100 --shots 2 --dtype auto \\\n    --page" in page
+    assert "data \\\n    --limit 100 --shots 2 --dtype auto \\\n    --page" in page
     assert ", in auto" not in page  # but in what that meant
     assert "| HellaSwag | accuracy | zero-shot |" in page
     assert "- Not measured: " in page

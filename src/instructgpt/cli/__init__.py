@@ -4,7 +4,6 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from types import ModuleType
 from typing import NamedTuple
 
@@ -13,11 +12,12 @@ from cyclopts import App, CycloptsError
 from instructgpt.cli.words import explained, prepared
 from instructgpt.errors import UserError
 from instructgpt.run.stopping import stoppable
+from instructgpt.version import __version__
 
 app = App(
     name="instructgpt",
     help="InstructGPT: SFT, a reward model from rankings, PPO-ptx, and the loop around them.",
-    version=lambda: version("instructgpt"),
+    version=__version__,
     help_flags=["-h", "--help"],
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says what a stopped command says

@@ -3,7 +3,6 @@ how plain transformers read it.
 """
 
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from instructgpt.models.source import Origin, source_of
 from instructgpt.models.text import TextCodec
 from instructgpt.models.turns import how_to_read, prompt_code
 from instructgpt.run.config import Config
+from instructgpt.version import __version__
 
 CARD = "README.md"
 KEPT = ("base_model", "license", "language")
@@ -123,7 +123,7 @@ def short(path: str) -> str:
 
 def _made(origin: Origin | None, about: About | None) -> str:
     """What it was trained from and with."""
-    lines = [f"Written by instructgpt {version('instructgpt')}."]
+    lines = [f"Written by instructgpt {__version__}."]
     if origin:
         lines.append(f"Made from `{short(origin.name)}`.")
     if about and (rows := [*about.data.items(), *about.settings.items()]):
