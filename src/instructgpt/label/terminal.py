@@ -116,6 +116,21 @@ def parse_order(line: str, count: int) -> list[int]:
     Raises:
         ValueError: an answer is missing, named twice or unknown, or a sign stands astray.
     """
+    ranks = read_order(line, count) if line.strip() else {}
+    if missing := [letter for letter in ascii_uppercase[:count] if letter not in ranks]:
+        raise ValueError(f"Left out: {', '.join(missing)}.")
+    return [ranks[letter] for letter in ascii_uppercase[:count]]
+
+
+def read_order(line: str, count: int) -> dict[str, int]:
+    """The ranks of the answers that a line names, best first: some of A, B, C …, or all.
+
+    >>> read_order("b a=d", 4)
+    {'B': 1, 'A': 2, 'D': 2}
+
+    Raises:
+        ValueError: an answer is named twice or unknown, or a sign stands astray.
+    """
     letters, said = ascii_uppercase[:count], "".join(line.upper().split())
     named = re.findall(r"[^\W_]", said)
     if unknown := [letter for letter in dict.fromkeys(named) if letter not in letters]:
@@ -124,12 +139,10 @@ def parse_order(line: str, count: int) -> list[int]:
         raise ValueError("Between two answers stands one >, or = for a tie, and nothing else.")
     if twice := [letter for letter in letters if named.count(letter) > 1]:
         raise ValueError(f"Named more than once: {', '.join(twice)}.")
-    if missing := [letter for letter in letters if letter not in named]:
-        raise ValueError(f"Left out: {', '.join(missing)}.")
     ranks: dict[str, int] = {}
     for place, (tie, letter) in enumerate(re.findall("(=?)([A-Z])", said), 1):
         ranks[letter] = ranks[named[place - 2]] if tie else place
-    return [ranks[letter] for letter in letters]
+    return ranks
 
 
 def _listen(

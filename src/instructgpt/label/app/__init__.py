@@ -1,0 +1,1 @@
+"""The labelers' web app."""
