@@ -41,6 +41,8 @@ SECTIONS = {
     "sample": "sample.md#keys",
     "label simulate": "simulated-labelers.md#keys",
     "label rank": "your-own.md#5-peoples-rankings-from-any-tool",
+    "label serve": "labeling.md#start",
+    "label user add": "labeling.md#people",
     "rank": "pipeline.md#keys-of-rank",
     "reward": "stages/reward.md#keys",
     "ppo": "stages/ppo.md#keys",

@@ -35,9 +35,10 @@ class Command(NamedTuple):
 GROUPS = {
     "data": "Import, export and keep prompts, demonstrations, rankings and ratings.",
     "label": "Labels for what was sampled.",
+    "label user": "People who label.",
     "eval": "Compare policies, and measure them on public benchmarks.",
 }
-"""The commands that have others within."""
+"""The commands that have others within; those within another follow it."""
 DEFAULTS = {"eval": "tasks"}
 """What such a command does where the next word is none of those."""
 COMMANDS = {
@@ -164,6 +165,16 @@ COMMANDS = {
         "Let simulated labelers rank sampled answers.",
         "instructgpt label simulate runs/answers/candidates.jsonl \\\n      --out runs/labels",
     ),
+    "label serve": Command(
+        "serving:serve",
+        "Serve the web app in which people rank and rate.",
+        "instructgpt label serve --db sqlite:///store.db",
+    ),
+    "label user add": Command(
+        "serving:add_user",
+        "Invite somebody to the web app.",
+        "instructgpt label user add ann --role labeler --db sqlite:///store.db",
+    ),
     "eval tasks": Command(
         "stages:tasks",
         "Measure policies on public benchmarks; `tasks` may be left out.",
@@ -196,17 +207,17 @@ COMMANDS = {
 
 
 def _add_commands() -> None:
-    groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
+    groups = {name: App(name=name.split()[-1], help=text) for name, text in GROUPS.items()}
     for name, command in COMMANDS.items():
-        *group, own = name.split()
-        (groups[group[0]] if group else app).command(
+        group, _, own = name.rpartition(" ")
+        (groups[group] if group else app).command(
             f"instructgpt.cli.{command.target}",
             name=own,
             help=command.help,
             help_epilogue=f"Example:\n\n  {command.example}",
         )
-    for group in groups.values():
-        app.command(group)
+    for name, group in groups.items():
+        groups.get(name.rpartition(" ")[0], app).command(group)
     app.register_install_completion_command(
         help="Let the shell (bash, zsh or fish) complete commands and flags."
     )

@@ -1,0 +1,113 @@
+"""What handlers read of a request, and the pages that they answer with."""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from instructgpt.errors import UserError
+from instructgpt.label.app.markdown import plain
+
+HERE = Path(__file__).parent
+MOST_FIELDS = 500
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+    """A page from a template, which has `person` (None for nobody) and `path` besides its context;
+    all that it shows is escaped.
+    """
+    known = {"person": getattr(request.state, "person", None), "path": request.url.path}
+    return HTMLResponse(_templates().get_template(template).render(**known, **context), status)
+
+
+def refusal(request: Request, status: int, sentence: str, **headers: str) -> Response:
+    """What is wrong, in a sentence: as JSON for a script, as a page for a person."""
+    if wants_json(request):
+        return JSONResponse({"error": sentence}, status, headers)
+    answer = page(request, "error.html", status, sentence=sentence)
+    answer.headers.update(headers)
+    return answer
+
+
+def wants_json(request: Request) -> bool:
+    """Whether a script asks, not a person's browser."""
+    return JSON in request.headers.get("accept", "")
+
+
+def fields_of(request: Request) -> list[tuple[str, Any]]:
+    """The fields of a form, in order; a file is Starlette's `UploadFile`.
+
+    Raises:
+        UserError: it is no form, or holds what is no text.
+    """
+    if (fields := getattr(request.state, "fields", None)) is not None:
+        return fields
+    body = request.state.body
+    if body and _type_of(request) != FORM:
+        raise UserError(f"expected a form: its Content-Type is {FORM}")
+    try:
+        text = body.decode("ascii")
+        fields = parse_qsl(
+            text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError:
+        raise UserError("the form cannot be read; load the page again") from None
+    return [(require_text(name), require_text(value)) for name, value in fields]
+
+
+def json_of(request: Request) -> Any:
+    """The JSON that was sent.
+
+    Raises:
+        UserError: it is none, or holds what is no text.
+    """
+    if _type_of(request) != JSON:
+        raise UserError(f"expected JSON: its Content-Type is {JSON}")
+    try:
+        value = json.loads(request.state.body, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise UserError("the JSON cannot be read; load the page again") from None
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            parts += [*part, *part.values()]
+        elif isinstance(part, list):
+            parts += part
+        elif isinstance(part, str):
+            require_text(part)
+    return value
+
+
+def require_text(value: str) -> str:
+    """A text that every store can keep.
+
+    Raises:
+        UserError: it holds NUL or half a letter.
+    """
+    if re.search("[\0\ud800-\udfff]", value):
+        raise UserError("a text holds a sign that is no letter (NUL, or half of one); leave it out")
+    return value
+
+
+def _type_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(name)
+
+
+@cache
+def _templates() -> Environment:
+    loader = FileSystemLoader(HERE / "templates")
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    made.filters["plain"] = plain
+    return made

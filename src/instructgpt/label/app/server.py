@@ -1,0 +1,149 @@
+"""The app as a whole, and the process that serves it."""
+
+import errno
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.convertors import CONVERTOR_TYPES, IntegerConvertor
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from instructgpt.errors import UserError
+from instructgpt.label.app.pages import refusal
+from instructgpt.label.app.routes import RULES
+from instructgpt.label.app.security import Address, Headers
+from instructgpt.label.app.sessions import attempts
+from instructgpt.run.progress import say, show
+
+if TYPE_CHECKING:
+    from instructgpt.store import Store
+
+PATIENCE = 10
+"""Seconds that requests have to end when the server stops."""
+
+
+class RowConvertor(IntegerConvertor):
+    """The number of a row, in a path: no more digits than a store can hold."""
+
+    regex = "[0-9]{1,15}"
+
+
+CONVERTOR_TYPES["row"] = RowConvertor()
+
+
+def make_app(store: "Store", address: Address, runs: Path) -> Starlette:
+    """The app.
+
+    Args:
+        store: where all of it is.
+        address: under which people reach it.
+        runs: the folder in which runs of `sample` are offered for queues.
+    """
+    app = Starlette(
+        routes=[rule.route for rule in RULES],
+        middleware=[Middleware(Headers)],
+        exception_handlers={HTTPException: _no_route},
+    )
+    app.router.redirect_slashes = False
+    app.state.store, app.state.address, app.state.runs = store, address, runs
+    app.state.attempts = attempts()
+    return app
+
+
+def serve(
+    db: str | None,
+    *,
+    host: str,
+    port: int,
+    url: str | None,
+    runs: Path,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the app until it is stopped.
+
+    Args:
+        db: the store's URL.
+        host: where to listen.
+        port: 0 for any that is free.
+        url: under which address people reach it, if not there.
+        runs: the folder in which runs of `sample` are offered for queues.
+        ready: told the address, once connections are taken.
+
+    Raises:
+        UserError: the store cannot be opened, or the port is taken.
+    """
+    from instructgpt.store import Store
+
+    with Store.open(db) as store, _listening(host, port) as listening:
+        address = Address.of(url, host, listening.getsockname()[1])
+        first = first_link(store, address)
+        say(f"labeling on {address.url}, from {store.database.name}; Ctrl-C stops it")
+        if first:
+            show(f"the first admin logs in once by {first}")
+        if ready:
+            ready(address.url)
+        config = uvicorn.Config(
+            make_app(store, address, runs),
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=address.is_tls,
+            timeout_graceful_shutdown=PATIENCE,
+        )
+        with suppress(KeyboardInterrupt):  # a signal, after what was begun has ended
+            uvicorn.Server(config).run(sockets=[listening])
+        say("stopped; all that was submitted is in the store")
+
+
+def first_link(store: "Store", address: Address) -> str | None:
+    """The link by which the first admin comes in; None if one has."""
+    people = store.accounts.people()
+    admins = [person for person in people if person.role == "admin" and person.active]
+    if any(person.has_password for person in admins):
+        return None
+    if admins:
+        return link(address.url, store.accounts.invite(admins[0].name, by="label serve"))
+    taken = {person.name for person in people}
+    name = next(name for name in ("admin", "admin-2", "admin-3") if name not in taken)
+    return link(address.url, store.accounts.add(name, "admin", by="label serve"))
+
+
+def link(url: str, token: str) -> str:
+    """An invitation as one gives it to somebody."""
+    return f"{url}/invite/{token}"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that is bound, so that a taken port is said before anything begins."""
+    try:
+        kind, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(kind, socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise UserError(f"--host {host}: is no address of this machine") from None
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(place)
+    except OSError as error:
+        made.close()
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(
+                f"--port {port}: another program listens there; stop it, or choose another, as in "
+                f"--port {port + 1}"
+            ) from None
+        raise UserError(f"--host {host} --port {port}: {error.strerror}; choose another") from None
+    return made
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    """What is told where there is no route for a request."""
+    assert isinstance(error, HTTPException)
+    return refusal(request, error.status_code, error.detail, **(error.headers or {}))
