@@ -32,6 +32,7 @@ def test_the_guide_from_its_first_command_to_its_last(cli, tmp_path, monkeypatch
     assert "consent: 6 of 6" not in said[3]  # nobody stops there, so nothing is said
     assert "4 of 6 rows kept" in said[3]
     assert "1 prompt released" in said[4]
-    assert "intake 2 is undone; 0 prompts that no other brought" in said[6]
-    assert "dropped at consent: no consent" in shown[7]
+    assert "left out of prompts.jsonl: 1 (dropped in duplicates)\n-> sheet.html" in said[6]
+    assert "intake 2 is undone; 0 prompts that no other brought" in said[7]
+    assert "dropped at consent: no consent" in shown[8]
     assert {row["id"] for row in standing(tmp_path / "instructgpt.db")} == {"q1", "q3", "q5", "f1"}

@@ -148,7 +148,7 @@ COMMANDS = {
     "data stats": Command(
         "sheet:stats",
         "Count prompts as the paper's tables 1 and 6 to 11 do, and write a page.",
-        "instructgpt data stats --snapshot snapshot --out sheet.html",
+        "instructgpt data stats --db sqlite:///store.db --out sheet.html",
     ),
     "data upgrade": Command(
         "store:upgrade",

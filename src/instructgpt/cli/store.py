@@ -1,6 +1,7 @@
 """The commands of a store: `data snapshot`, `data erase`, `data upgrade`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -46,14 +47,19 @@ def snapshot(
 
     with Store.open(db, make=False) as store:
         manifest = store.snapshot(name, out)
-    for file, counts in manifest["left_out"].items():
-        for why, count in counts.items():
-            say(f"left out of {file}: {count:,} ({why})")
+    say_left_out(manifest["left_out"])
     for file, written in manifest["files"].items():
         say(f"{counted(written['records'], 'record')} -> {out / file}")
     say(f"snapshot {name}: {manifest['digest']}")
     if as_json:
         show(json.dumps(manifest, ensure_ascii=False))
+
+
+def say_left_out(left_out: Mapping[str, Mapping[str, int]]) -> None:
+    """Say what a snapshot leaves out of its files, and why."""
+    for file, counts in left_out.items():
+        for why, count in counts.items():
+            say(f"left out of {file}: {count:,} ({why})")
 
 
 def erase(

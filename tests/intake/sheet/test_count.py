@@ -72,6 +72,9 @@ def test_demonstrations_stand_under_whoever_wrote_the_prompt(sheet):
 def test_a_folder_without_prompts_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"has no prompts\.jsonl"):
         count_folder(tmp_path)
+    (tmp_path / "prompts.jsonl").write_text("")
+    with pytest.raises(UserError, match="neither prompts nor demonstrations"):
+        count_folder(tmp_path)
 
 
 def test_the_papers_tables_agree_with_each_other():

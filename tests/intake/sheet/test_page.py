@@ -38,3 +38,10 @@ def test_a_folder_that_is_none_is_one_sentence(tmp_path, capsys):
         main(["data", "stats", "--snapshot", str(tmp_path / "nowhere")])
     assert ended.value.code == 2
     assert "has no prompts.jsonl" in capsys.readouterr().err
+
+
+def test_a_folder_and_a_store_are_not_counted_together(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "stats", "--snapshot", str(tmp_path), "--db", "sqlite:///store.db"])
+    assert ended.value.code == 2
+    assert "give one of them" in capsys.readouterr().err

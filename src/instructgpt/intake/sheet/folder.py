@@ -1,50 +1,65 @@
 """The sheet of a folder of our files, as a snapshot is one."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from instructgpt.data.reading import load_records
-from instructgpt.data.records import Demonstration, Prompt
+from instructgpt.data.records import Demonstration, Prompt, Record
+from instructgpt.data.snapshots import FILES
 from instructgpt.errors import UserError
 from instructgpt.intake.sheet.count import Length, count, words
 
-PROMPTS, DEMONSTRATIONS = "prompts.jsonl", "demonstrations.jsonl"
+R = TypeVar("R", bound=Record)
 
 
-def count_folder(folder: Path, tokenizer: str = "") -> dict[str, Any]:
+class Unit(NamedTuple):
+    """What lengths are counted in."""
+
+    name: str
+    length: Length
+
+
+WORDS = Unit("words and signs", words)
+
+
+def count_folder(folder: Path, unit: Unit = WORDS) -> dict[str, Any]:
     """The tables of the prompts and demonstrations in a folder.
 
     Args:
         folder: with `prompts.jsonl`, and `demonstrations.jsonl` if there are any.
-        tokenizer: of the model whose tokens are counted; empty: words are.
+        unit: what lengths are counted in.
 
     Raises:
-        UserError: there are no prompts, or a line cannot be read.
+        UserError: there is no file of prompts, there are no records, or one cannot be read.
     """
-    if not (folder / PROMPTS).is_file():
+    if not (folder / FILES[Prompt]).is_file():
         raise UserError(
-            f"--snapshot {folder}: has no {PROMPTS}; give a folder with the prompts in a file of "
-            "that name"
+            f"--snapshot {folder}: has no {FILES[Prompt]}; give a folder with the prompts in a "
+            "file of that name"
         )
-    known = folder / DEMONSTRATIONS
-    has_any = known.is_file() and known.stat().st_size
-    length = tokens_of(tokenizer) if tokenizer else words
-    return count(
-        load_records([str(folder / PROMPTS)], Prompt, format="native"),
-        load_records([str(known)], Demonstration, format="native") if has_any else (),
-        length,
-        f"tokens of {tokenizer}" if tokenizer else "words and signs",
-    )
+    prompts, demonstrations = _records(folder, Prompt), _records(folder, Demonstration)
+    if not (prompts or demonstrations):
+        raise UserError(f"--snapshot {folder}: holds neither prompts nor demonstrations")
+    return count(prompts, demonstrations, unit.length, unit.name)
 
 
-def tokens_of(path: str) -> Length:
-    """What counts a text's tokens.
+def _records(folder: Path, kind: type[R]) -> list[R]:
+    """Those of a kind; none where the file is empty or not there."""
+    file = folder / FILES[kind]
+    has_any = file.is_file() and file.stat().st_size
+    return load_records([str(file)], kind, format="native") if has_any else []
+
+
+def unit_of(tokenizer: str) -> Unit:
+    """Tokens of a model's tokenizer; without one, words.
 
     Raises:
         UserError: the tokenizer cannot be opened.
     """
+    if not tokenizer:
+        return WORDS
     from instructgpt.models.framing import plain_ids
     from instructgpt.models.opening import load_tokenizer
 
-    tokenizer = load_tokenizer(path)
-    return lambda text: len(plain_ids(tokenizer, text))
+    opened = load_tokenizer(tokenizer)
+    return Unit(f"tokens of {tokenizer}", lambda text: len(plain_ids(opened, text)))
