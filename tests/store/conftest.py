@@ -20,7 +20,8 @@ from instructgpt.store.engine import Database
 from instructgpt.store.schema import bring_up
 
 CHANGES = re.compile(r"\s*(UPDATE|DELETE FROM)\s+\"?(\w+)", re.IGNORECASE)
-STATE = {"tasks", "assignments", "alembic_version"}
+STATE = {"tasks", "assignments", "alembic_version", "queues", "drafts"}
+STATE |= {"accounts", "invitations", "sessions"}
 """The tables in which rows may change, named here once more."""
 
 

@@ -23,7 +23,9 @@ def answers(prompt: Prompt, mark: str = "") -> Candidates:
 
 
 def fill(store: Store, mark: str = MARK) -> None:
-    """Prompts, decisions, annotations, findings; answers, and labels of each kind, an edit too."""
+    """Prompts, decisions, annotations, findings; answers, and labels of each kind, an edit too;
+    what was begun, and skipped.
+    """
     made = prompts(mark)
     store.add(made)
     decide(store, made[:2], detail={"fields": {"split": "train"}, "was": mark})
@@ -41,6 +43,11 @@ def fill(store: Store, mark: str = MARK) -> None:
         row["comment"] = mark if claimed.candidates.prompt_id == "a1" else ""
         for ranks in ((1, 2), (2, 1)):
             store.submit(claimed, Ranking.model_validate({**row, "ranks": ranks}))
+    store.queue([answers(made[0], mark)], overlap=2, name="begun")
+    for name in ("kim", "max"):
+        begun = store.desk.next(name, "begun")
+        store.desk.save(begun.number, {"ratings": {"A": {"note": mark}}}, 1)
+    store.desk.skip(begun.number, "harmful", f"it says {mark}")
     of = {"prompt_id": "a2", "prompt": mark, "response": f"an answer to {mark}"}
     store.add([Demonstration(**of, labeler_id="lea"), Rating(**of, likert=3, labeler_id="lea")])
 

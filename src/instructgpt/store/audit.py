@@ -22,6 +22,9 @@ def who() -> str:
         return ""
 
 
-def note(connection: Connection, what: str, **detail: Any) -> None:
-    """Add to the audit, in the transaction that does what is noted."""
-    connection.execute(insert(audit).values(who=who(), what=what, detail=detail, at=now()))
+def note(connection: Connection, what: str, *, by: str | None = None, **detail: Any) -> None:
+    """Add to the audit, in the transaction that does what is noted; `by` is whoever did it, if not
+    the user of this machine.
+    """
+    values = {"who": who() if by is None else by, "what": what, "detail": detail, "at": now()}
+    connection.execute(insert(audit).values(values))

@@ -1,35 +1,39 @@
 """The door for labels: answers are queued, a labeler claims one, and submits a ranking of it.
 
-A claim is a lease: who goes away leaves the answers to others when it runs out. No answers get more
-labels than the queue's overlap, and nobody labels the same twice. Within a queue claims and
-submissions follow each other: each locks the queue's row (on SQLite a writer has the file alone).
+A claim is a lease: who goes away leaves the answers to others when it runs out; what comes all the
+same is kept, as a label more than was asked for. Nobody labels the same twice. Within a queue
+claims and submissions follow each other: each locks the queue's row (on SQLite a writer has the
+file alone).
 """
 
+import random
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
 
 from instructgpt.data.records import Candidates, Ranking
 from instructgpt.errors import UserError
-from instructgpt.run.digest import MODEL_FILES, digest_of
+from instructgpt.store.answers import add_candidates, candidates_of
 from instructgpt.store.audit import now
-from instructgpt.store.records import (
-    add_labelers,
-    add_labels,
-    as_row,
-    insert_new,
-    key_of,
-    links_of,
+from instructgpt.store.records import add_labelers, insert_new
+from instructgpt.store.tables import (
+    annotations,
+    assignments,
+    candidates,
+    completions,
+    queues,
+    rankings,
+    tasks,
 )
-from instructgpt.store.tables import assignments, candidates, completions, queues, rankings, tasks
 
 LEASE = 3600.0
 """Seconds for which claimed answers are nobody else's."""
+SENSITIVE = ("sensitive_content", "sensitive")
+"""What says of a prompt that it may upset: table 7's field, and a column of that name."""
+BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -58,44 +62,69 @@ class Progress(NamedTuple):
 
 
 def enqueue(
-    connection: Connection, name: str, batch: Iterable[Candidates], overlap: int, first: int = 0
-) -> None:
+    connection: Connection,
+    name: str,
+    batch: Iterable[Candidates],
+    overlap: int,
+    first: int = 0,
+    **asked: Any,
+) -> int:
     """Add answers to a queue, which is made if there is none of this name; those that are in it
     already stay as they are.
+
+    Args:
+        connection: in a transaction that writes.
+        name: of the queue.
+        batch: the answers to some prompts.
+        overlap: how many labels each gets.
+        first: the place of the first of them.
+        asked: the other columns of a queue that is made.
+
+    Returns:
+        How many are new.
 
     Raises:
         UserError: the queue has another overlap.
     """
     if overlap < 1:
         raise UserError(f"overlap {overlap}: answers need a label; give 1 or more")
-    insert_new(connection, queues, [{"name": name, "overlap": overlap, "at": now()}])
+    insert_new(connection, queues, [{"name": name, "overlap": overlap, "at": now(), **asked}])
     queue = connection.execute(select(queues).where(queues.c.name == name)).one()
     if queue.overlap != overlap:
         raise UserError(
             f"the queue {name} gives answers {queue.overlap} labels, not {overlap}; keep that, or "
             "name another queue"
         )
-    queued = list(batch)
-    keys = _add_candidates(connection, queued)
+    keys = add_candidates(connection, list(batch))
     rows = [
         {"queue": queue.number, "place": place, "candidates_key": key, "labels": 0}
         for place, key in enumerate(keys, first)
     ]
-    insert_new(connection, tasks, rows)
+    return insert_new(connection, tasks, rows)
 
 
 def claim(
-    connection: Connection, labeler: str, queue: str | None, only: str | None, lease: float
-) -> Assignment | None:
+    connection: Connection,
+    labeler: str,
+    queue: str | None,
+    only: str | None = None,
+    lease: float = LEASE,
+    *,
+    sensitive: bool = True,
+) -> int | None:
     """Take answers in hand: those that the labeler has there already, else the first that need a
-    label and that the labeler has not labeled; None where there are none.
+    label and that the labeler has neither labeled nor skipped; None where there are none.
 
     Args:
         connection: in a transaction that writes.
         labeler: who ranks.
-        queue: of which queue; None for any, the oldest first.
+        queue: of which queue; None for any, by priority, then the oldest first.
         only: the key of the only candidates that are wanted.
         lease: seconds.
+        sensitive: whether also answers to sensitive prompts.
+
+    Returns:
+        The number of the assignment.
 
     Raises:
         UserError: there is no such queue.
@@ -105,62 +134,41 @@ def claim(
     rows, at = _locked(connection, queue), time.time()
     add_labelers(connection, [labeler])
     for row in rows:
+        if row.paused:
+            continue
         wanted = [tasks.c.queue == row.number, tasks.c.labels < row.overlap]
         wanted += [tasks.c.candidates_key == only] if only else []
         wanted += [tasks.c.labels + _others(labeler, at) < row.overlap]
-        held = _held(connection, labeler, wanted)
-        if held is None and (task := _free(connection, labeler, wanted)) is not None:
+        held = _held(connection, labeler, wanted, sensitive)
+        if held is None and (task := _free(connection, labeler, wanted, sensitive)) is not None:
             values = {"task": task, "labeler_id": labeler, "leased_until": at + lease}
+            values |= {"shown_order": _shuffled(connection, task)}
             added = insert(assignments).values(values).returning(assignments.c.number)
             held = connection.scalar(added)
         if held is not None:
-            its = assignments.c.number == held
-            connection.execute(update(assignments).where(its).values(leased_until=at + lease))
-            return _assignment(connection, held)
+            renew(connection, held, at + lease)
+            return held
     return None
 
 
-def submit(connection: Connection, number: int, record: Ranking) -> str:
-    """Take the ranking of an assignment; a second one is an edit of the first.
-
-    Args:
-        connection: in a transaction that writes.
-        number: of the assignment.
-        record: the ranking; a missing `labeler_id` is the assignment's.
-
-    Returns:
-        The ranking's key.
-
-    Raises:
-        UserError: there is no such assignment, the record is of other answers or another labeler,
-            or the lease ran out and others have labeled instead.
-    """
-    task = _task_of(connection, number)
-    _refuse_another(_candidates_of(connection, task.candidates_key), record, task.labeler_id)
-    record = record.model_copy(update={"labeler_id": task.labeler_id})
-    own: dict[str, Any] = {"candidates_key": task.candidates_key}
-    if task.label_key is None and task.others >= task.overlap - task.labels:
-        raise UserError(
-            f"the lease of assignment {number} ran out and others have these answers; claim others"
-        )
-    if task.label_key is not None:
-        old = connection.scalar(select(rankings.c.record).where(rankings.c.key == task.label_key))
-        if old == as_row(record):
-            return task.label_key
-        own["replaces"] = task.label_key
-    (key,) = add_labels(connection, Ranking, [record], **own)
+def renew(connection: Connection, number: int, until: float) -> None:
+    """Make a lease last until then."""
     its = assignments.c.number == number
-    connection.execute(update(assignments).where(its).values(label_key=key))
-    if task.label_key is None:
-        more = update(tasks).where(tasks.c.number == task.task)
-        connection.execute(more.values(labels=tasks.c.labels + 1))
-    return key
+    connection.execute(update(assignments).where(its).values(leased_until=until))
+
+
+def assignment_of(connection: Connection, number: int) -> Assignment:
+    """What a labeler has in hand, with the answers."""
+    query = select(assignments, tasks.c.candidates_key).select_from(assignments.join(tasks))
+    row = connection.execute(query.where(assignments.c.number == number)).one()
+    queued = candidates_of(connection, row.candidates_key)
+    return Assignment(number, row.labeler_id, queued, row.leased_until)
 
 
 def progress(connection: Connection, queue: str) -> Progress:
     """How far a queue is; nothing of nothing where there is none."""
     query = (
-        select(queues.c.overlap, func.count(), func.count().filter(_is_done()))
+        select(queues.c.overlap, func.count(), func.count().filter(is_done()))
         .select_from(tasks.join(queues).join(candidates))
         .where(queues.c.name == queue, candidates.c.erased.is_(None))
         .group_by(queues.c.overlap)
@@ -184,52 +192,36 @@ def labels_of(connection: Connection, queue: str) -> Iterator[tuple[str, Ranking
         yield key, Ranking.model_validate(record)
 
 
-def _is_done() -> Any:
+def is_done() -> Any:
+    """Whether a task has all its labels: a condition on `tasks` and `queues`."""
     return tasks.c.labels >= queues.c.overlap
 
 
-def _add_candidates(connection: Connection, batch: Sequence[Candidates]) -> list[str]:
-    """Add answers to rank, each with its model's digest; their keys."""
-    rows = [as_row(queued) for queued in batch]
-    keys = [key_of(row) for row in rows]
-    links = links_of(connection, [row["prompt_id"] for row in rows])
-    heads, answers = [], []
-    for key, row in zip(keys, rows, strict=True):
-        own = {"key": key, "prompt_id": row["prompt_id"], "prompt_key": links.get(row["prompt_id"])}
-        rest = {name: row[name] for name in row if name != "responses"}
-        heads.append({**own, "record": rest, "at": now()})
-        for place, answer in enumerate(row["responses"]):
-            named = {name: answer.get(name) for name in ("text", "model", "sampling")}
-            more = {name: answer[name] for name in answer if name not in named}
-            own = {"candidates_key": key, "place": place, "weights": _weights(named["model"])}
-            answers.append({**own, **named, "record": more})
-    insert_new(connection, candidates, heads)
-    insert_new(connection, completions, answers)
-    return keys
+def lock_queue(connection: Connection, name: str) -> Row[Any]:
+    """The queue of a name, from which nobody else then claims.
+
+    Raises:
+        UserError: there is none.
+    """
+    return _locked(connection, name)[0]
 
 
-@cache
-def _weights(model: str | None) -> str | None:
-    """The digest of a model's files, where the name is that of a folder that is here."""
-    found = digest_of(Path(model), MODEL_FILES) if model and Path(model).is_dir() else None
-    return found.digest if found else None
-
-
-def _candidates_of(connection: Connection, key: str) -> Candidates:
-    head = connection.execute(select(candidates).where(candidates.c.key == key)).one()
-    if head.erased:
-        raise UserError("these answers were erased, at a person's wish; claim others")
-    query = select(completions).where(completions.c.candidates_key == key)
-    answers = [
-        {"text": row.text, "model": row.model, "sampling": row.sampling, **row.record}
-        for row in connection.execute(query.order_by(completions.c.place))
-    ]
-    return Candidates.model_validate({**head.record, "responses": answers})
+def sensitive_among(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Those of some candidates whose prompt may upset: their record says so, or an annotation."""
+    columns = (candidates.c.key, candidates.c.prompt_key, candidates.c.record)
+    rows = connection.execute(select(*columns).where(candidates.c.key.in_(keys))).all()
+    found = {row.key for row in rows if any((row.record or {}).get(one) for one in SENSITIVE)}
+    own = annotations.c
+    query = select(own.prompt_key, own.value).where(
+        own.field.in_(SENSITIVE), own.prompt_key.in_({row.prompt_key for row in rows})
+    )
+    said = {row.prompt_key: row.value for row in connection.execute(query.order_by(own.number))}
+    return found | {row.key for row in rows if said.get(row.prompt_key) is True}
 
 
 def _locked(connection: Connection, queue: str | None) -> Sequence[Row[Any]]:
     """The queues, or the one of a name, which nobody else then claims from."""
-    query = select(queues).order_by(queues.c.number).with_for_update()
+    query = select(queues).order_by(queues.c.priority.desc(), queues.c.number).with_for_update()
     rows = connection.execute(query.where(queues.c.name == queue) if queue else query).all()
     if queue and not rows:
         raise UserError(f"there is no queue {queue}; put answers into it first")
@@ -244,53 +236,45 @@ def _others(labeler: str, at: float) -> Any:
     return query.correlate(tasks).scalar_subquery()
 
 
-def _held(connection: Connection, labeler: str, wanted: list[Any]) -> int | None:
+def _held(connection: Connection, labeler: str, wanted: list[Any], sensitive: bool) -> int | None:
     """The assignment that a labeler has open, also one whose lease ran out and that is free."""
-    its = and_(assignments.c.labeler_id == labeler, assignments.c.label_key.is_(None))
-    query = select(assignments.c.number).select_from(assignments.join(tasks).join(candidates))
-    query = query.where(its, candidates.c.erased.is_(None), *wanted)
-    return connection.scalar(query.order_by(tasks.c.place, tasks.c.number).limit(1))
+    its = and_(
+        assignments.c.labeler_id == labeler,
+        assignments.c.label_key.is_(None),
+        assignments.c.skipped.is_(False),
+    )
+    query = select(assignments.c.number, candidates.c.key)
+    query = query.select_from(assignments.join(tasks).join(candidates)).where(its)
+    return _first(connection, query, wanted, sensitive)
 
 
-def _free(connection: Connection, labeler: str, wanted: list[Any]) -> int | None:
+def _free(connection: Connection, labeler: str, wanted: list[Any], sensitive: bool) -> int | None:
     """The first task that a labeler may take."""
     own = exists().where(assignments.c.task == tasks.c.number, assignments.c.labeler_id == labeler)
-    query = select(tasks.c.number).select_from(tasks.join(candidates))
-    query = query.where(~own, candidates.c.erased.is_(None), *wanted)
-    return connection.scalar(query.order_by(tasks.c.place, tasks.c.number).limit(1))
+    query = select(tasks.c.number, candidates.c.key)
+    query = query.select_from(tasks.join(candidates)).where(~own)
+    return _first(connection, query, wanted, sensitive)
 
 
-def _assignment(connection: Connection, number: int) -> Assignment:
-    query = select(assignments, tasks.c.candidates_key).select_from(assignments.join(tasks))
-    row = connection.execute(query.where(assignments.c.number == number)).one()
-    queued = _candidates_of(connection, row.candidates_key)
-    return Assignment(number, row.labeler_id, queued, row.leased_until)
+def _first(connection: Connection, query: Any, wanted: list[Any], sensitive: bool) -> int | None:
+    """The number of the first row whose answers may be shown."""
+    query = query.where(candidates.c.erased.is_(None), *wanted)
+    query = query.order_by(tasks.c.place, tasks.c.number)
+    if sensitive:
+        found = connection.execute(query.limit(1)).first()
+        return found[0] if found else None
+    start = 0
+    while rows := connection.execute(query.limit(BATCH).offset(start)).all():
+        hidden = sensitive_among(connection, [key for _, key in rows])
+        if shown := [number for number, key in rows if key not in hidden]:
+            return shown[0]
+        start += BATCH
+    return None
 
 
-def _task_of(connection: Connection, number: int) -> Row[Any, Any, Any, Any, Any, Any, Any]:
-    """An assignment with its task and queue, locked; `others` have its task in hand now."""
-    its = assignments.c.number == number
-    joined = assignments.join(tasks).join(queues)
-    name = connection.scalar(select(queues.c.name).select_from(joined).where(its))
-    if name is None:
-        raise UserError(f"there is no assignment {number}; claim one")
-    _locked(connection, name)
-    labeler = connection.scalar(select(assignments.c.labeler_id).where(its))
-    columns = (
-        *(assignments.c.task, assignments.c.labeler_id, assignments.c.label_key),
-        *(tasks.c.candidates_key, tasks.c.labels, queues.c.overlap),
-        _others(labeler or "", time.time()).label("others"),
-    )
-    return connection.execute(select(*columns).select_from(joined).where(its)).one()
-
-
-def _refuse_another(queued: Candidates, record: Ranking, labeler: str) -> None:
-    if record.labeler_id not in (None, labeler):
-        raise UserError(f"the answers were claimed by {labeler}; {record.labeler_id} claims others")
-    same = (record.prompt_id, record.prompt) == (queued.prompt_id, queued.prompt)
-    texts = [[answer.text for answer in one.responses] for one in (queued, record)]
-    if not same or texts[0] != texts[1]:
-        raise UserError(
-            f"the ranking is not of the answers that were claimed (prompt {queued.prompt_id}); "
-            "submit it with the prompt and the answers as they were given"
-        )
+def _shuffled(connection: Connection, task: int) -> list[int]:
+    """An order in which to show a task's answers: drawn once, so that no place is favored."""
+    of = tasks.c.candidates_key == completions.c.candidates_key
+    query = select(func.count()).select_from(completions.join(tasks, of))
+    count = connection.scalar(query.where(tasks.c.number == task)) or 0
+    return random.SystemRandom().sample(range(count), count)

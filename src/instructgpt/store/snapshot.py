@@ -10,7 +10,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, func, insert, select
+from sqlalchemy import Connection, Row, Table, and_, func, insert, select
 
 from instructgpt.data.few_shot import demonstrations, is_few_shot
 from instructgpt.data.records import Demonstration, Prompt, Record
@@ -178,14 +178,17 @@ def _labels(
     users: set[str],
     left_out: Counter[str],
 ) -> Iterator[dict[str, Any]]:
-    """The rows of labels: those that no other is an edit of, and of whose prompt nothing speaks
-    against. A prompt that no intake has seen, since it came with the label, is none of the store's.
+    """The rows of labels: those that no other is an edit of, that were not taken back, and of whose
+    prompt nothing speaks against. A prompt that no intake has seen, since it came with the label,
+    is none of the store's.
     """
     table = LABELS[kind]
     edits = table.alias()
     edited = select(edits.c.key).where(edits.c.replaces == table.c.key).exists()
     query = (
-        select(table).where(~edited, table.c.erased.is_(None)).order_by(table.c.key)
+        select(table)
+        .where(~edited, ~_is_withdrawn(table), table.c.erased.is_(None))
+        .order_by(table.c.key)
     ).execution_options(yield_per=2000)
     for row in connection.execute(query):
         keys = [row.prompt_key] if row.prompt_key else needed.get(row.prompt_id, [])
@@ -199,6 +202,16 @@ def _labels(
             fields = stands[0].fields
             over = {name: fields[name] for name in ("prompt", "split") if name in fields}
         yield _sorted(kind.model_validate({**row.record, **over}))
+
+
+def _is_withdrawn(table: Table) -> Any:
+    """Whether all submissions that a label was part of were taken back."""
+    links, gone = tables.submitted_labels, tables.withdrawals
+    those = select(links.c.key).select_from(
+        links.outerjoin(gone, gone.c.submission == links.c.submission)
+    )
+    of = those.where(links.c.key == table.c.key).correlate(table)
+    return and_(of.exists(), ~of.where(gone.c.submission.is_(None)).exists())
 
 
 def _sorted(record: Record) -> dict[str, Any]:

@@ -15,12 +15,15 @@ from instructgpt.data.snapshots import MANIFEST, is_snapshot, mark_stale, whole_
 from instructgpt.errors import UserError
 from instructgpt.run.disk import explained, new_folder
 from instructgpt.store import labels
+from instructgpt.store.accounts import Accounts
 from instructgpt.store.audit import note, now
+from instructgpt.store.desk import Desk
 from instructgpt.store.engine import Database, store_url
 from instructgpt.store.erase import StaleSnapshot, erase_user, last_erasure, scrub, stale_of
 from instructgpt.store.records import LABELS, add_labels, add_prompts, insert_new
 from instructgpt.store.schema import prepare
 from instructgpt.store.snapshot import add_snapshot, add_users, rules_of, write_files
+from instructgpt.store.submitting import submit
 from instructgpt.store.tables import keys
 
 BATCH = 5_000
@@ -59,6 +62,16 @@ class Store:
             store.close()
             raise
         return store
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who may log in."""
+        return Accounts(self.database)
+
+    @property
+    def desk(self) -> Desk:
+        """What people work on."""
+        return Desk(self.database)
 
     @property
     def key(self) -> bytes:
@@ -117,19 +130,19 @@ class Store:
             UserError: there is no such queue.
         """
         with self.database.writing() as connection:
-            return labels.claim(connection, labeler, queue, only, lease)
+            number = labels.claim(connection, labeler, queue, only, lease)
+            return None if number is None else labels.assignment_of(connection, number)
 
     def submit(self, assignment: labels.Assignment | int, record: Ranking) -> str:
         """Hand in the ranking of an assignment, on the disk when this returns; a second one is an
         edit. Its key.
 
         Raises:
-            UserError: it is not of those answers or that labeler, or the lease ran out and others
-                have labeled instead.
+            UserError: it is not of those answers or that labeler.
         """
         number = assignment if isinstance(assignment, int) else assignment.number
         with self.database.writing() as connection:
-            return labels.submit(connection, number, record)
+            return submit(connection, number, record)
 
     def progress(self, queue: str) -> labels.Progress:
         """How many of a queue's prompts have all their labels."""
