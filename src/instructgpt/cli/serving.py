@@ -46,10 +46,10 @@ def add_user(
     """Make an account, and print the link by which its owner sets a password."""
     from instructgpt.label.app.security import Address
     from instructgpt.label.app.server import link
-    from instructgpt.label.app.sessions import require_name
     from instructgpt.store import Store
+    from instructgpt.store.accounts import Role
 
     address = Address.of(url, "", 0)
     with Store.open(db) as store:
-        token = store.accounts.add(require_name(name), role, by="label user add")
+        token = store.accounts.add(name.strip(), Role(role), by="label user add")
     show(link(address.url, token))

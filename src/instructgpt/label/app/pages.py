@@ -86,6 +86,12 @@ def json_of(request: Request) -> Any:
     return value
 
 
+def before_of(request: Request) -> int | None:
+    """Of a list in pages, the row before which this page begins; None for the first page."""
+    text = request.query_params.get("before", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
 def require_text(value: str) -> str:
     """A text that every store can keep.
 

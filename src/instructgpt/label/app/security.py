@@ -56,7 +56,7 @@ class Address:
                 "which one people reach it, as in --url https://label.example.org"
             )
         try:
-            parts = urlsplit(url or f"http://{own}:{port}")
+            parts = urlsplit(f"http://{own}:{port}" if url is None else url)
             is_one = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
         except ValueError:
             is_one, parts = False, urlsplit("")

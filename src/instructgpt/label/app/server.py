@@ -5,7 +5,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,9 +20,8 @@ from instructgpt.label.app.routes import RULES
 from instructgpt.label.app.security import Address, Headers
 from instructgpt.label.app.sessions import attempts
 from instructgpt.run.progress import say, show
-
-if TYPE_CHECKING:
-    from instructgpt.store import Store
+from instructgpt.store import Store
+from instructgpt.store.accounts import Role
 
 PATIENCE = 10
 """Seconds that requests have to end when the server stops."""
@@ -38,7 +36,7 @@ class RowConvertor(IntegerConvertor):
 CONVERTOR_TYPES["row"] = RowConvertor()
 
 
-def make_app(store: "Store", address: Address, runs: Path) -> Starlette:
+def make_app(store: Store, address: Address, runs: Path) -> Starlette:
     """The app.
 
     Args:
@@ -53,7 +51,7 @@ def make_app(store: "Store", address: Address, runs: Path) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.store, app.state.address, app.state.runs = store, address, runs
-    app.state.attempts = attempts()
+    app.state.attempts, app.state.agreement = attempts(), {}
     return app
 
 
@@ -79,8 +77,6 @@ def serve(
     Raises:
         UserError: the store cannot be opened, or the port is taken.
     """
-    from instructgpt.store import Store
-
     with Store.open(db) as store, _listening(host, port) as listening:
         address = Address.of(url, host, listening.getsockname()[1])
         first = first_link(store, address)
@@ -104,7 +100,7 @@ def serve(
         say("stopped; all that was submitted is in the store")
 
 
-def first_link(store: "Store", address: Address) -> str | None:
+def first_link(store: Store, address: Address) -> str | None:
     """The link by which the first admin comes in; None if one has."""
     people = store.accounts.people()
     admins = [person for person in people if person.role == "admin" and person.active]
@@ -114,7 +110,7 @@ def first_link(store: "Store", address: Address) -> str | None:
         return link(address.url, store.accounts.invite(admins[0].name, by="label serve"))
     taken = {person.name for person in people}
     name = next(name for name in ("admin", "admin-2", "admin-3") if name not in taken)
-    return link(address.url, store.accounts.add(name, "admin", by="label serve"))
+    return link(address.url, store.accounts.add(name, Role.ADMIN, by="label serve"))
 
 
 def link(url: str, token: str) -> str:

@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from instructgpt.errors import UserError
 from instructgpt.label.app.pages import fields_of, page, refusal, wants_json
 from instructgpt.label.app.security import Address, Attempts, limited
+from instructgpt.store.accounts import Person
 
 SECONDS = 7 * 24 * 3600
 """How long a session lasts."""
@@ -33,7 +33,7 @@ def cookie_name(address: Address) -> str:
     return "__Host-session" if address.is_tls else "session"
 
 
-def person_of(request: Request) -> Any:
+def person_of(request: Request) -> Person | None:
     """Whose session the cookie is."""
     state = request.app.state
     token = request.cookies.get(cookie_name(state.address))
@@ -172,15 +172,3 @@ def _local(path: str) -> str:
     """A path of this app; nothing for whatever else a link may name."""
     is_ours = path.startswith("/") and not path.startswith("//") and path.isascii()
     return path if is_ours and path.isprintable() and "\\" not in path else ""
-
-
-def require_name(name: str) -> str:
-    """A name that an account may have.
-
-    Raises:
-        UserError: it is none.
-    """
-    name = name.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise UserError(f"a name has 1 to {LONGEST_NAME} letters, all of them visible")
-    return name

@@ -1,0 +1,256 @@
+"""The researchers' pages: queues, how far they are, and what was said."""
+
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from instructgpt.data.formats import read_records
+from instructgpt.data.records import Candidates
+from instructgpt.errors import UserError
+from instructgpt.evaluation.stats import Interval
+from instructgpt.label.app.item import cards_of, turns_of
+from instructgpt.label.app.markdown import excerpt
+from instructgpt.label.app.pages import fields_of, page
+from instructgpt.label.app.work import draft_of
+from instructgpt.label.rankings import agreement_of
+from instructgpt.store.desk import Asked, Desk, Queue
+
+OF_ITEMS, EXCERPT, MOST_LABELS, LONGEST_GUIDELINES = 50, 110, 1_000, 100_000
+FEWEST, MOST = 2, 26
+"""Answers that are ranked at a time: the most there are letters for."""
+CANDIDATES = "candidates.jsonl"
+CHUNK = 2**16
+
+
+def queues(request: Request) -> Response:
+    """All queues; a POST makes one."""
+    if request.method == "POST":
+        name = _make(request, dict(fields_of(request)))
+        return RedirectResponse(f"/queues/{quote(name)}", 303)
+    return page(
+        request,
+        "queues.html",
+        queues=_desk(request).queues(),
+        asked=[each.value for each in Asked],
+        runs=_runs(request),
+    )
+
+
+def queue(request: Request) -> Response:
+    """A queue: its settings, progress, agreement and items; a POST changes it."""
+    found = _known(request)
+    if request.method == "POST":
+        _change(request, found, dict(fields_of(request)))
+        return RedirectResponse(f"/queues/{quote(found.name)}?done=1", 303)
+    text = request.query_params.get("from", "")
+    offset = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    items = _desk(request).items(found.name, offset, OF_ITEMS + 1)
+    guidelines = _desk(request).guidelines(found.name)
+    return page(
+        request,
+        "queue.html",
+        queue=found,
+        asked=[each.value for each in Asked],
+        guidelines=guidelines[1] if guidelines else "",
+        agreement=_agreement(request, found),
+        items=items[:OF_ITEMS],
+        offset=offset,
+        after=offset + OF_ITEMS if len(items) > OF_ITEMS else None,
+        before=max(0, offset - OF_ITEMS) if offset else None,
+        excerpt=lambda prompt: excerpt(_last(prompt), EXCERPT),
+        done="done" in request.query_params,
+    )
+
+
+def task(request: Request) -> Response:
+    """A prompt of a queue, its answers, and every version of what labelers said of it."""
+    queue, found = _known(request), _desk(request).task(request.path_params["task"])
+    if found is None or found[0].queue != queue.name:
+        raise HTTPException(404)
+    row, items = found
+    responses = items[0].candidates.responses if items else ()
+    order = range(len(responses))
+    cards = cards_of(items[0].candidates, order) if items else []
+    return page(
+        request,
+        "task.html",
+        task=row,
+        queue=queue,
+        turns=turns_of(row.prompt),
+        cards=cards,
+        models={
+            card.letter: ", ".join(responses[place].model or "" for place in card.places)
+            for card in cards
+        },
+        seen=[
+            (
+                item,
+                [
+                    (version, draft_of(version.ranking, version.ratings, order, version.seconds))
+                    for version in _desk(request).versions(item.number)
+                ],
+            )
+            for item in items
+        ],
+    )
+
+
+def export(request: Request) -> Response:
+    """A snapshot of the store as a .zip, for whoever trains elsewhere."""
+    found = _known(request)
+    name = str(dict(fields_of(request)).get("name", "")).strip() or found.name
+    if not all(sign.isalnum() or sign in "-_." for sign in name) or name.startswith("."):
+        raise UserError("a snapshot's name has letters, digits, - and _ ; choose another")
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it is sent)
+    with tempfile.TemporaryDirectory() as folder:
+        request.app.state.store.snapshot(name, Path(folder) / name)
+        with zipfile.ZipFile(kept, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted((Path(folder) / name).iterdir()):
+                archive.write(path, f"{name}/{path.name}")
+    kept.seek(0)
+    said = f"attachment; filename*=UTF-8''{quote(name)}.zip"
+    return StreamingResponse(
+        _chunks(kept), media_type="application/zip", headers={"Content-Disposition": said}
+    )
+
+
+def _chunks(file: Any) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _make(request: Request, fields: dict[str, Any]) -> str:
+    """Make the queue that a form describes; its name."""
+    name = str(fields.get("name", "")).strip()
+    if not name or len(name) > 100 or not name.isprintable() or "/" in name or name[0] == ".":
+        raise UserError("a queue's name has 1 to 100 letters that are shown, and no /; choose one")
+    if any(known.name == name for known in _desk(request).queues()):
+        raise UserError(f"there is a queue {name}; choose another name")
+    overlap = _whole(fields, "overlap", 1, MOST_LABELS)
+    priority = _whole(fields, "priority", -MOST_LABELS, MOST_LABELS)
+    batch = _cut(_candidates(request, fields), str(fields.get("k", "")).strip())
+    _desk(request).make_queue(
+        name,
+        batch,
+        overlap=overlap,
+        ratings=_asked(fields),
+        priority=priority,
+        guidelines=_guidelines(fields),
+        by=request.state.person.name,
+    )
+    return name
+
+
+def _change(request: Request, found: Queue, fields: dict[str, Any]) -> None:
+    """Do to a queue what one of the forms of its page says."""
+    action, by, desk = str(fields.get("action", "")), request.state.person.name, _desk(request)
+    if action == "settings":
+        desk.change_queue(
+            found.name,
+            by=by,
+            overlap=_whole(fields, "overlap", 1, MOST_LABELS),
+            priority=_whole(fields, "priority", -MOST_LABELS, MOST_LABELS),
+            ratings=_asked(fields),
+        )
+    elif action in ("pause", "go on"):
+        desk.change_queue(found.name, by=by, paused=action == "pause")
+    elif action == "guidelines":
+        desk.change_queue(found.name, by=by, guidelines=_guidelines(fields))
+    else:
+        raise UserError("what is to be done? choose one of: settings, pause, go on, guidelines")
+
+
+def _candidates(request: Request, fields: dict[str, Any]) -> Sequence[Candidates]:
+    """The answers of an uploaded file, or of a run of the server's."""
+    upload, run = fields.get("file"), str(fields.get("run", ""))
+    if isinstance(upload, UploadFile) and upload.size:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "upload.jsonl"
+            with path.open("wb") as file:
+                while chunk := upload.file.read(CHUNK):
+                    file.write(chunk)
+            try:
+                return read_records(path, Candidates).records
+            except UserError as error:
+                raise UserError(str(error).replace(str(path), "the file that was sent")) from None
+    if run not in _runs(request):
+        raise UserError("choose a file of answers, or a run of `sample`")
+    return read_records(request.app.state.runs / run / CANDIDATES, Candidates).records
+
+
+def _runs(request: Request) -> list[str]:
+    """The folders with answers in the folder of runs, two deep: those of `sample`, and those of
+    pipelines.
+    """
+    runs: Path = request.app.state.runs
+    found = [path for depth in ("*", "*/*", "*/*/*") for path in runs.glob(f"{depth}/{CANDIDATES}")]
+    return sorted(str(path.parent.relative_to(runs)) for path in found if path.is_file())
+
+
+def _cut(batch: Sequence[Candidates], k: str) -> Sequence[Candidates]:
+    """The first `k` answers of each prompt, or all."""
+    if not k:
+        return batch
+    if not (k.isascii() and k.isdigit() and FEWEST <= int(k[:9]) <= MOST):
+        raise UserError(f"how many answers of each prompt? give {FEWEST} to {MOST}, or nothing")
+    return [one.model_copy(update={"responses": one.responses[: int(k)]}) for one in batch]
+
+
+def _whole(fields: dict[str, Any], key: str, least: int, most: int) -> int:
+    text = str(fields.get(key, "")).strip()
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 9):
+        raise UserError(f"{key}: expected a whole number")
+    if not least <= int(text) <= most:
+        raise UserError(f"{key}: expected {least} to {most}")
+    return int(text)
+
+
+def _asked(fields: dict[str, Any]) -> Asked:
+    word = str(fields.get("ratings", ""))
+    if word not in [each.value for each in Asked]:
+        raise UserError(f"ratings: choose one of {', '.join(Asked)}")
+    return Asked(word)
+
+
+def _guidelines(fields: dict[str, Any]) -> str:
+    text = str(fields.get("guidelines", "")).replace("\r\n", "\n").strip()
+    if len(text) > LONGEST_GUIDELINES:
+        raise UserError(f"guidelines have {LONGEST_GUIDELINES:,} letters at most; shorten them")
+    return text
+
+
+def _agreement(request: Request, found: Queue) -> Interval | None:
+    """How well those who labeled agree; reckoned again when there are more labels."""
+    known: dict[str, tuple[int, Interval | None]] = request.app.state.agreement
+    if found.name not in known or known[found.name][0] != found.labels:
+        rankings = [ranking for _, ranking in request.app.state.store.rankings(found.name)]
+        known[found.name] = (found.labels, agreement_of(rankings) if rankings else None)
+    return known[found.name][1]
+
+
+def _known(request: Request) -> Queue:
+    """The queue of the path."""
+    name = request.path_params["queue"]
+    found = next((one for one in _desk(request).queues() if one.name == name), None)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _last(prompt: Any) -> str:
+    """A prompt, of a conversation its last turn."""
+    return prompt if isinstance(prompt, str) else prompt[-1].content
+
+
+def _desk(request: Request) -> Desk:
+    return request.app.state.store.desk
