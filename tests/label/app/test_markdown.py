@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from instructgpt.label.app.markdown import LONGEST, as_markdown, as_written, excerpt, plain
 
 TAGS = set(
-    "p strong em code pre br ul ol li blockquote s hr table thead tbody tr th td span div".split()
+    "p strong em code pre br ul ol li blockquote s hr table thead tbody tr th td span div"
+    " details summary".split()
 )
 
 
@@ -99,6 +100,8 @@ def test_what_is_long_is_shown_as_it_was_written_and_soon():
     begun = time.process_time()
     html = as_markdown("**" + "x" * 1_000_000)
     assert html.startswith('<div class="written">**xxx')
+    assert html.count("x") == 1_000_000  # all of it
+    assert "<summary>995,002 more letters</summary>" in html
     slow = "|a" * (LONGEST // 4) + "\n" + "|-" * (LONGEST // 4)  # the slowest of what was tried
     assert as_markdown(slow)
     assert time.process_time() - begun < 5

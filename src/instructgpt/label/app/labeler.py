@@ -249,8 +249,14 @@ def _submit(request: Request, found: Item) -> Response:
         labeler=request.state.person.name,
         asked=asked,
     )
+    read = _whole(str(given.get("guidelines", "")))  # the version that stood on the page
     made = _desk(request).submit(
-        found.number, key, ranking, ratings, seconds=draft.seconds, guidelines=found.guidelines
+        found.number,
+        key,
+        ranking,
+        ratings,
+        seconds=draft.seconds,
+        guidelines=read if read and read <= (found.guidelines or 0) else found.guidelines,
     )
     if _said(made.ranking, made.ratings) != _said(ranking, ratings):
         raise UserError(

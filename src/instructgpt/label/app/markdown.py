@@ -6,15 +6,16 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 LONGEST = 50_000
 """Characters up to which a text is read as Markdown; a longer one is shown as it was written."""
+BEGINNING = 5_000
+"""Characters of a longer one that are shown at once."""
 MOST_MARKS = 8
 """Combining marks that may stand on one letter; no script needs as many."""
 _OBEYED = re.compile(
@@ -39,12 +40,22 @@ def as_markdown(text: str) -> Markup:
 
 
 def as_written(text: str) -> Markup:
-    """A text letter by letter, where white space is kept.
+    """A text letter by letter, where white space is kept. What is so long that a browser would be
+    busy for seconds with where its letters stand is opened when it is asked for.
 
     >>> as_written("<b>")
     Markup('<div class="written">&lt;b&gt;</div>')
     """
-    return Markup('<div class="written">') + plain(text) + Markup("</div>")
+    if len(text) <= LONGEST:
+        return _written(text)
+    rest = Markup('<details class="rest"><summary>{:,} more letters</summary>{}</details>')
+    return _written(text[:BEGINNING]) + rest.format(
+        len(text) - BEGINNING, _written(text[BEGINNING:])
+    )
+
+
+def _written(text: str) -> Markup:
+    return Markup('<div class="written">{}</div>').format(plain(text))
 
 
 def plain(text: str) -> Markup:
@@ -94,7 +105,8 @@ def _parser() -> MarkdownIt:
     parser.enable(["table", "strikethrough"]).disable(_AS_TEXT)
     headings: Any = dict.fromkeys(["heading_open", "heading_close"], _heading)
     cells: Any = dict.fromkeys(["th_open", "td_open"], _without_attributes)
-    cast("RendererHTML", parser.renderer).rules |= {"fence": _fence, **headings, **cells}
+    own: Any = parser.renderer
+    own.rules |= {"fence": _fence, **headings, **cells}
     return parser
 
 

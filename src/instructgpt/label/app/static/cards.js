@@ -79,7 +79,7 @@ export class Cards {
   #go(card) {
     if (!card) return;
     const moved = !card.contains(document.activeElement);
-    if (moved) card.focus({ preventScroll: true });
+    if (moved || document.activeElement.matches("button, summary")) card.focus({ preventScroll: true });
     const { top, bottom } = card.getBoundingClientRect();
     const edge = parseFloat(getComputedStyle(card).scrollMarginTop) || 0;
     if (moved || bottom < edge || top > window.innerHeight) card.scrollIntoView({ block: "start" });
