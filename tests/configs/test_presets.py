@@ -149,7 +149,7 @@ MEASURING = {
 THE_USERS = {
     *("model", "reward_model", "reward", "critic", "data", "format", "split", "eval_data"),
     "eval_pretrain_data",
-    *("pretrain_data", "demonstrations", "eval_split", "on_nonfinite"),
+    *("pretrain_data", "demonstrations", "eval_split", "use", "on_nonfinite"),
 }
 
 

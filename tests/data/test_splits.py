@@ -57,6 +57,13 @@ def test_records_of_a_split_by_hand():
     assert split_by_field([train, test, none], "z") == ([train, test, none], [])
 
 
+def test_what_a_snapshot_holds_out_is_held_out():
+    made = {s: Prompt(prompt="a", split=s) for s in ("train", "valid", "test", "heldout")}
+    train, *held = made.values()
+    assert split_by_field(made.values(), HELD_OUT) == ([train], held)
+    assert split_by_field(made.values(), "valid")[1] == [made["valid"]]
+
+
 def test_a_prompt_stays_on_its_side_when_others_are_added():
     prompts = [Prompt(prompt=f"number {i}?") for i in range(100)]
     few, many = with_splits(prompts[:40]), with_splits(prompts)

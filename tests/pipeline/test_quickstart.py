@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedModel
 
+from instructgpt.data.records import Demonstration
+from instructgpt.data.snapshots import readers_of
 from instructgpt.errors import UserError
+from instructgpt.intake import looking, running
+from instructgpt.intake.rules import Rules
+from instructgpt.intake.shares import SPLITS, USES
 from instructgpt.pipeline import quickstart as module
 from instructgpt.pipeline.order import Stage
 from instructgpt.pipeline.quickstart import SHARES, quickstart
@@ -17,6 +22,7 @@ from instructgpt.pipeline.summary import summary
 from instructgpt.run.directory import Run
 from instructgpt.run.presets import read_preset
 from tests.files import sentence, write_policy, write_rows
+from tests.intake.conftest import AtSigns, Words, opened
 from tests.small_runs import one_backend
 from tests.tiny import byte_tokenizer, tiny_model
 
@@ -133,14 +139,15 @@ def test_prompts_that_name_a_split_are_taken_as_they_are(tmp_path):
     path = Path(
         write_rows(tmp_path / "p.jsonl", [{"prompt": "a", "split": "train"}, {"prompt": "b"}])
     )
-    assert module._with_split(str(path), tmp_path / "run", None) == str(path)
+    own = module._own_prompts(str(path), tmp_path / "run", None)
+    assert own == dict.fromkeys(("sample.data", "ppo.data", "evaluate.data"), str(path))
     assert not (tmp_path / "run").exists()
 
 
 def test_too_few_prompts_to_hold_some_out(tmp_path):
     path = Path(write_rows(tmp_path / "p.jsonl", [{"prompt": "a"}]))
     with pytest.raises(UserError, match="too few to hold some out") as raised:
-        module._with_split(str(path), tmp_path / "run", None)
+        module._own_prompts(str(path), tmp_path / "run", None)
     sentence(raised)
 
 
@@ -173,12 +180,12 @@ def test_the_default_is_the_shipped_model(recorded, tmp_path):
     assert (recorded["rounds"], recorded["plain_arm"]) == (1, False)
 
 
-def test_everything_of_ones_own(recorded, prompts, tmp_path):
-    own = {"model": "my/model", "demonstrations": "d.jsonl", "prose": "t.txt", "label_by": "me"}
-    quickstart(tmp_path, prompts=prompts, **own, flags={"rank.prompts": 5})
+def test_everything_of_ones_own(recorded, prompts, demonstrations, tmp_path):
+    own = {"demonstrations": demonstrations, "prose": "t.txt", "label_by": "me"}
+    quickstart(tmp_path, model="my/model", prompts=prompts, **own, flags={"rank.prompts": 5})
     flags = recorded["flags"]
     assert flags["sft.model"] == flags["evaluate.base"] == "my/model"
-    assert flags["sft.data"] == flags["reward.demonstrations"] == "d.jsonl"
+    assert flags["sft.data"] == flags["reward.demonstrations"] == demonstrations
     assert flags["ppo.pretrain_data"] == "t.txt"
     for key in ("sample.data", "ppo.data", "evaluate.data"):
         assert flags[key] == str(tmp_path / "prompts.jsonl")
@@ -190,6 +197,50 @@ def test_tiny_takes_no_model(recorded, tmp_path):
     with pytest.raises(UserError, match="leave out --tiny or --model") as raised:
         quickstart(tmp_path, tiny=True, model="m")
     sentence(raised)
+
+
+@pytest.fixture
+def snapshot(tmp_path, monkeypatch):
+    """A snapshot of an intake: prompts of ten people and of labelers, demonstrations of a few."""
+    monkeypatch.setattr(looking, "Language", Words)
+    monkeypatch.setattr(looking, "PersonalData", AtSigns)
+    things = ("the sea", "tea", "rain", "books", "dogs", "bread", "snow", "cats", "trees", "bees")
+    asked = ("Why do people like {}?", "What is {}?", "Say it of {}.", "A poem about {}, please.")
+    rows = [
+        {"id": f"{thing}/{n}", "prompt": ask.format(thing), "user_id": thing, "consent": True}
+        for thing in things
+        for n, ask in enumerate(asked)
+    ]
+    file = write_rows(tmp_path / "rows.jsonl", rows)
+    with opened(tmp_path / "store.db") as store:
+        running.intake(store, [file], Rules(splits="60/20/20", uses="1/3/3"))
+        store.add(
+            Demonstration(prompt_id=row["id"], prompt=row["prompt"], response=SEA) for row in rows
+        )
+        store.snapshot("one", tmp_path / "one")
+    return tmp_path / "one"
+
+
+def test_a_snapshot_of_an_intake_is_split_as_it_says(snapshot, tmp_path):
+    """Each prompt serves what intake decided; whose users are held out, they are everywhere."""
+    out, own = tmp_path / "run", str(snapshot)
+    quickstart(out, tiny=True, prompts=own, demonstrations=own, flags=TINY | {"sample.split": ""})
+    prompts = [json.loads(line) for line in (snapshot / "prompts.jsonl").read_text().splitlines()]
+    held = {row["prompt"] for row in prompts if row["split"] in ("valid", "test")}
+    by_use = {use: {row["prompt"] for row in prompts if row.get("use") == use} for use in USES}
+    assert all((held, *by_use.values(), {row["split"] for row in prompts} == set(SPLITS)))
+
+    assert Run(out / "03-sft").info["config"]["eval_split"] == "heldout"
+    lines = (out / "04-sample" / "candidates.jsonl").read_text().splitlines()
+    assert {json.loads(line)["prompt"] for line in lines} == by_use["reward"]
+    texts = (out / "07-ppo" / "samples.jsonl").read_text().splitlines()
+    asked = {json.loads(line)["prompt"] for line in texts}
+    assert asked <= by_use["ppo"] - held
+    judged = {pair["prompt"] for pair in Run(out / "08-evaluate").evaluation["pairs"]}
+    assert judged == held
+    files = [snapshot / "prompts.jsonl", snapshot / "demonstrations.jsonl"]
+    readers = {folder.name for folder, _ in readers_of(files, [out])}
+    assert readers == {"03-sft", "04-sample", "06-reward", "07-ppo", "08-evaluate"}
 
 
 def models_held_when_a_stage_begins(monkeypatch):

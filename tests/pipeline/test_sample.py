@@ -75,6 +75,17 @@ def test_only_the_prompts_of_a_split(config):
     sentence(raised)
 
 
+def test_only_the_prompts_of_a_use(config, tmp_path):
+    rows = [{"prompt": "ab", "use": "reward"}, {"prompt": "ba", "use": "ppo"}, {"prompt": "bb"}]
+    data = write_rows(tmp_path / "p.jsonl", rows)
+    assert [row["prompt"] for row in read(sample(config(data=data, use="reward")))] == ["ab"]
+    with pytest.raises(
+        UserError, match="no prompt with use 'sft', their uses are ppo, reward"
+    ) as r:
+        sample(config("other", data=data, use="sft"))
+    sentence(r)
+
+
 def test_checks_travel_with_the_prompt(config, tmp_path):
     checks = {"keywords": ["sea"]}
     data = write_rows(tmp_path / "p.jsonl", [{"prompt": "ab", "checks": checks}, {"prompt": "ba"}])

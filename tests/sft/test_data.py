@@ -158,6 +158,7 @@ def test_no_room_for_demonstrations():
         ({"pretrain_fraction": 1, "pretrain_data": "-"}, "give max_steps"),
         ({"select_by": "reward", "eval_data": "-"}, "needs 'reward_model'"),
         ({"select_by": "validation_loss"}, "needs 'eval_data'"),
+        ({"eval_split": "valid", "eval_data": "-"}, "exclude each other"),
         ({"reward_model": "-"}, "reward_model needs 'eval_data'"),
         ({"reward_model": "-", "select_by": "last"}, "reward_model needs 'eval_data'"),
     ],

@@ -312,3 +312,18 @@ def test_dropout_that_takes_away_much_is_said_once_and_training_is_as_before(
     figures = [(r.dir / "metrics.jsonl").read_text() for r in (plain, run)]
     assert figures[0] == figures[1]
     assert "first_loss" not in json.loads((train(config(out="no")).dir / "run.json").read_text())
+
+
+def test_a_split_of_the_demonstrations_is_held_out(config, tmp_path):
+    rows = [{**row, "split": "train"} for row in DEMONSTRATIONS]
+    rows += [
+        {**row, "split": split} for row, split in zip(HELD_OUT, ("valid", "test"), strict=True)
+    ]
+    data = write_rows(tmp_path / "all.jsonl", rows)
+    run = train(config(data=data, eval_split="heldout", max_steps=1))
+    apart = train(config("eval_data", out="apart", max_steps=1))
+    assert run.metrics[-1] == apart.metrics[-1]
+    assert "sft/validation_loss" in run.metrics[-1]
+    with pytest.raises(UserError, match="no demonstrations have the split 'dev'") as raised:
+        train(config(data=data, out="dev", eval_split="dev"))
+    sentence(raised)

@@ -17,13 +17,13 @@ HARDWARE = Group("Hardware", sort_key=6)
 RUN = Group("The run", sort_key=7)
 
 _KEYS = {
-    READS: "data_dir tasks names format split template on_error on_long preset prompt response "
+    READS: "data_dir tasks names format split use template on_error on_long preset prompt response "
     "tokenizer_data",
     AMOUNT: "epochs max_steps batch_size total_episodes num_ppo_epochs num_mini_batches max_length "
     "response_length pretrain_length ptx_length k k_max samples labelers per_prompt rounds "
     "vocab_size pretrain_fraction ptx_ratio limit shots",
     CHECKS: "eval_data eval_every eval_fraction eval_prompts eval_pretrain_data reward_prompts "
-    "select_by grad_ratio_every audit",
+    "eval_split select_by grad_ratio_every audit",
     HARDWARE: "device dtype threads micro_batch_tokens attention rollout_slots shard_size "
     "gather_weights cpu_offload activation_checkpointing",
     RUN: "seed resume save_every save_minutes keep_checkpoints keep_best keep_finished report_to "

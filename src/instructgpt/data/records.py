@@ -91,6 +91,11 @@ class Prompt(Record):
         return self._column("checks")
 
     @property
+    def use(self) -> str | None:
+        """Which stage it serves, where intake has decided it (table 6)."""
+        return self._column("use")
+
+    @property
     def handed_on(self) -> dict[str, Any]:
         """What a prompt's record hands on to its answers, and they to their rankings."""
         columns = {"use_case": self.use_case, "split": self.split, "checks": self.checks}
@@ -111,6 +116,11 @@ class Demonstration(Record):
     @classmethod
     def _fill_id(cls, data: Any) -> Any:
         return _with_prompt_id(data, "prompt_id")
+
+    @property
+    def split(self) -> str | None:
+        """That of its prompt, where a snapshot has said it."""
+        return self._column("split")
 
 
 class Response(Record):

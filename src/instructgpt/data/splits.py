@@ -3,14 +3,25 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from instructgpt.data.records import Candidates, Prompt
+from instructgpt.data.records import Prompt
 from instructgpt.errors import UserError
 from instructgpt.run.seeds import derive
 
 HELD_OUT = "heldout"
 """The split whose answers only the held-out labelers rank; nothing is trained on them."""
+STANDS_FOR = {HELD_OUT: frozenset({HELD_OUT, "valid", "test"})}
+"""Splits that one name covers: of a snapshot's, `valid` and `test` are held out."""
 HELD_OUT_SHARE = 5
 """One in so many prompts is held out, where their records name no split."""
+
+
+class HasSplit(Protocol):
+    """Whatever may be held out."""
+
+    @property
+    def split(self) -> str | None:
+        """Where it stands."""
+        ...
 
 
 class HasPrompt(Protocol):
@@ -22,15 +33,18 @@ class HasPrompt(Protocol):
         ...
 
 
-R = TypeVar("R", bound=Prompt | Candidates)
+R = TypeVar("R", bound=HasSplit)
 P = TypeVar("P", bound=HasPrompt)
 
 
 def split_by_field(records: Iterable[R], split: str) -> tuple[list[R], list[R]]:
-    """The records whose `split` field does not say this, and those where it does."""
+    """The records whose `split` field does not say this, and those where it does; `heldout` is said
+    by `valid` and `test`, too.
+    """
+    names = STANDS_FOR.get(split, {split})
     sides: tuple[list[R], list[R]] = [], []
     for record in records:
-        sides[record.split == split].append(record)
+        sides[record.split in names].append(record)
     return sides
 
 

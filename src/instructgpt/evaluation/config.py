@@ -32,6 +32,9 @@ class CompareConfig(Config):
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
+    use: str = Field(
+        "", description="use only the prompts whose `use` field says this (empty: all)"
+    )
     on_error: Literal["stop", "skip"] = Field(
         "stop", description="what a bad or over-long prompt does: stop, or skip and count"
     )

@@ -30,6 +30,11 @@ class Asking(Protocol):
         ...
 
     @property
+    def use(self) -> str:
+        """Those that serve which stage; empty for all."""
+        ...
+
+    @property
     def on_error(self) -> Literal["stop", "skip"]:
         """What a bad or over-long prompt does."""
         ...
@@ -103,13 +108,14 @@ def room_behind(
 def prompts_to_answer(
     key: str, paths: Sequence[str], config: Asking, rooms: Sequence[Room], outlook: Outlook
 ) -> list[Prompt]:
-    """The prompts of some files that are of the split and fit.
+    """The prompts of some files that are of the split, for the use, and fit.
 
     Raises:
         UserError: a file, a line or a prompt cannot be used, or none is left.
     """
     records = outlook.records(key, paths, Prompt, format=config.format, on_error=config.on_error)
-    return fitting(key, _of_split(key, records, config.split), rooms, config.on_error)
+    wanted = _of_use(key, _of_split(key, records, config.split), config.use)
+    return fitting(key, wanted, rooms, config.on_error)
 
 
 def fitting(
@@ -155,6 +161,20 @@ def _of_split(key: str, records: Sequence[Prompt], split: str) -> list[Prompt]:
         splits = sorted({record.split or "" for record in others} - {""})
         there = f"their splits are {', '.join(splits)}" if splits else "none has the field"
         raise UserError(f"{key}: no prompt with split '{split}', {there}; give other prompts")
+    return kept
+
+
+def _of_use(key: str, records: Sequence[Prompt], use: str) -> list[Prompt]:
+    """The prompts whose `use` field says this; all where none is named.
+
+    Raises:
+        UserError: there are none.
+    """
+    kept = [record for record in records if not use or record.use == use]
+    if records and not kept:
+        uses = ", ".join(sorted({record.use for record in records if record.use}))
+        there = f"their uses are {uses}" if uses else "none has the field"
+        raise UserError(f"{key}: no prompt with use '{use}', {there}; give other prompts")
     return kept
 
 

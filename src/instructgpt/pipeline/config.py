@@ -22,6 +22,9 @@ class SampleConfig(Config):
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
+    use: str = Field(
+        "", description="use only the prompts whose `use` field says this (empty: all)"
+    )
     k: int = Field(4, ge=1, description="answers per prompt (the paper's labelers ranked 4 to 9)")
     k_max: int = Field(
         0, ge=0, description="draw each prompt's number from k to this (0: always k)"

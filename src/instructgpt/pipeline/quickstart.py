@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from instructgpt.data.formats import write_records
 from instructgpt.data.reading import load_records
-from instructgpt.data.records import Prompt
+from instructgpt.data.records import Demonstration, Prompt
 from instructgpt.data.splits import HELD_OUT, split_by_field, with_splits
 from instructgpt.distributed.world import world
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, placed
 from instructgpt.models.outlook import Outlook
 from instructgpt.pipeline.needs import check_needs
 from instructgpt.pipeline.pipeline import Show, run_pipeline
@@ -63,12 +63,9 @@ def quickstart(
     out, outlook = out_folder(out), Outlook()
     given: dict[str, Any] = {"common.seed": seed, "rank.seed": seed}
     if prompts:
-        given |= dict.fromkeys(
-            ("sample.data", "ppo.data", "evaluate.data"),
-            world().once(lambda: _with_split(prompts, out, outlook if show else None)),
-        )
+        given |= world().once(lambda: _own_prompts(prompts, out, outlook if show else None))
     if demonstrations:
-        given |= dict.fromkeys(("sft.data", "reward.demonstrations"), demonstrations)
+        given |= world().once(lambda: _own_demonstrations(demonstrations))
     if prose:
         given |= {"ppo.pretrain_data": prose}
     if label_by == "me":
@@ -111,11 +108,31 @@ def _shipped_model(show: Show) -> str:
     return str(folder_of() if show else smollm2())
 
 
-def _with_split(path: str, out: Path, outlook: Outlook | None) -> str:
+def _own_prompts(path: str, out: Path, outlook: Outlook | None) -> dict[str, str]:
+    """The settings for somebody's prompts. Where intake has said whom a prompt serves, answers are
+    ranked to those for the reward model, and PPO learns on its own (table 6).
+    """
+    with placed("--prompts"):
+        records = load_records([path], Prompt)
+    file = _with_split(path, records, out, outlook)
+    given: dict[str, str] = dict.fromkeys(("sample.data", "ppo.data", "evaluate.data"), file)
+    if any(record.use for record in records):
+        given |= {"sample.use": "reward", "ppo.use": "ppo"}
+    return given
+
+
+def _own_demonstrations(path: str) -> dict[str, str]:
+    """The settings for somebody's demonstrations; those that are held out are not trained on."""
+    given: dict[str, str] = dict.fromkeys(("sft.data", "reward.demonstrations"), path)
+    with placed("--demonstrations"):
+        _, held = split_by_field(load_records([path], Demonstration), HELD_OUT)
+    return {**given, **({"sft.eval_split": HELD_OUT} if held else {})}
+
+
+def _with_split(path: str, records: list[Prompt], out: Path, outlook: Outlook | None) -> str:
     """The file of prompts, a fifth of them held out unless their records say which; not written
     where an outlook is told of it.
     """
-    records = load_records([path], Prompt)
     if any(record.split for record in records):
         return path
     records = with_splits(records)

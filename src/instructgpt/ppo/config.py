@@ -40,6 +40,9 @@ class PPOConfig(StageConfig):
     split: str = Field(
         "", description="use only the prompts whose `split` field says this (empty: all)"
     )
+    use: str = Field(
+        "", description="use only the prompts whose `use` field says this (empty: all)"
+    )
     pretrain_data: ProseMix = Field(
         (),
         description="pretraining text for PPO-ptx: .txt or .jsonl, or sources by weight, as in "

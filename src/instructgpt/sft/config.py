@@ -22,6 +22,9 @@ class SFTConfig(StageConfig):
     eval_data: Annotated[Demonstrations, Mendable("validation")] = Field(
         (), description="held-out demonstrations for the validation loss"
     )
+    eval_split: str = Field(
+        "", description="hold out the demonstrations in `data` whose `split` field says this"
+    )
     pretrain_data: ProseMix = Field(
         (),
         description="pretraining text to mix in: .txt or .jsonl, or sources by weight, as in "
@@ -90,11 +93,17 @@ class SFTConfig(StageConfig):
             raise ValueError(
                 "select_by 'reward' needs 'reward_model': give a reward model's directory"
             )
-        if self.reward_model and not self.eval_data:
-            raise ValueError("reward_model needs 'eval_data': it judges answers to those prompts")
-        if self.selection != "last" and not self.eval_data:
+        if self.eval_data and self.eval_split:
+            raise ValueError("eval_data and eval_split exclude each other: give one")
+        is_held_out = self.eval_data or self.eval_split
+        if self.reward_model and not is_held_out:
             raise ValueError(
-                f"select_by '{self.selection}' needs 'eval_data': give held-out demonstrations"
+                "reward_model needs 'eval_data' or 'eval_split': it judges answers to those prompts"
+            )
+        if self.selection != "last" and not is_held_out:
+            raise ValueError(
+                f"select_by '{self.selection}' needs 'eval_data' or 'eval_split': give held-out "
+                "demonstrations"
             )
         return self
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from instructgpt.data.records import Demonstration
-from instructgpt.errors import placed
+from instructgpt.data.splits import split_by_field
+from instructgpt.errors import UserError, placed
 from instructgpt.models.facts import ModelFacts
 from instructgpt.models.outlook import Looked, Outlook, described, open_outlook
 from instructgpt.models.prompts import Room, fitting, room_behind
@@ -79,8 +80,11 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
     policy = outlook.model("model", config.model, "policy")
     text = policy.text(config.template)
     longest = min(config.max_length, policy.context or config.max_length)
-    examples, _ = _demonstrations("data", config, text, longest, outlook)
-    held_out, records = _demonstrations("eval_data", config, text, longest, outlook)
+    training, records = _records(config, outlook)
+    examples = _encoded("data", config, training, text, longest)
+    held_out = _encoded(
+        "data" if config.eval_split else "eval_data", config, records, text, longest
+    )
     scorer, judged = None, []
     if config.reward_model:
         scorer = outlook.model("reward_model", config.reward_model, "scorer")
@@ -107,14 +111,36 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
     )
 
 
-def _demonstrations(
-    key: str, config: SFTConfig, text: TextCodec, longest: int, outlook: Outlook
-) -> tuple[list[Example], list[Demonstration]]:
-    records = outlook.records(
-        key, getattr(config, key), Demonstration, format=config.format, on_error=config.on_error
-    )
+def _records(
+    config: SFTConfig, outlook: Outlook
+) -> tuple[list[Demonstration], list[Demonstration]]:
+    """What is trained on, and what is held out.
+
+    Raises:
+        UserError: a file or a line cannot be used, or `eval_split` leaves one side empty.
+    """
+    reading = {"format": config.format, "on_error": config.on_error}
+    training = outlook.records("data", config.data, Demonstration, **reading)
+    if not config.eval_split:
+        return training, outlook.records("eval_data", config.eval_data, Demonstration, **reading)
+    training, held = split_by_field(training, config.eval_split)
+    if not (training and held):
+        raise UserError(
+            f"{', '.join(config.data)}: {'all' if held else 'no'} demonstrations have the split "
+            f"'{config.eval_split}'; give others, or held-out ones as eval_data"
+        )
+    return training, held
+
+
+def _encoded(
+    key: str,
+    config: SFTConfig,
+    records: Sequence[Demonstration],
+    text: TextCodec,
+    longest: int,
+) -> list[Example]:
     if not records:
-        return [], []
+        return []
     with placed(key):
         examples, skipped = encode_all(
             records,
@@ -125,7 +151,7 @@ def _demonstrations(
             loss=config.loss,
         )
     say_skipped(skipped)
-    return examples, records
+    return examples
 
 
 def _windows(
