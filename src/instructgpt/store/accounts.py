@@ -74,7 +74,7 @@ class Accounts:
         if not name.strip() or name != name.strip() or len(name) > LONGEST_NAME:
             raise UserError(f"{name!r:.120}: is no name; give 1 to {LONGEST_NAME} letters")
         if not name.isprintable() or "/" in name:
-            raise UserError(f"{name!r:.120}: a name has letters that are shown, and no /")
+            raise UserError(f"{name!r:.120}: has / or what is not shown; give another name")
         with self._database.writing() as connection:
             if _row(connection, name):
                 raise UserError(f"the name {name} is taken; choose another")

@@ -129,7 +129,7 @@ class Desk:
             preferences = connection.scalar(select(accounts.c.preferences).where(own)) or {}
             sensitive = not preferences.get("hide_sensitive")
             number = labels.claim(connection, labeler, queue, sensitive=sensitive)
-            return None if number is None else items.item_of(connection, number)
+        return None if number is None else self.item(number)  # others may claim meanwhile
 
     def item(self, number: int) -> Item | None:
         """An item that somebody has or had in hand; None if there is none, or it was erased."""
@@ -257,7 +257,7 @@ class Desk:
 def _refuse_late(at: str) -> None:
     age = datetime.now(UTC) - datetime.fromisoformat(at)
     if age.total_seconds() > EDITABLE:
-        raise UserError("this was submitted more than 24 hours ago and stays as it is")
+        raise UserError("this was submitted more than 24 hours ago; it stays as it is")
 
 
 def _add_guidelines(connection: Connection, name: str, content: str, by: str) -> None:

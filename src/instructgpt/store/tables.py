@@ -186,7 +186,7 @@ tasks = state(
     to("candidates"),
     Column("labels", Integer, nullable=False),  # how many have been given
     UniqueConstraint("queue", "candidates_key"),
-    Index(None, "queue", "labels", "place"),
+    Index(None, "queue", "place", "labels"),
 )
 assignments = state(
     "assignments",

@@ -21,6 +21,8 @@ def upgrade() -> None:
     op.add_column("assignments", sa.Column("shown_order", JSON))
     skipped = sa.Column("skipped", sa.Boolean(), nullable=False, server_default=sa.false())
     op.add_column("assignments", skipped)
+    op.drop_index(op.f("ix_tasks_queue_labels_place"), "tasks")  # a claim walks by place
+    op.create_index(op.f("ix_tasks_queue_place_labels"), "tasks", ["queue", "place", "labels"])
     _accounts()
     _work()
     _submissions()
