@@ -22,6 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from instructgpt.run.processor import this_processor
 from instructgpt.run.tuning import available_cores
 
 CHILD = """
@@ -160,6 +161,7 @@ def main() -> None:
     found: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "python": sys.version.split()[0],
+        "processor": this_processor().name,
         "cores": cores,
         "load_before": round(os.getloadavg()[0], 1),
         "runs": [],
