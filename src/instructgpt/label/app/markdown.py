@@ -69,12 +69,13 @@ def plain(text: str) -> Markup:
 
 
 def excerpt(text: str, length: int) -> str:
-    """The beginning of a text in one line.
+    """The beginning of a text in one line, with nothing that a page would obey.
 
     >>> excerpt("Red and  blue", 9)
     'Red and …'
     """
-    line = " ".join(text[: 8 * length].split())
+    line = " ".join(_few_marks(text[: 8 * length]).split())
+    line = _OBEYED.sub(lambda sign: f"[U+{ord(sign[0]):04X}]", line)
     return line if len(line) <= length and len(text) <= 8 * length else line[: length - 1] + "…"
 
 

@@ -22,7 +22,7 @@ DONE = {
 
 def people(request: Request) -> Response:
     """All accounts; a POST makes one, and shows its invitation."""
-    if request.method == "GET":
+    if request.method != "POST":
         return _page(request)
     fields = dict(fields_of(request))
     name = str(fields.get("name", "")).strip()

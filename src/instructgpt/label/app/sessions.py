@@ -55,7 +55,7 @@ def log_in(request: Request) -> Response:
 
 def login(request: Request) -> Response:
     """Log in: a page, or JSON for a script; then on to where one wanted to go."""
-    if request.method == "GET":
+    if request.method != "POST":
         return _login_page(request, back=_local(request.query_params.get("next", "")))
     pairs = fields_of(request)
     fields = dict(pairs)
@@ -100,7 +100,7 @@ def invitation(request: Request) -> Response:
     invited = accounts.invited(token)
     if invited is None:
         raise HTTPException(404, "This invitation was used, or is too old. Ask for another.")
-    if request.method == "GET":
+    if request.method != "POST":
         return page(request, "invitation.html", name=invited.name, error="", shortest=SHORTEST)
     fields = dict(fields_of(request))
     password = str(fields.get("password", ""))
