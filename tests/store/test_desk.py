@@ -336,6 +336,13 @@ def test_a_researcher_sees_who_has_what_and_every_version(queued):
         queued.desk.items("none")
 
 
+def test_a_prompt_of_turns_has_them_in_a_queue(store):
+    turns = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"})
+    talk = Candidates.model_validate({"prompt": turns, "responses": [{"text": "a"}, {"text": "b"}]})
+    store.desk.make_queue("talk", [talk], overlap=1, by="ann")
+    assert store.desk.items("talk")[0].prompt == talk.prompt
+
+
 def test_twenty_at_a_time_claim_nothing_twice_and_send_one_page_once(queued):
     begin, failed = threading.Barrier(20), []
 

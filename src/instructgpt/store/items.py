@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, func, select
 
-from instructgpt.data.records import Candidates, PromptText
+from instructgpt.data.records import Candidates, Message, PromptText
 from instructgpt.errors import UserError
 from instructgpt.store.answers import candidates_of
 from instructgpt.store.labels import is_done, sensitive_among
@@ -317,6 +317,11 @@ def _tasks() -> Any:
     )
 
 
+def _prompt(kept: Any) -> PromptText:
+    """A prompt as its record keeps it: text, or turns."""
+    return kept if isinstance(kept, str) else tuple(Message.model_validate(turn) for turn in kept)
+
+
 def _task_rows(connection: Connection, rows: Any) -> list[TaskRow]:
     numbers = [row.number for row in rows]
     at = (
@@ -336,7 +341,7 @@ def _task_rows(connection: Connection, rows: Any) -> list[TaskRow]:
             number=row.number,
             queue=row.name,
             prompt_id=row.prompt_id,
-            prompt=row.record["prompt"],
+            prompt=_prompt(row.record["prompt"]),
             labels=row.labels,
             overlap=row.overlap,
             holders=tuple(holders.get(row.number, ())),

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
@@ -34,7 +35,8 @@ def item(request: Request) -> Response:
     found = _own(request)
     if request.method == "POST":
         return _submit(request, found)
-    if found.state == "open" or (found.state == "done" and "edit" in request.query_params):
+    edits = "edit" in request.query_params and is_editable(found.submission)
+    if found.state == "open" or (found.state == "done" and edits):
         return _work_page(request, found)
     if found.state == "skipped":
         return RedirectResponse("/work", 303)
@@ -74,7 +76,7 @@ def skip(request: Request) -> Response:
         request.app.state.store.accounts.prefer(request.state.person.name, hide_sensitive=True)
     if found.state == "open":  # a second click is no second skip
         _desk(request).skip(found.number, reason, note[:1000])
-    return _go_on(request)
+    return _go_on(request, str(fields.get("queue", "")))
 
 
 def withdraw(request: Request) -> Response:
@@ -104,7 +106,7 @@ def next_item(request: Request) -> Response:
     """Take the next item in hand, of one queue or of any."""
     queue = str(dict(fields_of(request)).get("queue", "")) or None
     found = _desk(request).next(request.state.person.name, queue)
-    return _go(request, f"/item/{found.number}" if found else "/work?nothing=1")
+    return _go(request, _address(found, queue) if found else "/work?nothing=1")
 
 
 def history(request: Request) -> Response:
@@ -189,7 +191,7 @@ def _work_page(
     if draft is None and found.draft:
         draft = read_draft(found.draft, _count(found))
     elif draft is None:
-        draft = _submitted(found) if edits else Draft()
+        draft = _submitted(found) if found.submission else Draft()  # or it was taken back
     begun = found.draft is not None or edits or request.method == "POST"
     view = View(
         found,
@@ -208,6 +210,7 @@ def _work_page(
         problems=problems,
         warning=warning,
         before=_undoable(request),
+        queue=request.query_params.get("queue", ""),
     )
 
 
@@ -262,7 +265,9 @@ def _submit(request: Request, found: Item) -> Response:
         raise UserError(
             "this page was submitted already, and said something else then; edit it in My history"
         )
-    return _go(request, "/history") if found.state == "done" else _go_on(request, found.number)
+    if found.state == "done":
+        return _go(request, "/history")
+    return _go_on(request, str(given.get("queue", "")), found.number)
 
 
 def _said(ranking: Any, ratings: Sequence[Any]) -> Any:
@@ -271,11 +276,20 @@ def _said(ranking: Any, ratings: Sequence[Any]) -> Any:
     return ranking.ranks, sorted(repr(sorted(one.items())) for one in rated)
 
 
-def _go_on(request: Request, after: int | None = None) -> Response:
-    """To the next item, or to my work where there is none."""
-    found = _desk(request).next(request.state.person.name)
-    done = f"?after={after}" if after is not None else ""
-    return _go(request, f"/item/{found.number}{done}" if found else f"/work{done or '?nothing=1'}")
+def _go_on(request: Request, queue: str, after: int | None = None) -> Response:
+    """To the next item, of the queue that was chosen if it has any, or to my work."""
+    desk, name = _desk(request), request.state.person.name
+    found = (desk.next(name, queue) if queue else None) or desk.next(name)
+    if found:
+        return _go(request, _address(found, queue, after))
+    return _go(request, "/work?nothing=1" if after is None else f"/work?after={after}")
+
+
+def _address(found: Item, queue: str | None, after: int | None = None) -> str:
+    """Of an item's page, which knows the chosen queue and what was submitted before it."""
+    chosen = {"queue": queue} if queue == found.queue else {}
+    more = urlencode({**chosen, **({} if after is None else {"after": after})})
+    return f"/item/{found.number}" + (f"?{more}" if more else "")
 
 
 def _go(request: Request, url: str) -> Response:

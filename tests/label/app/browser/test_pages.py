@@ -11,6 +11,7 @@ from instructgpt.store.accounts import Role
 from instructgpt.store.desk import Asked
 from tests.label.app.browser.conftest import Opener
 from tests.label.app.browser.site import Site, answers, colors
+from tests.label.app.browser.test_ranking import TALK
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ HOSTILE = (
 def pages(site: Site, sessions: dict[str, Any]) -> dict[str, tuple[str | None, str]]:
     """Every GET route of the app's own table: who looks at it, and an address of it."""
     desk, accounts = site.store.desk, site.store.accounts
-    site.queue("pages", [colors(4), colors(9)], guidelines="# Be fair\n\n- to *all*\n")
+    site.queue("pages", [colors(4, prompt=TALK), colors(9)], guidelines="# Be fair\n\n- to *all*\n")
     item = desk.next("ann", "pages")
     assert item
     token = accounts.add("new", Role.LABELER, by="ada")

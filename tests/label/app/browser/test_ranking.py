@@ -333,7 +333,7 @@ def test_a_submission_is_edited_and_taken_back(site, open_page):
     expect(page.locator("table")).to_contain_text("A > B > C > D")
     page.get_by_role("button", name="Take it back").click()
     page.wait_for_url(f"**/item/{number}")
-    assert page.locator("#submit").count() == 1
+    assert page.locator("#order").input_value() == "C = D > B > A"  # it is as it was said last
     assert site.store.desk.item(number).state == "open"
 
 

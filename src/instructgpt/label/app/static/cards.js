@@ -81,7 +81,7 @@ export class Cards {
     const moved = !card.contains(document.activeElement);
     if (moved || document.activeElement.matches("button, summary")) card.focus({ preventScroll: true });
     const { top, bottom } = card.getBoundingClientRect();
-    const edge = parseFloat(getComputedStyle(card).scrollMarginTop) || 0;
+    const edge = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
     if (moved || bottom < edge || top > window.innerHeight) card.scrollIntoView({ block: "start" });
   }
 
