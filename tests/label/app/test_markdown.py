@@ -122,5 +122,6 @@ def test_any_text_gives_harmless_html(text: str):
 
 def test_an_excerpt_is_one_line():
     assert excerpt("one\n\n two", 20) == "one two"
+    assert excerpt("a\u202eb\x1b", 20) == "a[U+202E]b[U+001B]"
     assert excerpt("x" * 30, 10) == "x" * 9 + "…"
     assert excerpt(" " * 1000 + "late", 10).endswith("…")

@@ -244,7 +244,21 @@ def test_time_counts_while_the_page_is_used(site, open_page):
     press(page, "6")
     page.context.clock.run_for(5_000)
     expect(clock).to_have_text("2:35")
+    state(page, "Saved")
     assert read_draft(site.item(page).draft, 4).seconds == pytest.approx(150.5, abs=1)
+
+
+def test_an_item_stays_in_hand_while_its_page_is_used(site, open_page):
+    page = begin(site, open_page, "lease")
+    page.context.clock.install()
+    page.reload()
+    first = site.item(page).leased_until
+    for _ in range(7):
+        page.mouse.wheel(0, 10)
+        page.context.clock.run_for(50_000)
+    state(page, "Saved")
+    assert site.item(page).leased_until > first
+    assert site.item(page).revision == 1
 
 
 def test_a_sensitive_item_has_a_notice_and_an_opt_out(site, open_page):

@@ -11,7 +11,7 @@ from instructgpt.store.accounts import Role
 from instructgpt.store.desk import Asked
 from tests.label.app.browser.conftest import Opener
 from tests.label.app.browser.site import Site, answers, colors
-from tests.label.app.browser.test_ranking import TALK
+from tests.label.app.browser.test_ranking import TALK, begin
 
 pytestmark = pytest.mark.slow
 
@@ -81,8 +81,7 @@ def test_axe_finds_nothing_serious_on_any_page(pages, open_page: Opener, axe, sc
 
 
 def test_axe_finds_nothing_serious_in_dialogs_and_with_work_done(site, open_page, axe):
-    item = site.store.desk.next("ann", "pages")
-    page = open_page(f"/item/{item.number}", color_scheme="dark")
+    page = begin(site, open_page, "dialogs", options={"color_scheme": "dark"})
     page.keyboard.press("3")
     page.locator("#order").fill("b a=")
     page.locator("#submit").click()

@@ -210,6 +210,10 @@ def test_board_and_order_line_are_in_step_and_all_can_be_undone(site, open_page)
     press(page, "5 x u u Shift+U")
     assert page.locator("[name='likert.C']:checked").get_attribute("value") == "5"
     assert not page.locator("[name='flag.C.sexual_content']").is_checked()
+    page.get_by_role("button", name="Redo").click()
+    assert page.locator("[name='flag.C.sexual_content']").is_checked()
+    page.get_by_role("button", name="Undo").click()
+    assert not page.locator("[name='flag.C.sexual_content']").is_checked()
 
 
 def in_python(line: str) -> dict[str, int] | str:

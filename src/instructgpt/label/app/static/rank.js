@@ -21,11 +21,13 @@ function start() {
   const work = new Work(letters, asked, said(letters, order.value, JSON.parse(form.dataset.ranks)));
   const excerpts = Object.fromEntries(cardsInPage.map(({ dataset }) => [dataset.letter, dataset.excerpt]));
   const announce = announcer(find("announce"));
+  let saver = null;
   const clock = new Clock(Number(form.elements.seconds.value), (seconds, paused) => {
     form.querySelector("[data-clock]").textContent = clockFace(seconds);
     find("clock").classList.toggle("paused", paused);
+    if (!paused) saver?.beat();
   });
-  const saver = new Saver({
+  saver = new Saver({
     number, person, login, tell: teller(find("state"), announce, () => login().then((isIn) => isIn && saver.again())),
     revision: Number(form.elements.revision.value),
     draft: () => ({ ...work.said, seconds: clock.seconds }),
@@ -39,12 +41,15 @@ function start() {
   form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
   work.listen((words) => {
     if (document.activeElement !== order || words.includes(":")) order.value = work.said.order;
-    find("undo").hidden = !work.before.length;
+    find("undo").disabled = !work.before.length;
+    find("redo").disabled = !work.after.length;
     lineError(work.said.order, letters.length);
     if (words.startsWith("Undone") || words.startsWith("Done again")) announce(words);
     if (words) saver.changed();
   });
   find("undo").addEventListener("click", () => work.undo());
+  find("redo").addEventListener("click", () => work.redo());
+  find("keys").addEventListener("click", () => find("help").showModal());
   orderLine(order, work, () => find("submit").focus());
   skipping(saver, number);
   keys({ work, cards, board, submit, singleKeys, order });

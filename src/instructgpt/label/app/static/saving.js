@@ -2,6 +2,7 @@
 
 const SOON = 500; // milliseconds from a change to its sending
 const PATIENCE = 8000; // for an answer
+const BEAT = 300_000; // without a change, for as long as the page is used: it keeps the item in hand
 const RETRIES = [1000, 2000, 4000, 8000, 15000];
 
 export class Saver {
@@ -12,10 +13,12 @@ export class Saver {
     this.place = `labeling/${person}/${number}`;
     this.failures = 0;
     this.changes = 0;
+    this.sent = 0; // of the changes, those that the server has
+    this.heard = Date.now();
     this.done = false;
     window.addEventListener("online", () => this.waits && this.#send());
     window.addEventListener("pagehide", () => this.#leave());
-    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.#leave());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.waits && this.#send());
   }
 
   /** What this browser has and the server has not: null, or {draft, revision, tried}. */
@@ -37,6 +40,11 @@ export class Saver {
     this.timer ??= setTimeout(() => this.#send(), SOON);
   }
 
+  /** The page is in use. */
+  beat() {
+    if (Date.now() - this.heard > BEAT && !this.waits) this.changed();
+  }
+
   /** The item is handed in: nothing is kept any more. */
   finish() {
     this.done = true;
@@ -50,7 +58,7 @@ export class Saver {
   }
 
   get waits() {
-    return !this.done && (this.timer || this.failures || this.sent !== this.changes);
+    return !this.done && (this.failures > 0 || this.sent !== this.changes);
   }
 
   async #send() {
@@ -78,6 +86,7 @@ export class Saver {
     if (status === 429 || status >= 500) return this.#fail("offline", "The server does not answer: kept in this browser");
     if (status >= 400) return this.tell("refused", `Not saved: ${body.error ?? `the server says ${status}`}`);
     this.failures = 0;
+    this.heard = Date.now();
     const ours = body.saved || said(body.draft) === said(draft);
     const revision = body.revision;
     if (!ours) return this.#settle(revision);
@@ -124,8 +133,9 @@ export class Saver {
     this.timer = setTimeout(() => this.#send(), milliseconds);
   }
 
+  /** The page goes: what is not on the server is sent once more, and kept here until it is heard. */
   #leave() {
-    if (this.done || this.sending || !this.waits || this.sent === undefined && !this.changes) return;
+    if (this.sending || !this.waits) return;
     const body = JSON.stringify({ revision: this.revision + 1, draft: this.draft() });
     this.tried = said(this.draft());
     this.#keep();
