@@ -144,9 +144,8 @@ def _rate_one(page: "Page", address: str, out: Path) -> None:
     _picture(page, out, "item", top="#content")
     page.locator(f".chip[data-letter={letters[3]}]").click()
     _picture(page, out, "board", top="#board")
-    for name in ("work", "history"):
-        page.goto(f"{address}/{name}")
-        _picture(page, out, name)
+    page.goto(f"{address}/work")
+    _picture(page, out, "work")
 
 
 def _picture(page: "Page", out: Path, name: str, top: str = "body") -> None:

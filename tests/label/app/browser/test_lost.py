@@ -236,7 +236,7 @@ def test_time_counts_while_the_page_is_used(site, open_page):
     expect(clock).to_have_text("0:00")
     for _ in range(3):
         page.context.clock.run_for(30_000)
-        page.mouse.wheel(0, 10)
+        press(page, "Shift")  # any key is a use
     expect(clock).to_have_text("1:30")
     page.context.clock.run_for(600_000)  # nobody is there
     expect(clock).to_have_text("2:30")
@@ -254,7 +254,7 @@ def test_an_item_stays_in_hand_while_its_page_is_used(site, open_page):
     page.reload()
     first = site.item(page).leased_until
     for _ in range(7):
-        page.mouse.wheel(0, 10)
+        press(page, "Shift")
         page.context.clock.run_for(50_000)
     state(page, "Saved")
     assert site.item(page).leased_until > first
