@@ -260,7 +260,11 @@ def test_submit_tells_what_is_missing_and_moves_the_focus_there(site, open_page)
     expect(page.locator("#problems")).to_contain_text("Answer C has no rating.")
     expect(page.locator("#problems")).to_contain_text("C and D are not ranked.")
     assert page.evaluate("document.activeElement.name") == "likert.C"
-    press(page, "5 j 5 Control+Enter")
+    expect(page.locator("#problems")).to_be_in_viewport()
+    assert "C and D are not ranked." in said(page)
+    press(page, "5")
+    expect(page.locator("#problems")).not_to_contain_text("Answer C")  # as they are mended
+    press(page, "j 5 Control+Enter")
     assert page.evaluate("document.activeElement.dataset.letter") == "C"  # on the board
     expect(page.locator("#problems li")).to_have_count(1)
     page.locator("#order").fill("a >> b")

@@ -37,7 +37,7 @@ function start() {
   const board = new Board(find("rows"), work, excerpts, announce);
   const cards = new Cards(form, work, () => { board.enter(); reveal(find("board")); });
 
-  const submit = submitter({ work, clock, saver, cards, board, number });
+  const submit = submitter({ work, clock, saver, cards, board, number, announce });
   form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
   work.listen((words) => {
     if (document.activeElement !== order || words.includes(":")) order.value = work.said.order;
@@ -45,6 +45,7 @@ function start() {
     find("redo").disabled = !work.after.length;
     lineError(work.said.order, letters.length);
     if (words.startsWith("Undone") || words.startsWith("Done again")) announce(words);
+    if (!find("problems").hidden) tellProblems(work.missing(), cards, board); // fewer, as they are mended
     if (words) saver.changed();
   });
   find("undo").addEventListener("click", () => work.undo());
@@ -80,7 +81,7 @@ function said(letters, line, rows) {
   return { ratings: Cards.read(form, letters), ranks, order: line };
 }
 
-function submitter({ work, clock, saver, cards, board, number }) {
+function submitter({ work, clock, saver, cards, board, number, announce }) {
   let busy = false;
   const tell = teller(document.getElementById("state"), () => {}, null);
   const freeze = (on) => {
@@ -91,6 +92,7 @@ function submitter({ work, clock, saver, cards, board, number }) {
   return async () => {
     if (busy) return;
     const problems = work.missing();
+    announce(problems.map(({ sentence }) => sentence).join(" "));
     showProblems(problems, cards, board);
     if (problems.length) return;
     form.elements.seconds.value = clock.seconds;
@@ -113,11 +115,16 @@ function submitter({ work, clock, saver, cards, board, number }) {
   };
 }
 
+/** Says what is missing and goes there. */
 function showProblems(problems, cards, board) {
+  tellProblems(problems, cards, board);
+  if (problems.length) document.querySelector("#problems a").click();
+}
+
+function tellProblems(problems, cards, board) {
   const box = document.getElementById("problems");
-  const list = box.querySelector("ul");
   box.hidden = !problems.length;
-  list.replaceChildren(...problems.map(({ field, sentence }) => {
+  box.querySelector("ul").replaceChildren(...problems.map(({ field, sentence }) => {
     const link = document.createElement("a");
     link.href = `#${field.replace(".", "-")}`;
     link.textContent = sentence;
@@ -126,7 +133,9 @@ function showProblems(problems, cards, board) {
     item.append(link);
     return item;
   }));
-  if (problems.length) list.querySelector("a").click();
+  for (const part of form.querySelectorAll(".likert")) {
+    part.classList.toggle("wanted", problems.some(({ field }) => field.replace(".", "-") === part.id));
+  }
 }
 
 /** A link to what is missing shows it and gives it the focus. */
