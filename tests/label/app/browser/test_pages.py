@@ -26,7 +26,7 @@ HOSTILE = (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def pages(site: Site, sessions: dict[str, Any]) -> dict[str, tuple[str | None, str]]:
     """Every GET route of the app's own table: who looks at it, and an address of it."""
     desk, accounts = site.store.desk, site.store.accounts

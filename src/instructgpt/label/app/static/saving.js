@@ -91,6 +91,7 @@ export class Saver {
     const revision = body.revision;
     if (!ours) return this.#settle(revision);
     this.revision = revision;
+    this.#heardOf(revision);
     this.sent = sent;
     if (this.changes !== sent) return this.#later(SOON);
     this.#forget();
@@ -111,9 +112,14 @@ export class Saver {
 
   /** On loading, what an earlier page could not send: the draft to put in place, if any. */
   recover() {
+    if (this.#heardOf(null) > this.revision) {
+      this.#heardOf(0); // the page was made before the one that it follows had saved
+      location.reload();
+    }
     const { kept } = this;
     if (!kept || said(kept.draft) === said(this.draft())) {
       this.#forget();
+      if (this.revision) this.tell("saved", "Saved");
       return null;
     }
     const saved = this.revision;
@@ -150,6 +156,16 @@ export class Saver {
       localStorage.setItem(this.place, JSON.stringify(entry));
     } catch {
       // without room in the browser the server is all there is
+    }
+  }
+
+  /** The latest revision that this window knows the server to have; a number sets it. */
+  #heardOf(revision) {
+    try {
+      if (revision !== null) sessionStorage.setItem(this.place, revision);
+      return Number(sessionStorage.getItem(this.place));
+    } catch {
+      return 0;
     }
   }
 
