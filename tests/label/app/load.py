@@ -1,0 +1,250 @@
+"""People at work on a real server: they open items and submit rankings, some twice at once; in the
+middle the server is killed. Afterwards all that was acknowledged is counted in the database.
+
+    python -m tests.label.app.load --json benchmarks/results/label_load.json
+    pg_virtualenv python -m tests.label.app.load --db postgresql --json FILE
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import re
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from typing import Any
+
+import httpx
+from sqlalchemy import func, select
+
+from instructgpt.label.app.sessions import SECONDS
+from instructgpt.store import Store
+from instructgpt.store.accounts import Role
+from instructgpt.store.desk import Asked
+from instructgpt.store.tables import rankings, submissions
+from tests.label.app.served import candidates
+
+PAUSE, OVERLAP, TWICE, K = (5.0, 15.0), 2, 0.1, 4
+KEY = re.compile(r'name="key" value="([\w-]+)"')
+
+
+@dataclass
+class Seen:
+    """What people saw: seconds of each answered request by kind, the order that was acknowledged of
+    each item, and how often nobody answered.
+    """
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    acknowledged: dict[int, tuple[str, str]] = field(default_factory=dict)
+    unanswered: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
+
+
+class Server:
+    """`instructgpt label serve` on a port of its own.
+
+    Attributes:
+        address: where it answers.
+    """
+
+    def __init__(self, db: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        words = ["-m", "instructgpt", "label", "serve", "--db", db, "--port", str(port)]
+        self._command = [sys.executable, *words]
+        self.start()
+
+    def start(self) -> None:
+        """Serve; returns when it answers."""
+        self.process = Popen(self._command, stdout=DEVNULL, stderr=DEVNULL)
+        for _ in range(600):
+            try:
+                httpx.get(f"{self.address}/healthz", timeout=5)
+            except httpx.TransportError:
+                assert self.process.poll() is None
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError("the server does not answer")
+
+    def end(self, number: int) -> None:
+        """With a signal."""
+        os.kill(self.process.pid, number)
+        self.process.wait()
+
+
+class Person:
+    """Somebody at work."""
+
+    def __init__(self, client: httpx.AsyncClient, name: str, token: str, seen: Seen) -> None:
+        self._client, self._seen, self._random = client, seen, random.Random(name)
+        self.name = name
+        self._headers = {"Cookie": f"session={token}", "Origin": str(client.base_url).rstrip("/")}
+
+    async def work(self, until: float, pause: tuple[float, float]) -> None:
+        """Rank one item after the other; what was begun is brought to its end."""
+        await asyncio.sleep(self._random.uniform(0, pause[1]))
+        while time.monotonic() < until:
+            answer = await self._ask("next", "POST", "/work/next")
+            place = answer.headers.get("location", "")
+            while place.startswith("/item/") and time.monotonic() < until:
+                page = await self._ask("page", "GET", place)
+                await asyncio.sleep(self._random.uniform(*pause))
+                place = await self._submit(place.partition("?")[0], page.text)
+
+    async def _submit(self, path: str, page: str) -> str:
+        """Hand in an order; where to go then."""
+        key = KEY.search(page)
+        assert key, page[:500]
+        letters = self._random.sample("abcd", K)
+        order = "".join(a + self._random.choice(">=") for a in letters)[:-1]
+        form = {"key": key[1], "order": order, "seconds": "9.5"}
+        times = 2 if self._random.random() < TWICE else 1
+        answers = [self._ask("submit", "POST", path, data=form) for _ in range(times)]
+        answer, *_ = await asyncio.gather(*answers)
+        if answer.status_code == 303:
+            self._seen.acknowledged[int(path.rpartition("/")[2])] = (self.name, order)
+        else:
+            self._seen.refused[answer.status_code] += 1
+        return answer.headers.get("location", "")
+
+    async def _ask(self, kind: str, method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask until somebody answers, as the page does."""
+        while True:
+            begun = time.monotonic()
+            try:
+                answer = await self._client.request(method, path, headers=self._headers, **more)
+            except httpx.TransportError:
+                self._seen.unanswered += 1
+                await asyncio.sleep(1)
+            else:
+                self._seen.seconds[kind].append(time.monotonic() - begun)
+                return answer
+
+
+def run(db: str, people: int, seconds: float, pause: tuple[float, float], kill: bool) -> Any:
+    """Let people work, and count; what came of it."""
+    with Store.open(db) as store:
+        names = [f"person{number}" for number in range(people)]
+        for name in names:
+            store.accounts.add(name, Role.LABELER, by="the load")
+        count = 20 + int(people * (seconds + pause[1]) / sum(pause) * 2 / OVERLAP * 1.5)
+        batch = candidates(count, k=K, text="An answer of some length. " * 20)
+        store.desk.make_queue("load", batch, overlap=OVERLAP, ratings=Asked.NONE, by="the load")
+        tokens = [store.accounts.open_session(name, SECONDS) for name in names]
+        server, seen = Server(db), Seen()
+        asyncio.run(_all(server, list(zip(names, tokens, strict=True)), seconds, pause, kill, seen))
+        server.end(signal.SIGTERM)
+        return _told(seen) | _counted(store, seen) | {"server_exit": server.process.returncode}
+
+
+async def _all(
+    server: Server,
+    people: list[tuple[str, str]],
+    seconds: float,
+    pause: tuple[float, float],
+    kill: bool,
+    seen: Seen,
+) -> None:
+    limits = httpx.Limits(max_connections=len(people), max_keepalive_connections=len(people))
+    options: dict[str, Any] = {"limits": limits, "timeout": 60, "trust_env": False}
+    async with httpx.AsyncClient(base_url=server.address, **options) as client:
+        until = time.monotonic() + seconds
+        at_work = [Person(client, *one, seen).work(until, pause) for one in people]
+        work = asyncio.gather(*at_work)
+        if kill:
+            await asyncio.sleep(seconds / 2)
+            server.end(signal.SIGKILL)
+            await asyncio.to_thread(server.start)
+        await work
+
+
+def _told(seen: Seen) -> dict[str, Any]:
+    """Milliseconds, by kind of request."""
+    told = {}
+    for kind, taken in seen.seconds.items():
+        ordered = sorted(1000 * one for one in taken)
+        at = {name: ordered[int(share * (len(ordered) - 1))] for name, share in SHARES.items()}
+        told[kind] = {"requests": len(ordered), **{k: round(v, 1) for k, v in at.items()}}
+    return {
+        "milliseconds": told,
+        "unanswered": seen.unanswered,
+        "refused": dict(seen.refused),
+        "acknowledged": len(seen.acknowledged),
+    }
+
+
+SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "worst": 1.0}
+
+
+def _counted(store: Store, seen: Seen) -> dict[str, int]:
+    """What the database has of it: `lost` are acknowledged and not there as they were said, `double`
+    are records, labels of one item or of one person that are one too many.
+    """
+    lost = 0
+    for number, (name, order) in seen.acknowledged.items():
+        item = store.desk.item(number)
+        said = item.submission if item and item.state == "done" else None
+        ranks = _ranks(order)
+        expected = {place: ranks["abcd"[at]] for at, place in enumerate(item.shown_order)}
+        mine = said and item.labeler == name and said.ranking.labeler_id == name
+        lost += not (mine and said.ranking.ranks == tuple(expected[n] for n in range(K)))
+    rows = store.rankings("load")
+    by_task, by_person = Counter(key for key, _ in rows), Counter()
+    by_person.update((key, ranking.labeler_id) for key, ranking in rows)
+    with store.database.reading() as connection:
+        submitted = connection.scalar(select(func.count()).select_from(submissions)) or 0
+        facts = connection.scalar(select(func.count()).select_from(rankings)) or 0
+    known = len(seen.acknowledged)
+    double = sum(n - OVERLAP for n in by_task.values() if n > OVERLAP)
+    double += sum(n - 1 for n in by_person.values()) + abs(submitted - known) + abs(facts - known)
+    return {"lost": lost, "double": double, "in_database": len(rows)}
+
+
+def _ranks(order: str) -> dict[str, int]:
+    """By letter, reckoned from the order line: one more than how many are before."""
+    groups = [group.split("=") for group in order.split(">")]
+    before, found = 0, {}
+    for group in groups:
+        found |= dict.fromkeys(group, before + 1)
+        before += len(group)
+    return found
+
+
+def main() -> None:
+    """Let people work, and keep what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=180)
+    parser.add_argument("--db", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        db = f"sqlite:///{folder}/store.db"
+        if given.db == "postgresql":  # inside pg_virtualenv
+            place = "{PGUSER}:{PGPASSWORD}@{PGHOST}:{PGPORT}".format(**os.environ)
+            db = f"postgresql+psycopg://{place}/postgres"
+        result = run(db, given.people, given.seconds, PAUSE, kill=True)
+    named = {"people": given.people, "seconds": given.seconds, "engine": given.db}
+    named |= {"killed": 1, "cpus": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    named |= {"sqlite": sqlite3.sqlite_version, "load_average": round(os.getloadavg()[0], 1)}
+    print(json.dumps(named | result))
+    if given.json:
+        with given.json.open("a") as file:
+            file.write(json.dumps(named | result) + "\n")
+
+
+if __name__ == "__main__":
+    main()
