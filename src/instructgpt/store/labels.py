@@ -264,9 +264,9 @@ def _first(connection: Connection, query: Any, wanted: list[Any], sensitive: boo
         found = connection.execute(query.limit(1)).first()
         return found[0] if found else None
     start = 0
-    while rows := connection.execute(query.limit(BATCH).offset(start)).all():
-        hidden = sensitive_among(connection, [key for _, key in rows])
-        if shown := [number for number, key in rows if key not in hidden]:
+    while rows := [tuple(row) for row in connection.execute(query.limit(BATCH).offset(start))]:
+        hidden = sensitive_among(connection, [row[1] for row in rows])
+        if shown := [row[0] for row in rows if row[1] not in hidden]:
             return shown[0]
         start += BATCH
     return None

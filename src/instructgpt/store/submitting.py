@@ -248,7 +248,7 @@ def _task_of(connection: Connection, number: int) -> Row[Any]:
         raise UserError(f"there is no assignment {number}; claim one")
     lock_queue(connection, name)
     columns = (assignments.c.task, assignments.c.labeler_id, assignments.c.label_key)
-    query = select(*columns, tasks.c.candidates_key).select_from(joined).where(its)
+    query: Any = select(*columns, tasks.c.candidates_key).select_from(joined).where(its)
     return connection.execute(query).one()
 
 

@@ -190,8 +190,8 @@ SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "worst": 1.0}
 
 
 def _counted(store: Store, seen: Seen) -> dict[str, int]:
-    """What the database has of it: `lost` are acknowledged and not there as they were said, `double`
-    are records, labels of one item or of one person that are one too many.
+    """What the database has of it: `lost` are acknowledged and not there as they were said,
+    `double` are records, labels of one item or of one person that are one too many.
     """
     lost = 0
     for number, (name, order) in seen.acknowledged.items():
@@ -238,7 +238,11 @@ def main() -> None:
             db = f"postgresql+psycopg://{place}/postgres"
         result = run(db, given.people, given.seconds, PAUSE, kill=True)
     named = {"people": given.people, "seconds": given.seconds, "engine": given.db}
-    named |= {"killed": 1, "cpus": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    named |= {
+        "killed": 1,
+        "cpus": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
     named |= {"sqlite": sqlite3.sqlite_version, "load_average": round(os.getloadavg()[0], 1)}
     print(json.dumps(named | result))
     if given.json:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from starlette.exceptions import HTTPException
@@ -116,7 +117,7 @@ class Guard:
             return log_in(request)
         return await self._in_thread(partial(rule.handler, request))
 
-    async def _in_thread(self, function: Callable[[], Response | None]):
+    async def _in_thread(self, function: Callable[[], Response | None]) -> Any:
         return await to_thread.run_sync(function, limiter=self._hashing)
 
     def _admit(self, request: Request) -> Response | None:
