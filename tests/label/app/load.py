@@ -1,7 +1,7 @@
 """People at work on a real server: they open items and submit rankings, some twice at once; in the
 middle the server is killed. Afterwards all that was acknowledged is counted in the database.
 
-    python -m tests.label.app.load --json benchmarks/results/label_load.json
+    python -m tests.label.app.load --json benchmarks/results/label_load.jsonl
     pg_virtualenv python -m tests.label.app.load --db postgresql --json FILE
 """
 
@@ -35,18 +35,22 @@ from instructgpt.store.tables import rankings, submissions
 from tests.label.app.served import candidates
 
 PAUSE, OVERLAP, TWICE, K = (5.0, 15.0), 2, 0.1, 4
+CATCHING_UP = 10.0
+"""Seconds after the server is back in which what everybody sent again is answered."""
 KEY = re.compile(r'name="key" value="([\w-]+)"')
 
 
 @dataclass
 class Seen:
-    """What people saw: seconds of each answered request by kind, the order that was acknowledged of
-    each item, and how often nobody answered.
+    """What people saw: seconds of each answered request by kind, those apart that all sent again
+    when the server was back; the order that was acknowledged of each item; how often nobody
+    answered; until when the server is catching up.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     acknowledged: dict[int, tuple[str, str]] = field(default_factory=dict)
     unanswered: int = 0
+    catching_up: float = 0.0
     refused: Counter[int] = field(default_factory=Counter)
 
 
@@ -130,6 +134,7 @@ class Person:
                 self._seen.unanswered += 1
                 await asyncio.sleep(1)
             else:
+                kind += " after the kill" if begun < self._seen.catching_up else ""
                 self._seen.seconds[kind].append(time.monotonic() - begun)
                 return answer
 
@@ -166,8 +171,10 @@ async def _all(
         work = asyncio.gather(*at_work)
         if kill:
             await asyncio.sleep(seconds / 2)
+            seen.catching_up = float("inf")
             server.end(signal.SIGKILL)
             await asyncio.to_thread(server.start)
+            seen.catching_up = time.monotonic() + CATCHING_UP
         await work
 
 
@@ -190,7 +197,7 @@ SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "worst": 1.0}
 
 
 def _counted(store: Store, seen: Seen) -> dict[str, int]:
-    """What the database has of it: `lost` are acknowledged and not there as they were said,
+    """What the database has of it: `lost` are acknowledged and not there as they were said;
     `double` are records, labels of one item or of one person that are one too many.
     """
     lost = 0

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from starlette.exceptions import HTTPException
@@ -25,8 +24,22 @@ RESEARCHERS = ("researcher", "admin")
 ADMINS = ("admin",)
 BODY, UPLOAD = 2 * 2**20, 256 * 2**20
 """Bytes of a request: of a form or a draft, and of one that brings a file."""
-AT_ONCE = 2
-"""Passwords that are hashed at a time: each takes 64 MiB."""
+
+
+class Threads:
+    """How many handlers run at a time. More would wait for each other: those that read for Python's
+    lock, those that change for the database's, and neither in the order in which they came.
+
+    Attributes:
+        reading: those that change nothing.
+        changing: those of labelers, one by one.
+        long: those that take a while, as reading a file.
+        hashing: those that hash passwords, each of which takes 64 MiB.
+    """
+
+    def __init__(self) -> None:
+        self.reading, self.changing = CapacityLimiter(4), CapacityLimiter(1)
+        self.long, self.hashing = CapacityLimiter(2), CapacityLimiter(2)
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class Rule:
         own: whether `number` in the path names an item of the person who asks: of others' items
             nobody is told that they are there.
         brings_file: whether the form may hold a file.
+        is_long: whether it may take a while.
         hashes: whether it hashes passwords.
         quiet: whether it is too frequent for the log.
     """
@@ -51,6 +65,7 @@ class Rule:
     roles: tuple[str, ...]
     own: bool = False
     brings_file: bool = False
+    is_long: bool = False
     hashes: bool = False
     quiet: bool = False
 
@@ -69,7 +84,6 @@ class Guard:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._hashing = CapacityLimiter(AT_ONCE) if rule.hashes else None
 
     async def __call__(self, scope, receive, send) -> None:
         """As any ASGI application."""
@@ -103,22 +117,30 @@ class Guard:
         except UserError:
             raise HTTPException(404) from None
         if request.method != "POST":
-            return await self._in_thread(lambda: self._admit(request) or rule.handler(request))
+            return await to_thread.run_sync(
+                lambda: self._admit(request) or self._handle(request),
+                limiter=state.threads.reading,
+            )
         refuse_stranger(request, state.address)
-        refused = await self._in_thread(partial(self._admit, request))
+        admit = partial(self._admit, request)
+        refused = await to_thread.run_sync(admit, limiter=state.threads.reading)
         if refused and not (refused.status_code == 401 and rule.own and not wants_json(request)):
             return refused
         if rule.brings_file and request.headers.get("content-type", "").startswith("multipart/"):
             async with bounded(request, UPLOAD).form(max_files=1, max_fields=50) as form:
                 request.state.fields = form.multi_items()
-                return await self._in_thread(partial(rule.handler, request))
+                return await self._change(request)
         request.state.body = await read_body(request, BODY)
         if refused:
             return log_in(request)
-        return await self._in_thread(partial(rule.handler, request))
+        return await self._change(request)
 
-    async def _in_thread(self, function: Callable[[], Response | None]) -> Any:
-        return await to_thread.run_sync(function, limiter=self._hashing)
+    async def _change(self, request: Request) -> Response:
+        """What the handler answers to a POST."""
+        rule, threads = self.rule, request.app.state.threads
+        limiter = threads.hashing if rule.hashes else threads.changing
+        limiter = threads.long if rule.is_long else limiter
+        return await to_thread.run_sync(partial(self._handle, request), limiter=limiter)
 
     def _admit(self, request: Request) -> Response | None:
         """Nothing for whoever may use it; for others the answer."""
@@ -131,12 +153,18 @@ class Guard:
         request.state.person = person
         if person.role not in rule.roles:
             return refusal(request, 403, "This page is for others. Ask an admin for the role.")
-        if rule.own:
+        return None
+
+    def _handle(self, request: Request) -> Response:
+        """What the handler answers, if the item of the path is the person's who asks. It is read
+        here, so that nothing changes between this and what the handler does.
+        """
+        if self.rule.own:
             item = request.app.state.store.desk.item(request.path_params["number"])
-            if item is None or item.labeler != person.name:
+            if item is None or item.labeler != request.state.person.name:
                 raise HTTPException(404)
             request.state.item = item
-        return None
+        return self.rule.handler(request)
 
     def _log(self, request: Request, status: int, seconds: float) -> None:
         """Changes and refusals; no query, no invitation, nothing that was sent."""

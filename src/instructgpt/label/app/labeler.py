@@ -32,7 +32,7 @@ LONGEST_KEY, LATEST_REVISION, OF_HISTORY = 64, 2**31 - 1, 50
 
 def item(request: Request) -> Response:
     """An item: to work on, to edit (`?edit=1`), or as it was submitted; a POST submits it."""
-    found = _own(request)
+    found = _item(request)
     if request.method == "POST":
         return _submit(request, found)
     edits = "edit" in request.query_params and is_editable(found.submission)
@@ -54,21 +54,21 @@ def save_draft(request: Request) -> Response:
     """Keep a draft: JSON `{"revision": 3, "draft": {…}}` in; `revision` and `draft` as the store
     has them, and whether they are these (`saved`), out.
     """
-    found = _own(request)
+    found = _item(request)
     given = json_of(request)
     revision = given.get("revision") if isinstance(given, dict) else None
     if type(revision) is not int or not 0 < revision <= LATEST_REVISION:
         raise UserError("revision: expected a whole number, 1 or more")
     draft = read_draft(given.get("draft"), _count(found)).as_json()
     stored = _desk(request).save(found.number, draft, revision)
-    now = _own(request)
+    now = _desk(request).item(found.number) or found
     saved = stored == revision and now.draft == draft
     return JSONResponse({"revision": stored, "saved": saved, "draft": now.draft})
 
 
 def skip(request: Request) -> Response:
     """Give an item back, with a reason, and go on with the next."""
-    found, fields = _own(request), dict(fields_of(request))
+    found, fields = _item(request), dict(fields_of(request))
     reason, note = str(fields.get("reason", "")), str(fields.get("note", ""))
     if reason not in REASONS:
         raise UserError(f"why is it skipped? choose one of: {', '.join(REASONS)}")
@@ -81,7 +81,7 @@ def skip(request: Request) -> Response:
 
 def withdraw(request: Request) -> Response:
     """Take the last submission of an item back; it is open again."""
-    found = _own(request)
+    found = _item(request)
     if found.state == "done":
         _desk(request).withdraw(found.number, by=request.state.person.name)
     return _go(request, f"/item/{found.number}")
@@ -157,12 +157,9 @@ def _desk(request: Request) -> Desk:
     return request.app.state.store.desk
 
 
-def _own(request: Request) -> Item:
-    """The item of the path; another's is as if there were none."""
-    found = _desk(request).item(request.path_params["number"])
-    if found is None or found.labeler != request.state.person.name:
-        raise HTTPException(404)
-    return found
+def _item(request: Request) -> Item:
+    """The item of the path, which the guard has read: it is the person's own."""
+    return request.state.item
 
 
 def _submitted(found: Item) -> Draft:

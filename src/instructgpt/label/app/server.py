@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from instructgpt.errors import UserError
+from instructgpt.label.app.guard import Threads
 from instructgpt.label.app.pages import refusal
 from instructgpt.label.app.routes import RULES
 from instructgpt.label.app.security import Address, Headers
@@ -51,7 +52,7 @@ def make_app(store: Store, address: Address, runs: Path) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.store, app.state.address, app.state.runs = store, address, runs
-    app.state.attempts, app.state.agreement = attempts(), {}
+    app.state.attempts, app.state.agreement, app.state.threads = attempts(), {}, Threads()
     return app
 
 
@@ -120,6 +121,8 @@ def link(url: str, token: str) -> str:
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that is bound, so that a taken port is said before anything begins."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port}: expected 0 to 65535")
     try:
         kind, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         made = socket.socket(kind, socket.SOCK_STREAM)
