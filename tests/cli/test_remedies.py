@@ -72,7 +72,8 @@ def test_every_command_that_a_message_names_exists():
 @pytest.mark.parametrize("words", NAMES, ids=" ".join)
 def test_skipping_is_a_flag_where_records_are_read(words):
     """`load_records` names `--on_error skip` where the configuration has the key."""
-    reads = {"sft", "reward", "ppo", "sample", "generate", "score", "label"}
+    reads = {"sft", "reward", "ppo", "sample", "generate", "score"}
     files = (["eval", "compare"], ["data", "import"], ["data", "export"], ["data", "intake"])
+    files += (["label", "simulate"], ["label", "rank"])
     expected = words[0] in reads or words in files
     assert ("--on_error" in flags_of(words)) == expected
