@@ -11,14 +11,14 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from instructgpt.data.records import Candidates, Ranking, Rating
 from instructgpt.errors import UserError
-from instructgpt.store import items, labels, submitting
+from instructgpt.store import items, labels, overview, submitting
 from instructgpt.store.audit import note, now
 from instructgpt.store.engine import Database
-from instructgpt.store.items import Asked as Asked
 from instructgpt.store.items import Item as Item
-from instructgpt.store.items import Queue as Queue
-from instructgpt.store.items import TaskRow as TaskRow
-from instructgpt.store.records import insert_new
+from instructgpt.store.overview import Asked as Asked
+from instructgpt.store.overview import Queue as Queue
+from instructgpt.store.overview import TaskRow as TaskRow
+from instructgpt.store.records import batches, insert_new
 from instructgpt.store.submitting import Submission as Submission
 from instructgpt.store.tables import (
     accounts,
@@ -32,7 +32,6 @@ from instructgpt.store.tables import (
 
 EDITABLE = 24 * 3600.0
 """Seconds for which a submission can be edited or taken back by who made it."""
-BATCH = 1_000
 
 
 class Desk:
@@ -44,7 +43,7 @@ class Desk:
     def queues(self) -> list[Queue]:
         """All queues, in the order in which they are worked on."""
         with self._database.reading() as connection:
-            return items.queues_of(connection)
+            return overview.queues_of(connection)
 
     def make_queue(
         self,
@@ -70,7 +69,7 @@ class Desk:
             own = queues.c.name == name
             last = select(func.max(tasks.c.place)).join(queues).where(own)
             first, new, total = (connection.scalar(last) or 0) + 1, 0, 0
-            for some in _batches(batch):
+            for some in batches(batch):
                 new += labels.enqueue(connection, name, some, overlap, first + total, **asked)
                 total += len(some)
             if not total:
@@ -110,12 +109,12 @@ class Desk:
                 note(connection, "change queue", by=by, queue=name, **values)
             if guidelines is not None:
                 _add_guidelines(connection, name, guidelines, by)
-            return next(one for one in items.queues_of(connection) if one.name == name)
+            return next(one for one in overview.queues_of(connection) if one.name == name)
 
     def guidelines(self, queue: str, version: int | None = None) -> tuple[int, str] | None:
         """A queue's guidelines, the latest if no version is named: the version, and the text."""
         with self._database.reading() as connection:
-            return items.guidelines_of(connection, queue, version)
+            return overview.guidelines_of(connection, queue, version)
 
     def next(self, labeler: str, queue: str | None = None) -> Item | None:
         """The next item for a labeler, an hour nobody else's: what is in hand already, else by
@@ -233,7 +232,7 @@ class Desk:
     def items(self, queue: str, offset: int = 0, limit: int = 100) -> list[TaskRow]:
         """The prompts of a queue, and who has what of them in hand or submitted."""
         with self._database.reading() as connection:
-            return items.tasks_of(connection, queue, offset, limit)
+            return overview.tasks_of(connection, queue, offset, limit)
 
     def task(self, number: int) -> tuple[TaskRow, list[Item]] | None:
         """A prompt of a queue, and the items that labelers had of it."""
@@ -245,14 +244,6 @@ class Desk:
         with self._database.reading() as connection:
             return items.days_of(connection, labeler)
 
-    def rankings_by_prompt(self, queue: str) -> dict[str, list[Ranking]]:
-        """The rankings that count, by the key of their answers."""
-        found: dict[str, list[Ranking]] = {}
-        with self._database.reading() as connection:
-            for key, ranking in labels.labels_of(connection, queue):
-                found.setdefault(key, []).append(ranking)
-        return found
-
 
 def _refuse_late(at: str) -> None:
     age = datetime.now(UTC) - datetime.fromisoformat(at)
@@ -262,7 +253,7 @@ def _refuse_late(at: str) -> None:
 
 def _add_guidelines(connection: Connection, name: str, content: str, by: str) -> None:
     """A new version, if it says something else than the latest."""
-    latest = items.guidelines_of(connection, name, None)
+    latest = overview.guidelines_of(connection, name, None)
     if latest and latest[1] == content:
         return
     number = connection.scalar(select(queues.c.number).where(queues.c.name == name))
@@ -271,14 +262,3 @@ def _add_guidelines(connection: Connection, name: str, content: str, by: str) ->
     values = {"queue": number, "version": version, "content": content, "by": by, "at": now()}
     connection.execute(insert(guidelines).values(values))
     note(connection, "write guidelines", by=by, queue=name, version=version)
-
-
-def _batches(batch: Iterable[Candidates]) -> Iterable[list[Candidates]]:
-    some: list[Candidates] = []
-    for one in batch:
-        some.append(one)
-        if len(some) == BATCH:
-            yield some
-            some = []
-    if some:
-        yield some

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,6 +20,16 @@ LABELS: dict[type[Record], Table] = {
     Rating: tables.ratings,
 }
 """The records that labelers make, and where they stand."""
+BATCH = 5_000
+"""Records that are added together."""
+R = TypeVar("R", bound=Record)
+
+
+def batches(records: Iterable[R]) -> Iterator[list[R]]:
+    """The records, `BATCH` at a time."""
+    records = iter(records)
+    while batch := list(islice(records, BATCH)):
+        yield batch
 
 
 def as_row(record: Record) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
+from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 from sqlalchemy import select
 
@@ -20,16 +20,20 @@ from instructgpt.store.audit import note, now
 from instructgpt.store.desk import Desk
 from instructgpt.store.engine import Database, store_url
 from instructgpt.store.erase import StaleSnapshot, erase_user, last_erasure, scrub, stale_of
-from instructgpt.store.records import LABELS, add_labels, add_prompts, insert_new
+from instructgpt.store.records import (
+    BATCH,
+    LABELS,
+    add_labels,
+    add_prompts,
+    batches,
+    insert_new,
+)
 from instructgpt.store.schema import prepare
 from instructgpt.store.snapshot import add_snapshot, add_users, rules_of, write_files
 from instructgpt.store.submitting import submit
 from instructgpt.store.tables import keys
 
-BATCH = 5_000
-"""Records of a transaction."""
 SECRET = "hash"
-R = TypeVar("R", bound=Record)
 
 
 class Store:
@@ -91,7 +95,7 @@ class Store:
             if kind is not Prompt and kind not in LABELS:
                 names = ", ".join(known.__name__ for known in (Prompt, *LABELS))
                 raise UserError(f"found a {kind.__name__}; a store takes {names}")
-            for batch in _batches(group):
+            for batch in batches(group):
                 with self.database.writing() as connection:
                     if kind is Prompt:
                         add_prompts(connection, cast("list[Prompt]", batch))
@@ -111,7 +115,7 @@ class Store:
         Raises:
             UserError: the queue has another overlap.
         """
-        for number, batch in enumerate(_batches(candidates)):
+        for number, batch in enumerate(batches(candidates)):
             with self.database.writing() as connection:
                 labels.enqueue(connection, name, batch, overlap, number * BATCH)
 
@@ -229,9 +233,3 @@ class Store:
                 return
         with self.database.writing() as connection:
             insert_new(connection, keys, [{"name": SECRET, "value": secrets.token_bytes(32)}])
-
-
-def _batches(records: Iterable[R]) -> Iterator[list[R]]:
-    records = iter(records)
-    while batch := list(islice(records, BATCH)):
-        yield batch
