@@ -110,7 +110,6 @@ export class Board {
     const left = this.work.letters.find((letter) => !(letter in this.work.said.ranks));
     const first = this.chips[left] ?? this.root.querySelector(".chip");
     first.focus();
-    return left;
   }
 
   #digit(rank) {

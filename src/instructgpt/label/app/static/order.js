@@ -1,6 +1,6 @@
 // The order line: the same grammar as the terminal's (label/terminal.py), and ranks as a line.
 
-export const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /** The ranks of the answers that a line names, some or all, from 1 without gaps; ties are equal.
     Throws an Error whose message is for the labeler. */
@@ -33,7 +33,7 @@ export function writeOrder(ranks) {
 }
 
 /** The answers of each rank that has some, best first. */
-export function groups(ranks) {
+function groups(ranks) {
   const rows = new Map();
   for (const letter of Object.keys(ranks).sort()) {
     rows.set(ranks[letter], [...(rows.get(ranks[letter]) ?? []), letter]);

@@ -28,7 +28,7 @@ function start() {
     if (!paused) saver?.beat();
   });
   saver = new Saver({
-    number, person, login, tell: teller(find("state"), announce, () => login().then((isIn) => isIn && saver.again())),
+    number, person, tell: teller(find("state"), announce, () => login().then((isIn) => isIn && saver.again())),
     revision: Number(form.elements.revision.value),
     draft: () => ({ ...work.said, seconds: clock.seconds }),
     ask: () => ask("other"),
@@ -160,8 +160,8 @@ function lineError(line, count) {
     error = problem.message;
   }
   document.getElementById("order-error").textContent = error;
-  form.elements.order.toggleAttribute("aria-invalid", Boolean(error));
   if (error) form.elements.order.setAttribute("aria-invalid", "true");
+  else form.elements.order.removeAttribute("aria-invalid");
 }
 
 function orderLine(order, work, leave) {

@@ -3,13 +3,13 @@
 const SOON = 500; // milliseconds from a change to its sending
 const PATIENCE = 8000; // for an answer
 const BEAT = 300_000; // without a change, for as long as the page is used: it keeps the item in hand
-const RETRIES = [1000, 2000, 4000, 8000, 15000];
+export const RETRIES = [1000, 2000, 4000, 8000, 15000];
 
 export class Saver {
   /** `draft()` reads what is said; `tell(state, words)` shows where it is kept; `ask` resolves a conflict (true: what
-      stands here); `login` asks whose session has ended. */
-  constructor({ number, person, revision, draft, tell, ask, login }) {
-    Object.assign(this, { url: `/item/${number}/draft`, revision, draft, tell, ask, login });
+      stands here). */
+  constructor({ number, person, revision, draft, tell, ask }) {
+    Object.assign(this, { url: `/item/${number}/draft`, revision, draft, tell, ask });
     this.place = `labeling/${person}/${number}`;
     this.failures = 0;
     this.changes = 0;
@@ -181,9 +181,9 @@ export class Saver {
 /** Sends a body; {status, body}, the answer's JSON. Throws where nobody answers. */
 export async function post(url, body, type = "application/x-www-form-urlencoded") {
   const signal = AbortSignal.timeout(PATIENCE);
-  const answer = await fetch(url, { method: "POST", body, signal, headers: headers(type), redirect: "follow" });
+  const answer = await fetch(url, { method: "POST", body, signal, headers: headers(type) });
   const isJson = answer.headers.get("content-type")?.startsWith("application/json");
-  return { status: answer.status, url: answer.url, body: isJson ? await answer.json() : {} };
+  return { status: answer.status, body: isJson ? await answer.json() : {} };
 }
 
 function headers(type) {

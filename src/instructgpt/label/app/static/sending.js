@@ -1,8 +1,7 @@
 // Submitting: once, whatever the network, the session or an impatient finger does.
 
-import { post } from "./saving.js";
+import { RETRIES, post } from "./saving.js";
 
-const RETRIES = [1000, 2000, 4000, 8000, 15000];
 const pause = (milliseconds) => new Promise((go) => { setTimeout(go, milliseconds); });
 
 /** Sends a form until it is answered, over lost connections and sessions: {status, body}. */
@@ -29,7 +28,7 @@ export async function deliver(url, fields, tell) {
 /** A dialog with two buttons: true for `data-go`, false for whatever else closes it. */
 export function ask(id, words = "") {
   const dialog = document.getElementById(id);
-  const place = dialog.querySelector("[id$=words]");
+  const place = dialog.querySelector("[data-words]");
   if (place) place.textContent = words;
   return new Promise((answer) => {
     let said = false;
