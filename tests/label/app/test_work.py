@@ -16,6 +16,7 @@ from instructgpt.label.app.work import (
     read_form,
     records_of,
 )
+from instructgpt.store.desk import Asked
 from tests.label.app.test_item import answers
 
 WHOLE = {
@@ -101,23 +102,23 @@ def said(**likert: int) -> dict[str, Said]:
 
 def test_what_is_missing_is_named_with_its_field():
     draft = Draft(said(A=3, B=4, D=7), order="a > c")
-    assert missing(draft, 4, "full") == [
+    assert missing(draft, 4, Asked.FULL) == [
         ("likert.C", "Answer C has no rating."),
         ("order", "B and D are not ranked."),
     ]
-    assert missing(draft, 4, "none") == [("order", "B and D are not ranked.")]
-    assert missing(Draft(said(A=3, B=4), "b"), 2, "likert") == [("order", "A is not ranked.")]
-    assert missing(Draft(said(A=3, B=4), "b=a"), 2, "likert") == []
-    (found,) = missing(Draft(order="a >> b"), 2, "none")
+    assert missing(draft, 4, Asked.NONE) == [("order", "B and D are not ranked.")]
+    assert missing(Draft(said(A=3, B=4), "b"), 2, Asked.LIKERT) == [("order", "A is not ranked.")]
+    assert missing(Draft(said(A=3, B=4), "b=a"), 2, Asked.LIKERT) == []
+    (found,) = missing(Draft(order="a >> b"), 2, Asked.NONE)
     assert found.sentence.startswith("The order line cannot be read: Between two answers")
-    assert missing(Draft(said(A=1)), 1, "full") == []  # one card need not be ranked
+    assert missing(Draft(said(A=1)), 1, Asked.FULL) == []  # one card need not be ranked
 
 
 def test_a_rank_against_the_ratings_is_named():
     draft = Draft(said(A=6, B=3, C=3), order="b > a > c")
-    assert against(draft, 3, "full") == "A is rated 6 but ranked below B, rated 3."
-    assert against(draft, 3, "none") == ""
-    assert against(Draft(said(A=6, B=3, C=3), order="a = b = c"), 3, "full") == ""
+    assert against(draft, 3, Asked.FULL) == "A is rated 6 but ranked below B, rated 3."
+    assert against(draft, 3, Asked.NONE) == ""
+    assert against(Draft(said(A=6, B=3, C=3), order="a = b = c"), 3, Asked.FULL) == ""
 
 
 def test_the_records_tie_equal_texts_and_know_the_shown_order():
@@ -126,7 +127,7 @@ def test_the_records_tie_equal_texts_and_know_the_shown_order():
     draft = Draft(
         {"A": Said(5, (), " fine "), "B": Said(6, ("hallucination",)), "C": Said(1)}, "b > a = c"
     )
-    ranking, ratings = records_of(draft, queued, (3, 2, 1, 0), labeler="ann", asked="full")
+    ranking, ratings = records_of(draft, queued, (3, 2, 1, 0), labeler="ann", asked=Asked.FULL)
     assert ranking.ranks == (1, 2, 1, 2)
     assert ranking.shown_order == (3, 2, 1, 0)
     assert ranking.labeler_id == "ann"
@@ -145,6 +146,6 @@ def test_the_records_tie_equal_texts_and_know_the_shown_order():
 
 def test_what_a_queue_does_not_ask_is_in_no_record():
     queued, draft = answers("red", "blue"), Draft(said(A=5, B=4), "a b")
-    _, ratings = records_of(draft, queued, (0, 1), labeler="ann", asked="likert")
+    _, ratings = records_of(draft, queued, (0, 1), labeler="ann", asked=Asked.LIKERT)
     assert [rating.hallucination for rating in ratings] == [None, None]
-    assert records_of(draft, queued, (0, 1), labeler="ann", asked="none")[1] == []
+    assert records_of(draft, queued, (0, 1), labeler="ann", asked=Asked.NONE)[1] == []

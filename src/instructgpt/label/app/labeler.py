@@ -232,7 +232,7 @@ def _submit(request: Request, found: Item) -> Response:
     key = str(given.get("key", ""))
     if not 0 < len(key) <= LONGEST_KEY:
         raise UserError("the form has no submission key; load the page again")
-    count, asked = _count(found), found.ratings.value
+    count, asked = _count(found), found.ratings
     draft = read_form(fields, count)
     if problems := missing(draft, count, asked):
         if wants_json(request):

@@ -11,9 +11,8 @@ from instructgpt.data.records import Candidates, Ranking, Rating
 from instructgpt.errors import UserError
 from instructgpt.label.app.item import QUESTIONS, places_of
 from instructgpt.label.terminal import read_order
+from instructgpt.store.desk import Asked
 
-FULL, LIKERT, NONE = "full", "likert", "none"
-"""What a queue asks of each answer: quality and table 3's questions, quality alone, nothing."""
 LONGEST_NOTE, LONGEST_ORDER, MOST_SECONDS = 10_000, 1_000, 1_000_000.0
 FIELDS = tuple(question.field for question in QUESTIONS)
 HANDED_ON = ("use_case", "split")
@@ -120,15 +119,15 @@ def read_form(fields: Iterable[tuple[str, Any]], count: int) -> Draft:
     return read_draft({**whole, "seconds": seconds}, count)
 
 
-def missing(draft: Draft, count: int, asked: str) -> list[Missing]:
+def missing(draft: Draft, count: int, asked: Asked) -> list[Missing]:
     """What a submission still lacks, in the order of the page; nothing if it is whole.
 
-    >>> [each.sentence for each in missing(Draft(order="a"), 3, "none")]
+    >>> [each.sentence for each in missing(Draft(order="a"), 3, Asked.NONE)]
     ['B and C are not ranked.']
     """
     letters = ascii_uppercase[:count]
     found = []
-    if asked in (FULL, LIKERT):
+    if asked != Asked.NONE:
         rated = {letter for letter, said in draft.ratings.items() if said.likert}
         found = [
             Missing(f"likert.{letter}", f"Answer {letter} has no rating.")
@@ -145,11 +144,11 @@ def missing(draft: Draft, count: int, asked: str) -> list[Missing]:
     return found
 
 
-def against(draft: Draft, count: int, asked: str) -> str:
+def against(draft: Draft, count: int, asked: Asked) -> str:
     """In one sentence each, the answers that are ranked below another with a lower rating; empty
     where there are none.
     """
-    if asked not in (FULL, LIKERT):
+    if asked == Asked.NONE:
         return ""
     ranks = ranks_of(draft, count)
     rated = {letter: said.likert for letter, said in draft.ratings.items() if letter in ranks}
@@ -176,7 +175,7 @@ def records_of(
     shown_order: Sequence[int],
     *,
     labeler: str,
-    asked: str,
+    asked: Asked,
 ) -> tuple[Ranking, list[Rating]]:
     """The records of a draft that lacks nothing: a ranking of all answers, where those of equal
     text tie, and a rating of each that differs in text or model.
@@ -191,14 +190,14 @@ def records_of(
     }
     ranking = Ranking.model_validate(candidates.model_dump(exclude_none=True) | own)
     ratings: dict[tuple[str, str | None], Rating] = {}
-    for place in shown_order if asked in (FULL, LIKERT) else ():
+    for place in shown_order if asked != Asked.NONE else ():
         answer, said = candidates.responses[place], draft.ratings[at[place]]
         fields = {key: (candidates.model_extra or {}).get(key) for key in HANDED_ON}
         fields |= {"note": said.note.strip()}
         fields = {key: value for key, value in fields.items() if value}
         fields |= {"prompt_id": candidates.prompt_id, "prompt": candidates.prompt}
         fields |= {"response": answer.text, "model": answer.model, "labeler_id": labeler}
-        fields |= {key: key in said.flags for key in FIELDS if asked == FULL}
+        fields |= {key: key in said.flags for key in FIELDS if asked == Asked.FULL}
         rating = Rating.model_validate({**fields, "likert": said.likert})
         ratings.setdefault((answer.text, answer.model), rating)
     return ranking, list(ratings.values())
