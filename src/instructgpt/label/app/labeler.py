@@ -184,18 +184,16 @@ def _work_page(
     warning: str = "",
     key: str = "",
 ) -> Response:
-    edits = found.state == "done"
     if draft is None and found.draft:
         draft = read_draft(found.draft, _count(found))
     elif draft is None:
         draft = _submitted(found) if found.submission else Draft()  # or it was taken back
-    begun = found.draft is not None or edits or request.method == "POST"
+    begun = found.state == "done" or found.draft is not None or request.method == "POST"
     view = View(
         found,
         draft,
         key or secrets.token_urlsafe(12),
         _guidelines(request, found),
-        edits=edits,
         covered=found.sensitive and not begun and "shown" not in request.query_params,
     )
     return page(

@@ -17,13 +17,13 @@ from instructgpt.data.records import Candidates
 from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval
 from instructgpt.label.app.item import cards_of, turns_of
-from instructgpt.label.app.markdown import excerpt
 from instructgpt.label.app.pages import fields_of, page
+from instructgpt.label.app.view import beginning
 from instructgpt.label.app.work import draft_of
 from instructgpt.label.rankings import agreement_of
 from instructgpt.store.desk import Asked, Desk, Queue
 
-OF_ITEMS, EXCERPT, MOST_LABELS, LONGEST_GUIDELINES = 50, 110, 1_000, 100_000
+OF_ITEMS, MOST_LABELS, LONGEST_GUIDELINES = 50, 1_000, 100_000
 FEWEST, MOST = 2, 26
 """Answers that are ranked at a time: the most there are letters for."""
 CANDIDATES = "candidates.jsonl"
@@ -62,10 +62,9 @@ def queue(request: Request) -> Response:
         guidelines=guidelines[1] if guidelines else "",
         agreement=_agreement(request, found),
         items=items[:OF_ITEMS],
-        offset=offset,
         after=offset + OF_ITEMS if len(items) > OF_ITEMS else None,
         before=max(0, offset - OF_ITEMS) if offset else None,
-        excerpt=lambda prompt: excerpt(_last(prompt), EXCERPT),
+        beginning=beginning,
         done="done" in request.query_params,
     )
 
@@ -245,11 +244,6 @@ def _known(request: Request) -> Queue:
     if found is None:
         raise HTTPException(404)
     return found
-
-
-def _last(prompt: Any) -> str:
-    """A prompt, of a conversation its last turn."""
-    return prompt if isinstance(prompt, str) else prompt[-1].content
 
 
 def _desk(request: Request) -> Desk:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from markupsafe import Markup
 
+from instructgpt.data.records import PromptText
 from instructgpt.label.app.item import QUESTIONS, REASONS, Card, Question, Turn, cards_of, turns_of
 from instructgpt.label.app.markdown import excerpt
 from instructgpt.label.app.work import Draft, Said, draft_of
@@ -18,6 +19,11 @@ EXCERPT = 110
 """Letters of a prompt that a list shows."""
 
 
+def beginning(prompt: PromptText) -> str:
+    """The beginning of a prompt, of a conversation that of its last turn."""
+    return excerpt(prompt if isinstance(prompt, str) else prompt[-1].content, EXCERPT)
+
+
 @dataclass(frozen=True)
 class Row:
     """An item in a list of what was done."""
@@ -26,9 +32,8 @@ class Row:
 
     @property
     def prompt(self) -> str:
-        """The beginning of its prompt, of a conversation of its last turn."""
-        prompt = self.item.candidates.prompt
-        return excerpt(prompt if isinstance(prompt, str) else prompt[-1].content, EXCERPT)
+        """The beginning of its prompt."""
+        return beginning(self.item.candidates.prompt)
 
     @property
     def editable(self) -> bool:
@@ -45,7 +50,6 @@ class View:
         draft: what is said of it so far.
         key: the submission key of this page.
         guidelines: of its queue, as HTML; None where there are none.
-        edits: whether it is a submission that is edited.
         covered: whether the notice before a sensitive prompt stands in its place.
     """
 
@@ -53,8 +57,12 @@ class View:
     draft: Draft
     key: str
     guidelines: Markup | None
-    edits: bool = False
     covered: bool = False
+
+    @property
+    def edits(self) -> bool:
+        """Whether it is a submission that is edited."""
+        return self.item.state == "done"
 
     @property
     def asked(self) -> str:
