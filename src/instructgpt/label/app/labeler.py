@@ -14,7 +14,14 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from instructgpt.errors import UserError
 from instructgpt.label.app.item import REASONS, places_of
 from instructgpt.label.app.markdown import as_markdown
-from instructgpt.label.app.pages import fields_of, json_of, page, wants_json
+from instructgpt.label.app.pages import (
+    before_of,
+    fields_of,
+    json_of,
+    page,
+    row_of,
+    wants_json,
+)
 from instructgpt.label.app.view import Row, View, is_editable, submitted
 from instructgpt.label.app.work import (
     Draft,
@@ -113,9 +120,7 @@ def history(request: Request) -> Response:
     """What I submitted and skipped, latest first."""
     limit = OF_HISTORY + 1
     items = _desk(request).history(
-        request.state.person.name,
-        limit=limit,
-        before=_whole(request.query_params.get("before", "")),
+        request.state.person.name, limit=limit, before=before_of(request)
     )
     shown = items[:OF_HISTORY]
     return page(
@@ -211,15 +216,10 @@ def _work_page(
 
 def _undoable(request: Request) -> Row | None:
     """What was submitted before this page (`?after=3`), while it can be taken back."""
-    after = _whole(request.query_params.get("after", ""))
+    after = row_of(request.query_params.get("after", ""))
     found = _desk(request).item(after) if after is not None else None
     row = Row(found) if found and found.labeler == request.state.person.name else None
     return row if row and row.editable else None
-
-
-def _whole(text: str) -> int | None:
-    """The number that a text is, if it is one that a row can have."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _submit(request: Request, found: Item) -> Response:
@@ -247,7 +247,7 @@ def _submit(request: Request, found: Item) -> Response:
         labeler=request.state.person.name,
         asked=asked,
     )
-    read = _whole(str(given.get("guidelines", "")))  # the version that stood on the page
+    read = row_of(str(given.get("guidelines", "")))  # the version that stood on the page
     made = _desk(request).submit(
         found.number,
         key,

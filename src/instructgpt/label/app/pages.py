@@ -88,7 +88,11 @@ def json_of(request: Request) -> Any:
 
 def before_of(request: Request) -> int | None:
     """Of a list in pages, the row before which this page begins; None for the first page."""
-    text = request.query_params.get("before", "")
+    return row_of(request.query_params.get("before", ""))
+
+
+def row_of(text: str) -> int | None:
+    """The number that a text is, if it is one that a row can have."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
