@@ -13,9 +13,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
 from argon2 import PasswordHasher
@@ -162,7 +162,7 @@ def requests(draw: st.DrawFn) -> Sent:
     return Sent(draw(st.sampled_from((None, *ROLES))), method, path, query, headers, body)
 
 
-class Fuzzed:
+class Fuzzed(AbstractContextManager):
     """A site that is asked anything.
 
     Attributes:
@@ -243,17 +243,9 @@ class Fuzzed:
             accounts.change(name, by="the test", role=ROLES[name])
         return self.tokens[name]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *given: object) -> None:
         self.loop.close()
-        self.site.__exit__(kind, error, trace)
+        self.site.__exit__(*given)
 
 
 def fuzz(fuzzed: Fuzzed, count: int, number: int) -> None:

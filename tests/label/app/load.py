@@ -13,15 +13,12 @@ import platform
 import random
 import re
 import signal
-import socket
 import sqlite3
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import DEVNULL, Popen
 from typing import Any
 
 import httpx
@@ -32,6 +29,7 @@ from instructgpt.store import Store
 from instructgpt.store.accounts import Role
 from instructgpt.store.desk import Asked
 from instructgpt.store.tables import rankings, submissions
+from tests.label.app.process import Server
 from tests.label.app.served import candidates
 
 PAUSE, OVERLAP, TWICE, K = (5.0, 15.0), 2, 0.1, 4
@@ -52,41 +50,6 @@ class Seen:
     unanswered: int = 0
     catching_up: float = 0.0
     refused: Counter[int] = field(default_factory=Counter)
-
-
-class Server:
-    """`instructgpt label serve` on a port of its own.
-
-    Attributes:
-        address: where it answers.
-    """
-
-    def __init__(self, db: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{port}"
-        words = ["-m", "instructgpt", "label", "serve", "--db", db, "--port", str(port)]
-        self._command = [sys.executable, *words]
-        self.start()
-
-    def start(self) -> None:
-        """Serve; returns when it answers."""
-        self.process = Popen(self._command, stdout=DEVNULL, stderr=DEVNULL)
-        for _ in range(600):
-            try:
-                httpx.get(f"{self.address}/healthz", timeout=5)
-            except httpx.TransportError:
-                assert self.process.poll() is None
-                time.sleep(0.1)
-            else:
-                return
-        raise AssertionError("the server does not answer")
-
-    def end(self, number: int) -> None:
-        """With a signal."""
-        os.kill(self.process.pid, number)
-        self.process.wait()
 
 
 class Person:
@@ -151,8 +114,8 @@ def run(db: str, people: int, seconds: float, pause: tuple[float, float], kill: 
         tokens = [store.accounts.open_session(name, SECONDS) for name in names]
         server, seen = Server(db), Seen()
         asyncio.run(_all(server, list(zip(names, tokens, strict=True)), seconds, pause, kill, seen))
-        server.end(signal.SIGTERM)
-        return _told(seen) | _counted(store, seen) | {"server_exit": server.process.returncode}
+        ended = server.end()
+        return _told(seen) | _counted(store, seen) | {"server_exit": ended}
 
 
 async def _all(

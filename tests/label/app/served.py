@@ -1,7 +1,7 @@
 """The labelers' app over a store of its own, and people who use it."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from starlette.testclient import TestClient
@@ -32,7 +32,7 @@ def candidates(count: int = 4, *, k: int = 4, text: str = "answer") -> list[Cand
     ]
 
 
-class Site:
+class Site(AbstractContextManager):
     """The app in this process.
 
     Attributes:
@@ -70,15 +70,7 @@ class Site:
         self.clients.append(made)
         return made
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for client in self.clients:
             client.__exit__(None, None, None)
         self.store.close()

@@ -6,15 +6,9 @@ import pytest
 
 from instructgpt.label.app.view import is_editable
 from instructgpt.store.desk import Asked, Submission
-from tests.label.app.served import SCRIPT, Site
+from tests.label.app.served import SCRIPT
 
 FORM = {"order": "a > b > c = d", "key": "k1", "seconds": "12.5"}
-
-
-@pytest.fixture
-def site(tmp_path):
-    with Site(tmp_path).with_people() as made:
-        yield made
 
 
 @pytest.fixture

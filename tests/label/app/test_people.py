@@ -1,18 +1,10 @@
 """The admins' pages: invitations, roles, closed accounts, and the audit."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.label.app.served import HOST, Site
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with Site(tmp_path).with_people() as made:
-        yield made
 
 
 def link_of(text: str) -> str:

@@ -4,7 +4,6 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,6 @@ HOSTILE = {
     "marks": "e" + "\u0301" * 10_000,
     "quote": "\"'`</textarea></title>{{ 7*7 }}",
 }
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with Site(tmp_path).with_people() as made:
-        yield made
 
 
 def jsonl(batch: list[Candidates]) -> str:

@@ -1,7 +1,6 @@
 """What is refused, whoever asks; what is told to browsers; what is not told to anybody."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords are hashed with little work."""
     monkeypatch.setattr(sessions, "_hasher", PasswordHasher(1, 64, 1))
     sessions._nobodys.cache_clear()
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with Site(tmp_path).with_people() as made:
-        yield made
 
 
 def invite(site: Site, name: str = "lena", password: str = PASSWORD, **more: str) -> Any:

@@ -1,15 +1,9 @@
-"""The app as a team runs it: `instructgpt label serve` in a process of its own, on SQLite."""
+"""The app as a team runs it, on SQLite, and what is asked of its people."""
 
-import os
-import signal
-import socket
-import time
-import urllib.request
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from argon2 import PasswordHasher
 from playwright.sync_api import Page
@@ -18,13 +12,13 @@ from instructgpt.data.records import Candidates
 from instructgpt.store import Store
 from instructgpt.store.accounts import Role
 from instructgpt.store.desk import Asked, Item
-from tests.preloaded import Program
+from tests.label.app.process import Server
 
 PEOPLE = {"ann": Role.LABELER, "ben": Role.LABELER, "rae": Role.RESEARCHER, "ada": Role.ADMIN}
 PASSWORD = "a long sentence that is a password"
 
 
-class Site:
+class Site(AbstractContextManager):
     """A store and a server on it.
 
     Args:
@@ -32,40 +26,21 @@ class Site:
         people: who has an account, and in which role.
 
     Attributes:
-        store: the same database as the server's.
+        server: the process.
         address: of the server.
+        store: the same database as the server's.
     """
 
     def __init__(self, folder: Path, people: dict[str, Role] = PEOPLE) -> None:
-        self.url = f"sqlite:///{folder / 'store.db'}"
-        self.folder = folder
-        self.store = Store.open(self.url)
+        url = f"sqlite:///{folder / 'store.db'}"
+        self.store = Store.open(url)
         hashed = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
         for name, role in people.items():
             token = self.store.accounts.add(name, role, by="setup")
             self.store.accounts.accept(token, hashed)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
+        self.server = Server(url, folder)
+        self.address = self.server.address
         self._queues: list[str] = []
-        self.start()
-
-    def start(self) -> None:
-        """Serve; returns when it answers."""
-        arguments = ["-m", "instructgpt", "label", "serve", "--db", self.url]
-        self.server = Program([*arguments, "--port", str(self.port)], folder=self.folder)
-        for _ in range(300):
-            with suppress(OSError), urllib.request.urlopen(f"{self.address}/healthz", timeout=5):
-                return
-            assert self.server.poll() is None, self.server.complained
-            time.sleep(0.1)
-        raise AssertionError("the server does not answer")
-
-    def kill(self) -> None:
-        """Kill the server at once, as a power cut would."""
-        os.kill(self.server.pid, signal.SIGKILL)
-        self.server.wait(30)
 
     def log_in(self, page: Page, name: str) -> None:
         """Log in on the page."""
@@ -91,18 +66,8 @@ class Site:
         assert found
         return found
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.server.poll() is None:
-            os.kill(self.server.pid, signal.SIGTERM)
-            self.server.wait(30)
+    def __exit__(self, *_: object) -> None:
+        self.server.end()
         self.store.close()
 
 

@@ -1,5 +1,7 @@
 """Work is never lost and never doubled, whatever network, server, session and fingers do."""
 
+import signal
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -100,25 +102,25 @@ def test_a_server_that_is_killed_in_mid_edit_loses_nothing(tmp_path, browser: Br
         press(page, "6 h")
         page.wait_for_timeout(1000)
         state(page, "Saved")
-        site.kill()
+        site.server.end(signal.SIGKILL)
         press(page, "Enter 2 Enter 4 x Enter 5")
         page.locator("[name='note.B']").fill("It is “wrong”: 2 < 1.")
         page.locator("#order").fill("a > d > c")
         state(page, KEPT)
-        site.start()
+        site.server.start()
         page.reload()
         assert_all_there(page)
         state(page, "Saved")
         draft = read_draft(site.item(page).draft, 4)
         assert (draft.ratings["A"].likert, draft.order) == (6, "a > d > c")
-        site.kill()  # what was acknowledged is on the disk
-        site.start()
+        site.server.end(signal.SIGKILL)  # what was acknowledged is on the disk
+        site.server.start()
         page.reload()
         assert_all_there(page)
         context.close()
 
 
-def test_an_expired_session_gets_a_login_over_the_page_and_then_submits(tmp_path, site, browser):
+def test_an_expired_session_gets_a_login_over_the_page_and_then_submits(site, browser):
     name = "zoe"
     token = site.store.accounts.add(name, Role.LABELER, by="setup")
     site.store.accounts.accept(token, site.store.accounts.password_hash("ann"))

@@ -73,8 +73,7 @@ def test_axe_finds_nothing_serious_on_any_page(pages, open_page: Opener, axe, sc
         answer = page.goto(path)
         assert answer
         assert answer.status == 200, route
-        if "content-security-policy" in answer.headers:
-            assert "script-src 'self'" in answer.headers["content-security-policy"]
+        assert "script-src 'self'" in answer.headers["content-security-policy"], route
         if found_here := findings(page, axe):
             found[route] = found_here
     assert not found
