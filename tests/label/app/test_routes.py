@@ -128,4 +128,7 @@ def test_what_is_no_route_is_a_page_that_says_so(site: Site, path: str):
     answer = site.client("ada").get(path)
     assert answer.status_code == 404
     assert "This did not work" in answer.text
-    assert site.client("ada").post("/healthz").status_code == 405
+    assert "Check it, or go on from your work." in answer.text
+    answer = site.client("ada").post("/healthz")
+    assert answer.status_code == 405
+    assert "load the page again" in answer.text

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from instructgpt.errors import UserError
-from instructgpt.label.app.pages import refusal, require_text, wants_json
+from instructgpt.label.app.pages import refusal, refused, require_text, wants_json
 from instructgpt.label.app.security import bounded, read_body, refuse_host, refuse_stranger
 from instructgpt.label.app.sessions import log_in, person_of
 from instructgpt.run.progress import say
@@ -91,7 +91,7 @@ class Guard:
         try:
             answer = await self._answer(request)
         except HTTPException as error:
-            answer = refusal(request, error.status_code, error.detail)
+            answer = refused(request, error)
         except UserError as error:
             answer = refusal(request, 422, str(error))
         except Exception as error:

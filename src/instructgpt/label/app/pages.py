@@ -3,11 +3,13 @@
 import json
 import re
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -16,6 +18,11 @@ from instructgpt.label.app.markdown import plain
 
 HERE = Path(__file__).parent
 MOST_FIELDS = 500
+REMEDIES = {
+    404: "There is nothing for you at this address. Check it, or go on from your work.",
+    405: "This address does not take that. Go back, and load the page again.",
+}
+"""What is said where there is nothing, or nothing that takes the request."""
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
@@ -34,6 +41,13 @@ def refusal(request: Request, status: int, sentence: str, **headers: str) -> Res
     answer = page(request, "error.html", status, sentence=sentence)
     answer.headers.update(headers)
     return answer
+
+
+def refused(request: Request, error: HTTPException) -> Response:
+    """What a refusal says, with a remedy where it has no words of its own."""
+    has_words = error.detail != HTTPStatus(error.status_code).phrase
+    sentence = error.detail if has_words else REMEDIES.get(error.status_code, error.detail)
+    return refusal(request, error.status_code, sentence, **(error.headers or {}))
 
 
 def wants_json(request: Request) -> bool:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from instructgpt.errors import UserError
 from instructgpt.label.app.guard import Threads
-from instructgpt.label.app.pages import refusal
+from instructgpt.label.app.pages import refused
 from instructgpt.label.app.routes import RULES
 from instructgpt.label.app.security import Address, Headers
 from instructgpt.label.app.sessions import attempts
@@ -145,4 +145,4 @@ def _listening(host: str, port: int) -> socket.socket:
 async def _no_route(request: Request, error: Exception) -> Response:
     """What is told where there is no route for a request."""
     assert isinstance(error, HTTPException)
-    return refusal(request, error.status_code, error.detail, **(error.headers or {}))
+    return refused(request, error)
