@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from jinja2 import FileSystemLoader
 from starlette.routing import Route
 
 from instructgpt.label.app.guard import Guard
@@ -132,3 +134,16 @@ def test_what_is_no_route_is_a_page_that_says_so(site: Site, path: str):
     answer = site.client("ada").post("/healthz")
     assert answer.status_code == 405
     assert "load the page again" in answer.text
+
+
+def test_a_server_shows_its_own_pages_whatever_is_installed_meanwhile(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    def changed(*_: object) -> None:
+        raise AssertionError("a template or a file is read again")
+
+    monkeypatch.setattr(FileSystemLoader, "get_source", changed)
+    monkeypatch.setattr(Path, "read_bytes", changed)
+    client = site.client("ada")
+    for path in ("/work", "/people", "/queues", "/static/app.css"):
+        assert client.get(path).status_code == 200

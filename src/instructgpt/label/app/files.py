@@ -13,7 +13,7 @@ TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 def static(request: Request) -> Response:
     """A file; browsers keep it, and ask each time whether it is still the same."""
-    found = _files().get(request.path_params["file"])
+    found = files().get(request.path_params["file"])
     if found is None:
         raise HTTPException(404)
     content, kind, digest = found
@@ -24,8 +24,8 @@ def static(request: Request) -> Response:
 
 
 @cache
-def _files() -> dict[str, tuple[bytes, str, str]]:
-    """By name, each with its type and its digest."""
+def files() -> dict[str, tuple[bytes, str, str]]:
+    """By name, each with its type and its digest; read now, as templates are."""
     found = {}
     for path in sorted((Path(__file__).parent / "static").iterdir()):
         content = path.read_bytes()

@@ -31,7 +31,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
     all that it shows is escaped.
     """
     known = {"person": getattr(request.state, "person", None), "path": request.url.path}
-    return HTMLResponse(_templates().get_template(template).render(**known, **context), status)
+    return HTMLResponse(templates().get_template(template).render(**known, **context), status)
 
 
 def refusal(request: Request, status: int, sentence: str, **headers: str) -> Response:
@@ -130,8 +130,13 @@ def _no_number(name: str) -> Any:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """All templates, read now: a server shows its own pages until it stops, even if another version
+    of the package is installed meanwhile.
+    """
     loader = FileSystemLoader(HERE / "templates")
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
     made.filters["plain"] = plain
+    for name in made.list_templates():
+        made.get_template(name)
     return made

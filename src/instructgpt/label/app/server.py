@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from instructgpt.errors import UserError
+from instructgpt.label.app.files import files
 from instructgpt.label.app.guard import Threads
-from instructgpt.label.app.pages import refused
+from instructgpt.label.app.pages import refused, templates
 from instructgpt.label.app.routes import RULES
 from instructgpt.label.app.security import Address, Headers
 from instructgpt.label.app.sessions import attempts
@@ -50,6 +51,7 @@ def make_app(store: Store, address: Address, runs: Path) -> Starlette:
         middleware=[Middleware(Headers)],
         exception_handlers={HTTPException: _no_route},
     )
+    templates(), files()
     app.router.redirect_slashes = False
     app.state.store, app.state.address, app.state.runs = store, address, runs
     app.state.attempts, app.state.agreement, app.state.threads = attempts(), {}, Threads()
