@@ -176,6 +176,42 @@ def test_a_filled_database_of_the_first_migration_is_brought_up_whole(empty_url)
             assert [row for row in now if row in kept] == kept
 
 
+def test_a_label_older_than_submissions_is_one_after_the_upgrade(empty_url):
+    record = {"prompt": "p", "prompt_id": "p", "labeler_id": "ann", "ranks": [1, 2]}
+    record |= {"responses": [{"text": "a"}, {"text": "b"}]}
+    at = {"at": "2026-01-01T00:00:00Z"}
+    kept = [
+        ("labelers", {"id": "ann"}),
+        ("candidates", {"key": "c", "prompt_id": "p", "record": {"prompt": "p", "prompt_id": "p"}}),
+        *(
+            ("completions", {"candidates_key": "c", "place": n, "text": t, "record": {}})
+            for n, t in enumerate("ab")
+        ),
+        ("rankings", {"key": "r", "prompt_id": "p", "labeler_id": "ann", "record": record}),
+        ("queues", {"number": 1, "name": "q", "overlap": 1}),
+        ("tasks", {"number": 1, "queue": 1, "candidates_key": "c", "place": 1, "labels": 1}),
+        (
+            "assignments",
+            {"number": 1, "task": 1, "labeler_id": "ann", "leased_until": 0.0, "label_key": "r"},
+        ),
+    ]
+    database = Database(empty_url)
+    with database.writing() as connection:
+        schema.upgrade(connection, "0002")
+        for name, values in kept:
+            known = {c["name"] for c in inspect(connection).get_columns(name)}
+            row = {key: value for key, value in (values | at).items() if key in known}
+            connection.execute(tables.metadata.tables[name].insert().values(row))
+    schema.upgrade_store(database)
+    database.close()
+    with Store.open(empty_url) as store:
+        (item,) = store.desk.history("ann")
+        (version,) = store.desk.versions(item.number)
+        assert item.state == "done"
+        assert item.submission == version
+        assert (version.ranking.ranks, version.at, version.seconds) == ((1, 2), at["at"], 0)
+
+
 def test_a_schema_of_another_time_is_refused_with_the_remedy(store, url):
     name = store.database.name
     for revision, said in (("0000", "newer version"), (None, "no store's")):

@@ -91,7 +91,7 @@ def submit(
     if page and (known := of_page(connection, number, page)):
         return _labels_of(connection, known.number)[0]
     gone = bool(before and before.withdrawn)
-    kept = _kept(connection, before, task.label_key)
+    kept = _kept(connection, before)
     made = _add(connection, task, kept, ranking, ratings, gone=gone)
     if before and not gone and sorted(made) == sorted(kept.keys):
         return made[0]
@@ -184,9 +184,9 @@ def _row_of(connection: Connection, key: str, place: int) -> dict[str, Any] | No
     return connection.scalar(select(table.c.record).where(table.c.key == key))
 
 
-def _kept(connection: Connection, last: Row[Any] | None, label_key: str | None) -> _Kept:
-    """The labels that count; `label_key` alone where they are older than submissions."""
-    keys = _labels_of(connection, last.number) if last else [label_key] if label_key else []
+def _kept(connection: Connection, last: Row[Any] | None) -> _Kept:
+    """The labels of the last submission, if there is one."""
+    keys = _labels_of(connection, last.number) if last else []
     return _Kept(keys, [_row_of(connection, key, place) for place, key in enumerate(keys)])
 
 

@@ -26,6 +26,7 @@ def upgrade() -> None:
     _accounts()
     _work()
     _submissions()
+    _submit_older()
 
 
 def _accounts() -> None:
@@ -127,6 +128,20 @@ def _submissions() -> None:
         _at(),
         _to("withdrawals", "submission", "submissions.number"),
         sa.PrimaryKeyConstraint("submission", name=op.f("pk_withdrawals")),
+    )
+
+
+def _submit_older() -> None:
+    """A label that counts and is older than submissions becomes the only version of one."""
+    op.execute(
+        "INSERT INTO submissions (assignment, page, seconds, at) "
+        "SELECT assignments.number, assignments.label_key, 0, rankings.at "
+        "FROM assignments JOIN rankings ON rankings.key = assignments.label_key "
+        "ORDER BY assignments.number"
+    )
+    op.execute(
+        "INSERT INTO submitted_labels (submission, key, place) "
+        "SELECT number, page, 0 FROM submissions"
     )
 
 
