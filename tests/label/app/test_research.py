@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from instructgpt.data.records import Candidates, Ranking, Rating
+from instructgpt.label.app import research
 from instructgpt.store.desk import Asked
 from tests.label.app.served import Site, candidates
 
@@ -90,6 +91,30 @@ def test_what_is_wrong_with_a_queue_is_said(site: Site, fields: dict[str, str], 
     assert answer.status_code == 422
     assert sentence in answer.text
     assert site.store.desk.queues() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "count", "sentence"),
+    [
+        ({"guidelines": "a\0b"}, 2, "NUL"),
+        ({}, 27, "there are 27 answers and 26 letters"),
+    ],
+)
+def test_what_no_page_could_show_is_no_queue(
+    site: Site, fields: dict[str, str], count: int, sentence: str
+):
+    answer = make(site, candidates(1, k=count), **fields)
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert site.store.desk.queues() == []
+    assert make(site, candidates(1, k=27), k="26").status_code == 303
+
+
+def test_a_form_is_read_before_the_file(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(research, "read_records", None)
+    assert make(site, candidates(1), ratings="some").status_code == 422
+    assert make(site, candidates(1), k="1").status_code == 422
+    assert make(site, candidates(1), guidelines="a" * 100_001).status_code == 422
 
 
 def test_what_is_wrong_with_a_file_is_said_with_its_line(site: Site):

@@ -62,7 +62,7 @@ def fields_of(request: Request) -> list[tuple[str, Any]]:
         UserError: it is no form, or holds what is no text.
     """
     if (fields := getattr(request.state, "fields", None)) is not None:
-        return fields
+        return [(require_text(name), _text_of(value)) for name, value in fields]
     body = request.state.body
     if body and _type_of(request) != FORM:
         raise UserError(f"expected a form: its Content-Type is {FORM}")
@@ -119,6 +119,11 @@ def require_text(value: str) -> str:
     if re.search("[\0\ud800-\udfff]", value):
         raise UserError("a text holds a sign that is no letter (NUL, or half of one); leave it out")
     return value
+
+
+def _text_of(value: Any) -> Any:
+    """A field's text, as every store can keep it; a file as it is."""
+    return require_text(value) if isinstance(value, str) else value
 
 
 def _type_of(request: Request) -> str:

@@ -16,7 +16,7 @@ from instructgpt.data.formats import read_records
 from instructgpt.data.records import Candidates
 from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval
-from instructgpt.label.app.item import cards_of, turns_of
+from instructgpt.label.app.item import cards_of, places_of, turns_of
 from instructgpt.label.app.pages import fields_of, page
 from instructgpt.label.app.view import beginning
 from instructgpt.label.app.work import draft_of
@@ -136,14 +136,15 @@ def _make(request: Request, fields: dict[str, Any]) -> str:
         raise UserError(f"there is a queue {name}; choose another name")
     overlap = _whole(fields, "overlap", 1, MOST_LABELS)
     priority = _whole(fields, "priority", -MOST_LABELS, MOST_LABELS)
-    batch = _cut(_candidates(request, fields), str(fields.get("k", "")).strip())
+    ratings, guidelines, most = _asked(fields), _guidelines(fields), _most(fields)
+    batch = [_cut(one, most) for one in _candidates(request, fields)]
     _desk(request).make_queue(
         name,
         batch,
         overlap=overlap,
-        ratings=_asked(fields),
+        ratings=ratings,
         priority=priority,
-        guidelines=_guidelines(fields),
+        guidelines=guidelines,
         by=request.state.person.name,
     )
     return name
@@ -187,21 +188,29 @@ def _candidates(request: Request, fields: dict[str, Any]) -> Sequence[Candidates
 
 
 def _runs(request: Request) -> list[str]:
-    """The folders with answers in the folder of runs, two deep: those of `sample`, and those of
-    pipelines.
+    """The folders with answers in the folder of runs, up to three deep: those of `sample`, and
+    those of pipelines and their rounds.
     """
     runs: Path = request.app.state.runs
     found = [path for depth in ("*", "*/*", "*/*/*") for path in runs.glob(f"{depth}/{CANDIDATES}")]
     return sorted(str(path.parent.relative_to(runs)) for path in found if path.is_file())
 
 
-def _cut(batch: Sequence[Candidates], k: str) -> Sequence[Candidates]:
-    """The first `k` answers of each prompt, or all."""
+def _most(fields: dict[str, Any]) -> int | None:
+    """How many answers of each prompt are ranked; None for all."""
+    k = str(fields.get("k", "")).strip()
     if not k:
-        return batch
+        return None
     if not (k.isascii() and k.isdigit() and FEWEST <= int(k[:9]) <= MOST):
         raise UserError(f"how many answers of each prompt? give {FEWEST} to {MOST}, or nothing")
-    return [one.model_copy(update={"responses": one.responses[: int(k)]}) for one in batch]
+    return int(k)
+
+
+def _cut(candidates: Candidates, most: int | None) -> Candidates:
+    """The first answers of a prompt, for each of which there is a letter."""
+    cut = candidates.model_copy(update={"responses": candidates.responses[:most]})
+    places_of(cut, range(len(cut.responses)))
+    return cut
 
 
 def _whole(fields: dict[str, Any], key: str, least: int, most: int) -> int:
