@@ -82,9 +82,8 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
     longest = min(config.max_length, policy.context or config.max_length)
     training, records = _records(config, outlook)
     examples = _encoded("data", config, training, text, longest)
-    held_out = _encoded(
-        "data" if config.eval_split else "eval_data", config, records, text, longest
-    )
+    held_key = "data" if config.eval_split else "eval_data"
+    held_out = _encoded(held_key, config, records, text, longest)
     scorer, judged = None, []
     if config.reward_model:
         scorer = outlook.model("reward_model", config.reward_model, "scorer")
@@ -92,7 +91,7 @@ def look(config: SFTConfig, outlook: Outlook | None = None) -> Inputs:
             Room("model", text, policy.context, config.response_length),
             room_behind("reward model", scorer, policy, config.template, config.response_length),
         ]
-        judged = fitting("eval_data", records[: config.reward_prompts], rooms, config.on_error)
+        judged = fitting(held_key, records[: config.reward_prompts], rooms, config.on_error)
     batches = SFTBatches(
         examples,
         _windows("pretrain_data", config, text, longest, "sft/pretraining"),
