@@ -244,6 +244,11 @@ class Desk:
         with self._database.reading() as connection:
             return items.days_of(connection, labeler)
 
+    def latest(self, queue: str) -> int:
+        """The number of the last submission of a queue; 0 where there is none."""
+        with self._database.reading() as connection:
+            return overview.latest_of(connection, queue)
+
 
 def _refuse_late(at: str) -> None:
     age = datetime.now(UTC) - datetime.fromisoformat(at)

@@ -125,6 +125,13 @@ def guidelines_of(
     return (row.version, row.content) if row else None
 
 
+def latest_of(connection: Connection, queue: str) -> int:
+    """The number of the last submission of a queue; 0 where there is none."""
+    joined = submissions.join(assignments).join(tasks).join(queues)
+    last = select(func.max(submissions.c.number)).select_from(joined)
+    return connection.scalar(last.where(queues.c.name == queue)) or 0
+
+
 def tasks_of(connection: Connection, queue: str, offset: int, limit: int) -> list[TaskRow]:
     """Prompts of a queue in its order, those that were erased left out.
 

@@ -166,6 +166,10 @@ def test_agreement_is_that_of_those_who_ranked(site: Site):
     text = " ".join(page("/queues/colors").text.split())
     assert "66.7 %" in text
     assert "95 % interval 0.0 to 100.0 %, of 3 pairs" in text
+    again = site.store.desk.history("lars")[0]
+    ranking = again.submission.ranking.model_copy(update={"ranks": (1, 2, 3)})
+    site.store.desk.submit(again.number, "edit", ranking, (), seconds=9, guidelines=None)
+    assert "100.0 %" in page("/queues/colors").text  # an edit counts, though labels are no more
 
 
 def test_an_item_has_who_said_what_and_every_version(site: Site):

@@ -238,11 +238,14 @@ def _guidelines(fields: dict[str, Any]) -> str:
 
 
 def _agreement(request: Request, found: Queue) -> Interval | None:
-    """How well those who labeled agree; reckoned again when there are more labels."""
-    known: dict[str, tuple[int, Interval | None]] = request.app.state.agreement
-    if found.name not in known or known[found.name][0] != found.labels:
+    """How well those who labeled agree; reckoned again when they have said more, or something else
+    (10,000 rankings take a second).
+    """
+    known: dict[str, tuple[Any, Interval | None]] = request.app.state.agreement
+    said = (found.labels, _desk(request).latest(found.name))
+    if found.name not in known or known[found.name][0] != said:
         rankings = [ranking for _, ranking in request.app.state.store.rankings(found.name)]
-        known[found.name] = (found.labels, agreement_of(rankings) if rankings else None)
+        known[found.name] = (said, agreement_of(rankings) if rankings else None)
     return known[found.name][1]
 
 
