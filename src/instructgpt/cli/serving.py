@@ -45,11 +45,10 @@ def add_user(
 ) -> None:
     """Make an account, and print the link by which its owner sets a password."""
     from instructgpt.label.app.security import Address
-    from instructgpt.label.app.server import link
     from instructgpt.store import Store
     from instructgpt.store.accounts import Role
 
     address = Address.of(url, "", 0)
     with Store.open(db) as store:
         token = store.accounts.add(name.strip(), Role(role), by="label user add")
-    show(link(address.url, token))
+    show(address.invitation(token))

@@ -66,7 +66,7 @@ def _page(request: Request, invited: str = "", token: str = "") -> Response:
         people=found,
         roles=[role.value for role in Role],
         invited=invited,
-        link=f"{request.app.state.address.url}/invite/{token}" if token else "",
+        link=request.app.state.address.invitation(token) if token else "",
         done=f"{name}: {done}" if done and name in {one.name for one in found} else "",
     )
 

@@ -67,6 +67,10 @@ class Address:
             hosts |= {f"{name}:{port}" for name in LOOPBACK}
         return cls(f"{parts.scheme}://{parts.netloc.lower()}", frozenset(hosts))
 
+    def invitation(self, token: str) -> str:
+        """The link that one gives to somebody who is invited."""
+        return f"{self.url}/invite/{token}"
+
     @property
     def is_tls(self) -> bool:
         """Whether a proxy in front speaks TLS."""

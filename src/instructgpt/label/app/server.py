@@ -4,6 +4,7 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 import uvicorn
@@ -51,7 +52,8 @@ def make_app(store: Store, address: Address, runs: Path) -> Starlette:
         middleware=[Middleware(Headers)],
         exception_handlers={HTTPException: _no_route},
     )
-    templates(), files()
+    templates()
+    files()
     app.router.redirect_slashes = False
     app.state.store, app.state.address, app.state.runs = store, address, runs
     app.state.attempts, app.state.agreement, app.state.threads = attempts(), {}, Threads()
@@ -110,15 +112,11 @@ def first_link(store: Store, address: Address) -> str | None:
     if any(person.has_password for person in admins):
         return None
     if admins:
-        return link(address.url, store.accounts.invite(admins[0].name, by="label serve"))
+        return address.invitation(store.accounts.invite(admins[0].name, by="label serve"))
     taken = {person.name for person in people}
-    name = next(name for name in ("admin", "admin-2", "admin-3") if name not in taken)
-    return link(address.url, store.accounts.add(name, Role.ADMIN, by="label serve"))
-
-
-def link(url: str, token: str) -> str:
-    """An invitation as one gives it to somebody."""
-    return f"{url}/invite/{token}"
+    names = chain(["admin"], (f"admin-{number}" for number in count(2)))
+    name = next(name for name in names if name not in taken)
+    return address.invitation(store.accounts.add(name, Role.ADMIN, by="label serve"))
 
 
 def _listening(host: str, port: int) -> socket.socket:
