@@ -13,7 +13,6 @@ from instructgpt.errors import UserError
 from instructgpt.store import tables
 from instructgpt.store.accounts import Role
 from instructgpt.store.desk import Asked
-from instructgpt.store.records import add_labels
 from tests.files import sentence
 from tests.store.test_store import rows
 
@@ -209,21 +208,6 @@ def test_an_edit_keeps_what_it_replaces(queued, tmp_path):
     assert back.number > second.number
     assert snapshot_of(queued, tmp_path, "t") == ([(1, 2, 3, 3)], [2, 2, 5, 7])
     assert queued.desk.queues()[0].labels == 1
-
-
-def test_a_label_older_than_submissions_is_edited_like_any(queued):
-    """As an upgraded store has it: a ranking, and nothing of how it was handed in."""
-    item = queued.desk.next("lea")
-    ranking = ranked(item, 1, 2, 3, 3).model_copy(update={"labeler_id": "lea"})
-    with queued.database.writing() as connection:
-        (old,) = add_labels(connection, Ranking, [ranking])
-        own = tables.assignments.c.number == item.number
-        connection.execute(tables.assignments.update().where(own).values(label_key=old))
-    told = {"seconds": 1.0, "guidelines": None}
-    same = queued.desk.submit(item.number, "a", ranking, [], **told)
-    assert (same.ranking, same.ratings) == (ranking, ())
-    queued.desk.submit(item.number, "b", ranked(item, 4, 3, 2, 1), [], **told)
-    assert {row["replaces"] for row in rows(queued, tables.rankings)} == {None, old}
 
 
 def test_what_is_taken_back_counts_no_more_and_can_be_said_again(queued, tmp_path):
