@@ -22,8 +22,17 @@ class UserError(ValueError):
     """
 
     def __init__(self, message: str = "") -> None:
-        lines = (line.strip() for line in str(message).split("\n"))
-        super().__init__(harmless(" ".join(filter(None, lines))))
+        super().__init__(one_line(str(message)))
+
+
+def one_line(text: str) -> str:
+    r"""A text as one line that a terminal only shows.
+
+    >>> one_line("a\n b\rc")
+    'a b\\u000dc'
+    """
+    lines = (line.strip() for line in text.split("\n"))
+    return harmless(" ".join(filter(None, lines)))
 
 
 def harmless(text: str) -> str:

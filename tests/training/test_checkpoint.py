@@ -302,3 +302,13 @@ def test_the_manifest_is_json_and_no_file_is_a_pickle(tmp_path):
         "state.json",
         "tensors-00001-of-00001.safetensors",
     }
+
+
+def test_a_name_in_a_manifest_cannot_write_on_a_terminal(tmp_path):
+    file = save(tmp_path, 3) / "manifest.json"
+    content = json.loads(file.read_text())
+    content["files"]["a\r\x1b[2Jb\nc"] = {"bytes": 1, "sha256": ""}
+    file.write_text(json.dumps(content))
+    with pytest.raises(DamagedCheckpointError) as damaged:
+        open_checkpoint(file.parent)
+    assert r"a\u000d\u001b[2Jb c is missing" in str(damaged.value)

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from instructgpt.distributed.world import world
-from instructgpt.errors import UserError
+from instructgpt.errors import UserError, one_line
 from instructgpt.run import files
 from instructgpt.run.disk import (
     explained,
@@ -80,7 +80,13 @@ class Checkpoint:
 
 
 class DamagedCheckpointError(Exception):
-    """The checkpoint is incomplete, was changed after it was written, or is not one of ours."""
+    """The checkpoint is incomplete, was changed after it was written, or is not one of ours.
+
+    The message is one line, whatever stands in the names and keys of its files.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 def save_checkpoint(
