@@ -47,7 +47,7 @@ class ByHand:
 
 def decided(released=(), **rules):
     entries = [
-        entry_of(key, {"id": f"id-{key}", "consent": True, **row}, False)
+        entry_of(key, {"id": f"id-{key}", **row}, row.get("consent", True) is True)
         for key, row in ROWS.items()
     ]
     rules = Rules(tokenizer="words", max_tokens=20, cap=2, **ALL_TRAIN, **rules)

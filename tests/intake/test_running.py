@@ -8,7 +8,9 @@ from random import Random
 
 import pytest
 
+from instructgpt.data.records import Prompt
 from instructgpt.errors import UserError
+from instructgpt.intake import running
 from instructgpt.intake.rules import Rules
 from instructgpt.intake.running import intake, release, undo
 from instructgpt.intake.story import stories
@@ -120,6 +122,48 @@ def test_a_bad_row_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.usefixtures("cheap")
+def test_the_rules_that_hold_outlive_a_bad_row(tmp_path):
+    with opened(tmp_path / "a.db") as store:
+        intake(store, [write(tmp_path / "a.jsonl", rows(9))], RULES)
+        bad = write(tmp_path / "bad.jsonl", [{"id": "x", "prompt": "y", "created": "May"}])
+        with pytest.raises(UserError, match="is no date"):
+            intake(store, [bad])
+        assert store.snapshot("s", tmp_path / "s")["rules"]["cap"] == 9
+
+
+@pytest.mark.usefixtures("cheap")
+def test_an_undoing_that_was_interrupted_goes_on(tmp_path, monkeypatch):
+    path, own = tmp_path / "a.db", rows(30)
+    with opened(path) as store:
+        intake(store, [write(tmp_path / "a.jsonl", own[:20])], RULES)
+        expected = standing(path)
+        intake(store, [write(tmp_path / "b.jsonl", own[10:])], RULES)
+        with monkeypatch.context() as patch:
+            patch.setattr(running, "_settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                undo(store, 2)
+        assert standing(path) != expected
+        assert undo(store, 2) == 10
+        assert standing(path) == expected
+        with pytest.raises(UserError, match="undo 2: no intake has this number and stands"):
+            undo(store, 2)
+
+
+@pytest.mark.usefixtures("cheap")
+def test_only_what_is_held_now_can_be_released(tmp_path):
+    hold = Rules(pii="all", pii_action="hold")
+    own = [{"id": "a", "prompt": "Write to x@y.org", "consent": True}]
+    with opened(tmp_path / "a.db") as store:
+        store.add([Prompt(id="b", prompt="No intake has seen this.")])
+        intake(store, [write(tmp_path / "a.jsonl", own)], hold)
+        undo(store, 1)
+        for name in "ab":
+            with pytest.raises(UserError, match=f"release {name}: it is not held") as raised:
+                release(store, name)
+            sentence(raised)
+
+
+@pytest.mark.usefixtures("cheap")
 def test_consent_may_be_assumed_but_not_against_the_writer(tmp_path):
     path = tmp_path / "a.db"
     own = [{"id": "a", "prompt": "one"}, {"id": "b", "prompt": "two", "consent": False}]
@@ -171,7 +215,7 @@ def test_what_is_held_can_be_released_and_a_story_is_told(tmp_path):
         assert {row["id"]: row["prompt"] for row in standing(path)}["a"] == "Write to x@y.org"
         (dropped,), (stands,) = stories(store, "b"), stories(store, "c")
         assert dropped.verdict == 'dropped at duplicates: equal (id "c")'
-        assert 'duplicates kept: stands for others (others 1, ids ["b"])' in list(stands.told())[2]
+        assert 'duplicates kept: stands for others (others 1, ids ["b"])' in list(stands.told())[3]
         told = "\n".join(held.told())
         assert "brought by intake 1" in told
         assert "x@y.org" not in told

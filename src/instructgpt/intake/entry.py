@@ -89,13 +89,13 @@ def normal(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
-def entry_of(key: str, row: Mapping[str, Any], is_assumed: bool) -> Entry:
+def entry_of(key: str, row: Mapping[str, Any], consents: bool) -> Entry:
     """A stored prompt as the steps see it.
 
     Args:
         key: the store's.
         row: its record.
-        is_assumed: whether consent is assumed where the record says nothing of it.
+        consents: whether its writer agreed.
     """
     text = whole_text(row)
     same = normal(text)
@@ -106,7 +106,7 @@ def entry_of(key: str, row: Mapping[str, Any], is_assumed: bool) -> Entry:
         org=row.get("org_id"),
         born=born(row.get("created")),
         is_labelers=row.get("source") == LABELER,
-        consents=row.get("consent", is_assumed) is True,
+        consents=consents,
         same=digest(same),
         start=digest(same[:LEAST_PREFIX]) if len(same) >= LEAST_PREFIX else b"",
         size=len(text.encode()),

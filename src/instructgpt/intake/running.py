@@ -16,7 +16,7 @@ from instructgpt.data.records import Prompt
 from instructgpt.errors import UserError
 from instructgpt.intake.account import Account, fate_of
 from instructgpt.intake.annotations import annotations_of, unlabeled
-from instructgpt.intake.deciding import ARRIVAL, changes, decide
+from instructgpt.intake.deciding import ARRIVAL, STEPS, changes, decide
 from instructgpt.intake.entry import Decision, entry_of
 from instructgpt.intake.looking import StoreLook
 from instructgpt.intake.reading import Files, consents
@@ -24,7 +24,8 @@ from instructgpt.intake.rules import VERSION, Rules
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import say, say_skipped
 from instructgpt.store import Store
-from instructgpt.store.intake import Change, Intake
+from instructgpt.store.decisions import Change
+from instructgpt.store.intake import Intake, Named
 
 BATCH = 5_000
 """Prompts of a transaction."""
@@ -61,7 +62,8 @@ def intake(
     try:
         _ingest(own, run, source, account, assumed=bool(assume_consent))
     except UserError:
-        own.begin("undo", {"run": run})  # what came before the bad row is as if it had not
+        # What came before the bad row is as if it had not.
+        own.begin("undo", {"run": run}, rules=_rules_without(own, run))
         raise
     say_skipped(source.sentences)
     if source.skipped > len(source.sentences):
@@ -76,14 +78,14 @@ def _ingest(own: Intake, run: int, source: Files, account: Account, *, assumed: 
     while batch := list(islice(rows, BATCH)):
         prompts = [row for row in batch if isinstance(row, Prompt)]
         said = [annotations_of(vars(prompt) | (prompt.model_extra or {})) for prompt in prompts]
-        account.rows.update(own.add(run, prompts, said))
+        account.rows.update(own.add(run, prompts, said, assumed=assumed))
         for row in batch:
             if not isinstance(row, Prompt):
                 account.empty[consents(row, assumed=assumed)] += 1
 
 
 def undo(store: Store, run: int) -> int:
-    """Take an intake back: as if its files had never come.
+    """Take an intake back: as if its files had never come. Once more, it goes on where it stopped.
 
     Returns:
         How many prompts are gone.
@@ -92,16 +94,24 @@ def undo(store: Store, run: int) -> int:
         UserError: there is no such run, or it was taken back before.
     """
     own = Intake(store)
-    active = {one.number: one for one in own.active()}
-    if run not in active:
-        known = ", ".join(map(str, active)) or "none"
-        raise UserError(f"undo {run}: no intake has this number and stands; those that do: {known}")
-    before = {key for key, _, _ in own.prompts([run], [])}
-    kept = [one.rules for one in active.values() if one.number != run]
-    rules = kept[-1] if kept else {}
-    number = own.begin("undo", {"run": run}, rules=rules)
-    _settle(own, number, rules_of(rules), Account())
-    return len(before & set(own.withdrawn([one.number for one in own.active()])))
+    active = [one.number for one in own.active()]
+    begun = [one for one in own.runs() if one.command == "undo" and one.options["run"] == run]
+    refused = UserError(
+        f"undo {run}: no intake has this number and stands; those that do: "
+        f"{', '.join(map(str, active)) or 'none'}"
+    )
+    if run in active:
+        rules = _rules_without(own, run)
+        number = own.begin("undo", {"run": run}, rules=rules)
+    elif begun:
+        number, rules = begun[-1].number, begun[-1].rules
+    else:
+        raise refused
+    if not _settle(own, number, rules_of(rules), Account()) and begun:
+        raise refused
+    others = [one for one in active if one != run]
+    theirs = {one.key for one in own.prompts([run])}
+    return len(theirs & set(own.withdrawn(others)))
 
 
 def release(store: Store, id: str) -> int:
@@ -114,25 +124,40 @@ def release(store: Store, id: str) -> int:
         UserError: there is none, or it is not held.
     """
     own = Intake(store)
-    keys = known_keys(own, id)
-    held = [change for key in keys if (change := own.current([key])[key].get("pii"))]
-    held = [change for change in held if change.outcome == "held"]
+    stops = [stops_at(own.current([key]).get(key, {})) for key in prompts_named(own, id)]
+    held = [change for change in stops if change and change.outcome == "held"]
     if not held:
         raise UserError(f"release {id}: it is not held; instructgpt data explain {id} says what is")
-    number = own.begin("release", {"id": id}, rules=own.active()[-1].rules)
+    number = own.begin("release", {"id": id}, rules=_rules_without(own))
     own.decide(number, [change._replace(outcome="released", reason="") for change in held])
     return len(held)
 
 
-def known_keys(own: Intake, id: str) -> list[str]:
-    """The keys of the prompts that an id names.
+def stops_at(current: Mapping[str, Change]) -> Change | None:
+    """The decision that keeps a prompt out, if one does.
+
+    Args:
+        current: the last decision of each step.
+    """
+    steps = (current[step] for step in (ARRIVAL, *STEPS) if step in current)
+    return next((one for one in steps if one.outcome not in ("kept", "released")), None)
+
+
+def prompts_named(own: Intake, id: str) -> Mapping[str, Named]:
+    """The prompts that an id names, by their keys.
 
     Raises:
         UserError: there is none.
     """
-    if keys := own.named(id):
-        return keys
+    if found := own.named(id):
+        return found
     raise UserError(f"{id}: no prompt of the store has this id; give that of a record, or its key")
+
+
+def _rules_without(own: Intake, run: int = 0) -> Mapping[str, Any]:
+    """The rules of the last intake that stands, another than `run`; none where none does."""
+    kept = [one.rules for one in own.active() if one.number != run]
+    return kept[-1] if kept else {}
 
 
 def rules_of(kept: Mapping[str, Any]) -> Rules:
@@ -140,7 +165,7 @@ def rules_of(kept: Mapping[str, Any]) -> Rules:
     return Rules(**{name: kept[name] for name in Rules.model_fields if name in kept})
 
 
-def _settle(own: Intake, run: int, rules: Rules, account: Account) -> None:
+def _settle(own: Intake, run: int, rules: Rules, account: Account) -> int:
     """Decide all prompts anew, and add the decisions that are not those that hold.
 
     Args:
@@ -148,32 +173,35 @@ def _settle(own: Intake, run: int, rules: Rules, account: Account) -> None:
         run: to which the decisions belong.
         rules: of the steps.
         account: gets the fates of its prompts.
+
+    Returns:
+        How many were added.
     """
-    active = own.active()
-    numbers = [one.number for one in active]
-    assuming = [one.number for one in active if one.options.get("assume_consent")]
-    entries = [entry_of(*stored) for stored in own.prompts(numbers, assuming)]
+    numbers = [one.number for one in own.active()]
+    entries = [entry_of(*stored) for stored in own.prompts(numbers)]
     _say_unmeasured([entry.size for entry in entries], rules)
     look = StoreLook(own, rules.tokenizer)
     decided = decide(entries, rules, own.secret, look, own.released())
+    added = 0
     while batch := list(islice(decided, BATCH)):
         for key, said in batch:
             if key in account.rows:
                 account.fates[key] = fate_of(said)
-        _add(own, run, batch)
+        added += _add(own, run, batch)
     gone = [(key, [Decision(ARRIVAL, "undone")]) for key in own.withdrawn(numbers)]
     for start in range(0, len(gone), BATCH):
-        _add(own, run, gone[start : start + BATCH])
+        added += _add(own, run, gone[start : start + BATCH])
+    return added
 
 
-def _add(own: Intake, run: int, batch: Sequence[tuple[str, Sequence[Decision]]]) -> None:
-    """Add what differs of a batch in the order of keys."""
+def _add(own: Intake, run: int, batch: Sequence[tuple[str, Sequence[Decision]]]) -> int:
+    """Add what differs of a batch in the order of keys; how many decisions that is."""
     current = own.current([key for key, _ in batch])
     new = []
     for key, said in batch:
         last = {step: Decision(*change[1:5]) for step, change in current.get(key, {}).items()}
         new += [Change(key, *decision) for decision in changes(said, last)]
-    own.decide(run, new)
+    return own.decide(run, new)
 
 
 def _say_unmeasured(sizes: Iterable[int], rules: Rules) -> None:

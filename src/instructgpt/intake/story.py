@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from instructgpt.intake.deciding import ARRIVAL, STEPS
-from instructgpt.intake.running import known_keys
+from instructgpt.intake.running import prompts_named, stops_at
 from instructgpt.store import Store
-from instructgpt.store.intake import Change, Intake, IntakeRun
+from instructgpt.store.brought import Consent
+from instructgpt.store.decisions import Change
+from instructgpt.store.intake import Intake, IntakeRun
 
 
 @dataclass(frozen=True)
@@ -18,29 +19,28 @@ class Story:
     Attributes:
         key: the store's.
         id: its record's.
+        erased: when it was, if it was.
         brought: the runs that brought it.
+        consents: what these know of its writer's consent.
         changes: all decisions, in order.
         runs: the runs they name, by number.
     """
 
     key: str
     id: str
+    erased: str | None
     brought: list[IntakeRun]
+    consents: list[Consent]
     changes: list[Change]
     runs: Mapping[int, IntakeRun]
 
     @property
-    def stands(self) -> dict[str, Change]:
-        """The last decision of each step, in the order of the steps."""
-        last = {change.step: change for change in self.changes}
-        return {step: last[step] for step in (ARRIVAL, *STEPS) if step in last}
-
-    @property
     def verdict(self) -> str:
         """What became of it, in a sentence."""
-        for change in self.stands.values():
-            if change.outcome not in ("kept", "released"):
-                return f"{change.outcome} at {change.step}{_because(change)}"
+        if self.erased:
+            return f"erased on {self.erased}"
+        if change := stops_at({change.step: change for change in self.changes}):
+            return f"{change.outcome} at {change.step}{_because(change)}"
         return "kept" if self.changes else "not decided yet: run data intake again"
 
     def told(self) -> Iterator[str]:
@@ -48,6 +48,8 @@ class Story:
         yield f"prompt {self.id} (key {self.key[:16]}): {self.verdict}"
         for run in self.brought:
             yield f"  brought by intake {run.number} of {run.at}: {', '.join(run.files)}"
+        for consent in self.consents:
+            yield f"  {_consent(consent)}"
         for change in self.changes:
             run = self.runs[change.run]
             yield f"  {run.command} {run.number}: {change.step} {change.outcome}{_because(change)}"
@@ -59,6 +61,7 @@ class Story:
             "key": self.key,
             "verdict": self.verdict,
             "brought": [run.number for run in self.brought],
+            "consents": [consent._asdict() for consent in self.consents],
             "decisions": [
                 {
                     "run": change.run,
@@ -79,12 +82,26 @@ def stories(store: Store, id: str) -> list[Story]:
         UserError: there is none.
     """
     own = Intake(store)
-    keys = known_keys(own, id)
     runs = {run.number: run for run in own.runs()}
     return [
-        Story(key, row["id"], [runs[number] for number in own.brought(key)], own.story(key), runs)
-        for key, row in own.rows(keys)
+        Story(
+            key,
+            named.id,
+            named.erased,
+            [runs[number] for number in own.brought(key)],
+            own.consents(key),
+            own.story(key),
+            runs,
+        )
+        for key, named in prompts_named(own, id).items()
     ]
+
+
+def _consent(consent: Consent) -> str:
+    if consent.assumed:
+        return f"consent assumed by intake {consent.run} of {consent.at}: {consent.reason}"
+    verb = "given" if consent.given else "refused"
+    return f"consent {verb} by its record, brought by intake {consent.run} of {consent.at}"
 
 
 def _because(change: Change) -> str:

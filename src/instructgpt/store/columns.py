@@ -25,9 +25,9 @@ Number = BigInteger().with_variant(Integer, "sqlite")
 Json = JSON(none_as_null=True)
 
 
-def fact(name: str, *parts: Any) -> Table:
+def fact(name: str, *parts: Any, **options: Any) -> Table:
     """A table whose rows are added and never changed."""
-    return Table(name, metadata, *parts, info={"kind": "fact"})
+    return Table(name, metadata, *parts, info={"kind": "fact"}, **options)
 
 
 def state(name: str, *parts: Any) -> Table:
@@ -66,4 +66,12 @@ def of_a_prompt() -> tuple[Column[Any], Column[Any]]:
     return (
         Column("prompt_id", Text, nullable=False, index=True),
         to("prompts", "prompt_key", optional=True),
+    )
+
+
+def of_an_intake() -> tuple[Column[Any], Column[Any]]:
+    """A prompt, and the intake that brought it: together a row's key."""
+    return (
+        Column("prompt_key", ForeignKey("prompts.key"), primary_key=True),
+        Column("run", ForeignKey("intake_runs.number"), primary_key=True),
     )

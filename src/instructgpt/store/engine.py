@@ -27,6 +27,9 @@ PRAGMAS = (
     f"busy_timeout = {PATIENCE * 1000}",
     "secure_delete = ON",  # what is erased is overwritten
 )
+ERASING = 22030216
+"""The number of PostgreSQL's lock that whoever erases holds alone, and other writers together."""
+LOCKS = {True: "pg_advisory_xact_lock", False: "pg_advisory_xact_lock_shared"}
 AS_IN = f"as in --db {DEFAULT} or --db postgresql+psycopg://HOST/NAME"
 to_json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -81,7 +84,8 @@ class Database:
 
     @contextmanager
     def writing(self, *, erasing: bool = False) -> Iterator[Connection]:
-        """A transaction that writes, all or nothing; `erasing` may empty facts.
+        """A transaction that writes, all or nothing; `erasing` may empty facts, and nobody else
+        writes meanwhile.
 
         Raises:
             UserError: the database cannot be reached or written.
@@ -90,6 +94,8 @@ class Database:
         with _explained(self.name), self.engine.connect() as plain:
             connection = plain.execution_options(**options)
             with connection.begin():
+                if not self.is_sqlite:  # where a writer is alone anyway
+                    connection.exec_driver_sql(f"SELECT {LOCKS[erasing]}({ERASING})")
                 yield connection
 
     @contextmanager

@@ -26,6 +26,7 @@ from instructgpt.store.tables import (
 )
 
 REASON = "a person was erased"
+MEANWHILE = "somebody was erased meanwhile; run the same command again"
 
 
 class StaleSnapshot(NamedTuple):
@@ -72,6 +73,20 @@ def erase_user(connection: Connection, user: str) -> dict[str, int]:
 def last_erasure(connection: Connection) -> int | None:
     """The number of the last one in the audit; None before the first."""
     return connection.scalar(select(func.max(audit.c.number)).where(audit.c.what == "erase"))
+
+
+def refuse_if_erased_since(connection: Connection, last: int | None) -> None:
+    """Refuse what was made of texts that were read before somebody was erased.
+
+    Args:
+        connection: in the transaction that writes.
+        last: the last erasure when reading began.
+
+    Raises:
+        UserError: there is a later one.
+    """
+    if last_erasure(connection) != last:
+        raise UserError(MEANWHILE)
 
 
 def scrub(database: Database) -> None:

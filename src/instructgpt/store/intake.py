@@ -2,18 +2,27 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, exists, insert, select
 
 from instructgpt.data.records import Prompt
+from instructgpt.errors import UserError
 from instructgpt.store import tables
 from instructgpt.store.audit import note, now
-from instructgpt.store.records import PROMPT_COLUMNS, add_prompts, insert_new
+from instructgpt.store.brought import Consent, bring, consents_of, key_batches
+from instructgpt.store.decisions import (
+    Change,
+    add_changes,
+    changes_of,
+    last_changes,
+    released_keys,
+)
+from instructgpt.store.erase import MEANWHILE, last_erasure, refuse_if_erased_since
+from instructgpt.store.records import PROMPT_COLUMNS, insert_new
 from instructgpt.store.store import Store
 
-KEYS = 500
-"""Keys of one query."""
 READ = 5_000
 """Rows that are fetched at a time."""
 
@@ -44,23 +53,19 @@ class Stored(NamedTuple):
     Attributes:
         key: its own.
         row: its record, as a line of a file.
-        is_assumed: whether a run that brought it says that its writer agreed.
+        consents: whether its writer agreed, by a run that brought it.
     """
 
     key: str
     row: dict[str, Any]
-    is_assumed: bool
+    consents: bool
 
 
-class Change(NamedTuple):
-    """A decision about a prompt."""
+class Named(NamedTuple):
+    """A prompt by its record's id, and when it was erased, if it was."""
 
-    key: str
-    step: str
-    outcome: str
-    reason: str
-    detail: Mapping[str, Any] | None
-    run: int = 0
+    id: str
+    erased: str | None
 
 
 class Intake:
@@ -73,6 +78,8 @@ class Intake:
     def __init__(self, store: Store) -> None:
         self._database = store.database
         self.secret = store.key
+        with self._database.reading() as connection:
+            self._erased = last_erasure(connection)
 
     def runs(self) -> list[IntakeRun]:
         """All of them, in order."""
@@ -119,61 +126,59 @@ class Intake:
         return number
 
     def add(
-        self, run: int, prompts: Sequence[Prompt], annotations: Sequence[Mapping[str, Any]]
+        self,
+        run: int,
+        prompts: Sequence[Prompt],
+        annotations: Sequence[Mapping[str, Any]],
+        *,
+        assumed: bool = False,
     ) -> list[str]:
         """Add prompts that a run brought, with what they say of themselves, in one transaction.
+
+        Args:
+            run: the intake.
+            prompts: what its files hold.
+            annotations: of each.
+            assumed: whether those that say nothing of consent are taken to agree.
 
         Returns:
             Their keys, in order.
         """
         with self._database.writing() as connection:
-            keys = add_prompts(connection, prompts)
-            known = _annotated(connection, keys) if any(annotations) else set()
-            brought = [{"run": run, "prompt_key": key} for key in dict.fromkeys(keys)]
-            insert_new(connection, tables.arrivals, brought)
-            said = {
-                (key, field): value
-                for key, fields in zip(keys, annotations, strict=True)
-                if key not in known
-                for field, value in fields.items()
-            }
-            if said:
-                at = now()
-                rows = [
-                    {"prompt_key": key, "field": field, "value": value, "by": "import", "at": at}
-                    for (key, field), value in said.items()
-                ]
-                connection.execute(insert(tables.annotations), rows)
-        return keys
+            return bring(connection, run, prompts, annotations, assumed=assumed)
 
-    def prompts(self, runs: Collection[int], assuming: Collection[int]) -> Iterator[Stored]:
-        """The prompts that some runs brought, by their keys.
-
-        Args:
-            runs: which.
-            assuming: those of them in which consent is assumed.
-        """
-        prompts, arrivals = tables.prompts.c, tables.arrivals.c
-        brought = arrivals.prompt_key == prompts.key
-        is_assumed = exists().where(brought, arrivals.run.in_(assuming))
+    def prompts(self, runs: Collection[int]) -> Iterator[Stored]:
+        """The prompts that some runs brought, by their keys."""
+        prompts, arrivals, consents = tables.prompts.c, tables.arrivals.c, tables.consents.c
+        came = exists().where(arrivals.prompt_key == prompts.key, arrivals.run.in_(runs))
+        agreed = exists().where(
+            consents.prompt_key == prompts.key, consents.run.in_(runs), consents.given
+        )
         query = (
-            select(*_row_columns(), is_assumed)
-            .where(exists().where(brought, arrivals.run.in_(runs)), prompts.erased.is_(None))
+            select(*_row_columns(), agreed)
+            .where(came, prompts.erased.is_(None))
             .order_by(prompts.key)
             .execution_options(yield_per=READ)
         )
         with self._database.reading() as connection:
-            for *columns, assumed in connection.execute(query):
-                yield Stored(columns[0], _row(columns), bool(assumed))
+            for *columns, consents_ in connection.execute(query):
+                yield Stored(columns[0], _row(columns), bool(consents_))
 
     def rows(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The records of some prompts, by their keys, in order."""
-        for batch in _batches(sorted(keys)):
+        """The records of some prompts, by their keys, in order.
+
+        Raises:
+            UserError: one was erased meanwhile.
+        """
+        for batch in key_batches(sorted(keys)):
             with self._database.reading() as connection:
                 query = select(*_row_columns()).where(tables.prompts.c.key.in_(batch))
                 found = connection.execute(query.order_by(tables.prompts.c.key)).all()
             for columns in found:
-                yield columns[0], _row(columns)
+                row = _row(columns)
+                if "prompt" not in row:
+                    raise UserError(MEANWHILE)
+                yield columns[0], row
 
     def found(self, detector: str) -> dict[str, Any]:
         """What a detector found, by key."""
@@ -184,12 +189,16 @@ class Intake:
             return {row[0]: row[1] for row in rows}
 
     def keep(self, findings: Sequence[tuple[str, str, Any]]) -> None:
-        """Keep what detectors found: key, detector, finding."""
+        """Keep what detectors found: key, detector, finding.
+
+        Raises:
+            UserError: somebody was erased meanwhile.
+        """
         rows = [
             {"prompt_key": key, "detector": detector, "found": found}
             for key, detector, found in sorted(findings, key=lambda one: one[:2])
         ]
-        with self._database.writing() as connection:
+        with self._adding() as connection:
             insert_new(connection, tables.findings, rows)
 
     def current(self, keys: Sequence[str]) -> dict[str, dict[str, Change]]:
@@ -198,36 +207,19 @@ class Intake:
         Args:
             keys: in order, all that there are between the first and the last.
         """
-        if not keys:
-            return {}
-        table = tables.decisions
-        within = table.c.prompt_key.between(keys[0], keys[-1])
-        order = (table.c.prompt_key, table.c.step, table.c.number)
-        found: dict[str, dict[str, Change]] = {}
         with self._database.reading() as connection:
-            for row in connection.execute(
-                select(*_decision_columns()).where(within).order_by(*order)
-            ):
-                change = Change(*row)
-                found.setdefault(change.key, {})[change.step] = change
-        return found
+            return last_changes(connection, keys)
 
-    def decide(self, run: int, changes: Iterable[Change]) -> None:
-        """Add decisions, in one transaction."""
-        rows = [
-            {
-                "run": run,
-                "prompt_key": change.key,
-                "step": change.step,
-                "outcome": change.outcome,
-                "reason": change.reason,
-                "detail": change.detail,
-            }
-            for change in changes
-        ]
-        if rows:
-            with self._database.writing() as connection:
-                connection.execute(insert(tables.decisions), rows)
+    def decide(self, run: int, changes: Iterable[Change]) -> int:
+        """Add decisions, in one transaction; how many there are.
+
+        Raises:
+            UserError: somebody was erased meanwhile.
+        """
+        if not (changes := list(changes)):
+            return 0
+        with self._adding() as connection:
+            return add_changes(connection, run, changes)
 
     def withdrawn(self, runs: Collection[int]) -> list[str]:
         """The keys of the prompts that none of these runs brought, but another one."""
@@ -246,28 +238,29 @@ class Intake:
 
     def released(self) -> set[str]:
         """The keys of the prompts that somebody let go."""
-        decisions = tables.decisions.c
-        query = select(decisions.prompt_key).where(decisions.outcome == "released")
         with self._database.reading() as connection:
-            return set(connection.scalars(query))
+            return released_keys(connection)
 
-    def named(self, id: str) -> list[str]:
-        """The keys of the prompts of an id; or of the key that begins so, in 8 letters or more."""
+    def named(self, id: str) -> dict[str, Named]:
+        """The prompts of an id, by their keys; or of a key that begins so, in 8 letters or more."""
         prompts = tables.prompts.c
         is_meant = prompts.id == id
         if len(id) >= 8:
             is_meant |= prompts.key.startswith(id, autoescape=True)
+        query = select(prompts.key, prompts.id, prompts.erased).where(is_meant)
         with self._database.reading() as connection:
-            return list(
-                connection.scalars(select(prompts.key).where(is_meant).order_by(prompts.key))
-            )
+            rows = connection.execute(query.order_by(prompts.key))
+            return {key: Named(name, erased) for key, name, erased in rows}
 
     def story(self, key: str) -> list[Change]:
         """All decisions about a prompt, with their runs, in order."""
-        decisions = tables.decisions.c
-        query = select(*_decision_columns(), decisions.run).where(decisions.prompt_key == key)
         with self._database.reading() as connection:
-            return [Change(*row) for row in connection.execute(query.order_by(decisions.number))]
+            return changes_of(connection, key)
+
+    def consents(self, key: str) -> list[Consent]:
+        """What the runs that brought a prompt know of its writer's consent."""
+        with self._database.reading() as connection:
+            return consents_of(connection, key)
 
     def brought(self, key: str) -> list[int]:
         """The runs that brought a prompt."""
@@ -276,10 +269,12 @@ class Intake:
         with self._database.reading() as connection:
             return list(connection.scalars(query))
 
-
-def _decision_columns() -> list[Any]:
-    names = ("prompt_key", "step", "outcome", "reason", "detail")
-    return [tables.decisions.c[name] for name in names]
+    @contextmanager
+    def _adding(self) -> Iterator[Connection]:
+        """A transaction that writes what was made of texts: none of them may be erased since."""
+        with self._database.writing() as connection:
+            refuse_if_erased_since(connection, self._erased)
+            yield connection
 
 
 def _row_columns() -> list[Any]:
@@ -291,16 +286,3 @@ def _row(columns: Sequence[Any]) -> dict[str, Any]:
     """The record, from its columns."""
     own = zip(PROMPT_COLUMNS, columns[1:-1], strict=True)
     return {**{name: value for name, value in own if value is not None}, **(columns[-1] or {})}
-
-
-def _annotated(connection: Connection, keys: Sequence[str]) -> set[str]:
-    """Those of these prompts that have labels."""
-    said, found = tables.annotations.c.prompt_key, set[str]()
-    for part in _batches(keys):
-        found |= set(connection.scalars(select(said).where(said.in_(part)).distinct()))
-    return found
-
-
-def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), KEYS):
-        yield keys[start : start + KEYS]

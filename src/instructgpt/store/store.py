@@ -19,7 +19,14 @@ from instructgpt.store.accounts import Accounts
 from instructgpt.store.audit import note, now
 from instructgpt.store.desk import Desk
 from instructgpt.store.engine import Database, store_url
-from instructgpt.store.erase import StaleSnapshot, erase_user, last_erasure, scrub, stale_of
+from instructgpt.store.erase import (
+    StaleSnapshot,
+    erase_user,
+    last_erasure,
+    refuse_if_erased_since,
+    scrub,
+    stale_of,
+)
 from instructgpt.store.records import (
     BATCH,
     LABELS,
@@ -188,8 +195,7 @@ class Store:
                 }
                 (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
                 with self.database.writing() as connection:  # before anybody can read the files
-                    if last_erasure(connection) != erased:
-                        raise UserError("somebody was erased meanwhile; run the same command again")
+                    refuse_if_erased_since(connection, erased)
                     number = add_snapshot(connection, manifest, out, at)
                     add_users(connection, number, written.users)
                     note(connection, "snapshot", name=name, digest=manifest["digest"])

@@ -22,7 +22,18 @@ from sqlalchemy import (
     false,
 )
 
-from instructgpt.store.columns import Json, at, fact, key, number, of_a_prompt, state, text, to
+from instructgpt.store.columns import (
+    Json,
+    at,
+    fact,
+    key,
+    number,
+    of_a_prompt,
+    of_an_intake,
+    state,
+    text,
+    to,
+)
 from instructgpt.store.columns import metadata as metadata
 from instructgpt.store.work_tables import (
     accounts as accounts,
@@ -86,15 +97,6 @@ prompts = fact(
     at(),
     Column("erased", Text),
 )
-consent = fact(
-    "consent",
-    number(),
-    to("prompts", "prompt_key", optional=True),
-    to("users", "user_id", key="id", optional=True),
-    Column("given", Boolean, nullable=False),
-    Column("reason", Text),
-    at(),
-)
 annotations = fact(
     "annotations",
     number(),
@@ -114,12 +116,17 @@ intake_runs = fact(
     Column("rules", Json),  # and their versions
     at(),
 )
-arrivals = fact(
-    "arrivals",
-    Column("run", ForeignKey("intake_runs.number"), primary_key=True),
-    Column("prompt_key", ForeignKey("prompts.key"), primary_key=True, index=True),
-)
+arrivals = fact("arrivals", *of_an_intake(), sqlite_with_rowid=False)
 """Which prompts the files of an intake held."""
+consents = fact(
+    "consents",
+    *of_an_intake(),
+    Column("given", Boolean, nullable=False),
+    Column("assumed", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""That the writer of a prompt which an intake brought agreed or refused: as the record says, or as
+was assumed, for the reason in the run's options. Of whoever said nothing there is no row."""
 decisions = fact(
     "decisions",
     number(),
