@@ -3,9 +3,13 @@
 import json
 
 import pytest
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
+from tests.files import write_policy
 from tests.intake.conftest import cheap as cheap
 from tests.intake.conftest import write
+from tests.tiny import EOS, PAD, byte_tokenizer
 
 ROWS = [
     {"id": "a", "prompt": "Name a color.", "consent": True, "created": "2026-01-01"},
@@ -52,6 +56,30 @@ def test_an_intake_prints_its_account_as_json(cli, tmp_path):
     assert cli("data", "release", "c", db=db).status == 0
     assert cli("data", "undo", "1", db=db).status == 0
     assert "undone at arrival" in cli("data", "explain", "a", db=db).out
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_prompt_with_too_many_tokens_is_dropped(cli, tmp_path):
+    """Pairs of letters are one token, so that bytes are not what is counted."""
+    tokenizer = byte_tokenizer()
+    core = json.loads(tokenizer.backend_tokenizer.to_str())
+    core["model"]["vocab"]["ab"], core["model"]["merges"] = 258, [["a", "b"]]
+    pairs = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(core)), eos_token=EOS, pad_token=PAD
+    )
+    model = write_policy(tmp_path / "model", tokenizer=pairs, vocab_size=259)
+    texts = {"short": "x" * 1000, "at most": "ab" * 1000, "over": "ab" * 1001}
+    rows = [{"id": name, "prompt": text, "consent": True} for name, text in texts.items()]
+    source, db = write(tmp_path / "rows.jsonl", rows), f"sqlite:///{tmp_path / 'store.db'}"
+    result = cli("data", "intake", source, "--json", tokenizer=model, db=db)
+    assert result.status == 0
+    (_, form, *_) = json.loads(result.out)["steps"]
+    assert form == {"step": "form", "in": 3, "kept": 2, "dropped": {"too long": 1}}
+    assert "dropped at form: too long (tokens 1001)" in cli("data", "explain", "over", db=db).out
+    assert "many tokens" not in result.err
+    again = cli("data", "intake", source, "--json", tokenizer=tmp_path / "none", db=db)
+    assert (again.status, str(tmp_path / "none") in again.err) == (2, True)
+    assert "intake 2" not in cli("data", "explain", "short", db=db).out  # nothing has begun
 
 
 @pytest.mark.parametrize(

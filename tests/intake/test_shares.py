@@ -41,7 +41,10 @@ def test_the_cap_keeps_those_that_the_key_puts_first_in_any_order():
     own = [entry(number, user_id="ann", org_id="acme") for number in range(6)]
     others = [entry(number, user_id="bob", org_id="acme") for number in range(6, 8)]
     nobodys = [entry(number) for number in range(8, 20)]
-    everyone = [*own, *others, *nobodys]
+    labelers = [
+        entry(number, user_id="ann", org_id="acme", source="labeler") for number in range(20, 30)
+    ]
+    everyone = [*own, *others, *nobodys, *labelers]
     ranked = sorted(
         own, key=lambda one: hmac.new(KEY, f"cap/{one.key}".encode(), "sha256").digest()
     )

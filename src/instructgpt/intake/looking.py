@@ -1,7 +1,7 @@
 """How the steps get at the texts of a store, and what was found in them, once for each version."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from instructgpt.intake.detecting import (
     detect,
 )
 from instructgpt.intake.entry import normal
+from instructgpt.intake.rules import Rules
 from instructgpt.intake.texts import whole_text
 from instructgpt.run.progress import PLAIN_EVERY_SECONDS, say
 from instructgpt.store.intake import Intake
@@ -31,7 +32,19 @@ class StoreLook:
     """
 
     def __init__(self, intake: Intake, tokenizer: str = "") -> None:
-        self._intake, self._tokenizer = intake, tokenizer
+        self._intake = intake
+        self._makers = (partial(Tokens, tokenizer), PersonalData, Language)
+        self._made: dict[int, Detector] = {}
+
+    def open(self, rules: Rules) -> None:
+        """Open what an intake by these rules needs, so that what is missing is missed first.
+
+        Raises:
+            UserError: the tokenizer cannot be opened, or a package is not installed.
+        """
+        for number, is_needed in enumerate((rules.tokenizer, rules.pii != "none", True)):
+            if is_needed:
+                self._detector(number)
 
     def normal(self, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
         """The normal forms of some prompts."""
@@ -42,20 +55,19 @@ class StoreLook:
     ) -> tuple[Mapping[str, int], Mapping[str, Any], Mapping[str, Any]]:
         """What the detectors find in some prompts."""
         asked = (tokens, pii, language)
-        makers = (partial(Tokens, self._tokenizer), PersonalData, Language)
         needed = [number for number, keys in enumerate(asked) if keys]
-        own: list[Callable[[], Detector]] = [makers[number] for number in needed]
-        found = self._found([asked[number] for number in needed], own)
+        found = self._found([asked[number] for number in needed], needed)
         all_found: list[dict[str, Any]] = [{}, {}, {}]
         for number, one in zip(needed, found, strict=True):
             all_found[number] = one
         return cast("Any", tuple(all_found))
 
     def _found(
-        self, asked: Sequence[Collection[str]], makers: Sequence[Callable[[], Detector]]
+        self, asked: Sequence[Collection[str]], numbers: Sequence[int]
     ) -> list[dict[str, Any]]:
         """What each detector found in the prompts it is asked about, and in others before."""
-        detectors = [maker() for maker in makers]
+        detectors = [self._detector(number) for number in numbers]
+        makers = [self._makers[number] for number in numbers]
         known = [self._intake.found(detector.version) for detector in detectors]
         missing = [
             {key for key in keys if key not in own} for keys, own in zip(asked, known, strict=True)
@@ -77,6 +89,11 @@ class StoreLook:
         if waiting:
             self._intake.keep(waiting)
         return known
+
+    def _detector(self, number: int) -> Detector:
+        if number not in self._made:
+            self._made[number] = self._makers[number]()
+        return self._made[number]
 
     def _wanted(self, keys: Iterable[str], missing: Sequence[Collection[str]]) -> Iterator[Wanted]:
         for key, row in self._intake.rows(keys):

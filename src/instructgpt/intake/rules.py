@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from instructgpt.intake.shares import PAPER_CUSTOMERS, PAPER_LABELERS, SPLITS, USES, Per, parts_of
 
-VERSION = 1
+VERSION = 2
 """Of the steps; it changes when the same prompts may end otherwise."""
 
 
@@ -28,7 +28,7 @@ class Rules(BaseModel):
         le=1,
         description="share of words that makes near duplicates, as 0.8; 0: none",
     )
-    cap: int = Field(default=200, ge=1, description="prompts of one user, at most")
+    cap: int = Field(default=200, ge=1, description="prompts of one customer, at most")
     per: Per = Field(default="user", description="whose prompts are capped, and stay in one split")
     splits: str = Field(default="80/10/10", description="parts of train, valid and test")
     uses: str = Field(

@@ -56,6 +56,8 @@ def intake(
     """
     rules, source = rules or Rules(), Files(files, on_error)
     own, account = Intake(store), Account()
+    look = StoreLook(own, rules.tokenizer)
+    look.open(rules)
     options = {"assume_consent": assume_consent, "on_error": on_error}
     known = {**rules.model_dump(), "version": VERSION}
     run = own.begin("intake", options, source.digests(), known)
@@ -68,7 +70,7 @@ def intake(
     say_skipped(source.sentences)
     if source.skipped > len(source.sentences):
         say(f"skipped: {counted(source.skipped, 'row')} in all")
-    _settle(own, run, rules, account)
+    _settle(own, run, rules, account, look)
     return run, account
 
 
@@ -107,7 +109,8 @@ def undo(store: Store, run: int) -> int:
         number, rules = begun[-1].number, begun[-1].rules
     else:
         raise refused
-    if not _settle(own, number, rules_of(rules), Account()) and begun:
+    kept = rules_of(rules)
+    if not _settle(own, number, kept, Account(), StoreLook(own, kept.tokenizer)) and begun:
         raise refused
     others = [one for one in active if one != run]
     theirs = {one.key for one in own.prompts([run])}
@@ -165,7 +168,7 @@ def rules_of(kept: Mapping[str, Any]) -> Rules:
     return Rules(**{name: kept[name] for name in Rules.model_fields if name in kept})
 
 
-def _settle(own: Intake, run: int, rules: Rules, account: Account) -> int:
+def _settle(own: Intake, run: int, rules: Rules, account: Account, look: StoreLook) -> int:
     """Decide all prompts anew, and add the decisions that are not those that hold.
 
     Args:
@@ -173,6 +176,7 @@ def _settle(own: Intake, run: int, rules: Rules, account: Account) -> int:
         run: to which the decisions belong.
         rules: of the steps.
         account: gets the fates of its prompts.
+        look: gets at texts.
 
     Returns:
         How many were added.
@@ -180,7 +184,6 @@ def _settle(own: Intake, run: int, rules: Rules, account: Account) -> int:
     numbers = [one.number for one in own.active()]
     entries = [entry_of(*stored) for stored in own.prompts(numbers)]
     _say_unmeasured([entry.size for entry in entries], rules)
-    look = StoreLook(own, rules.tokenizer)
     decided = decide(entries, rules, own.secret, look, own.released())
     added = 0
     while batch := list(islice(decided, BATCH)):

@@ -18,7 +18,8 @@ PAPER_LABELERS = {"sft": 11295, "reward": 6623, "ppo": 0}
 
 def over_the_cap(entries: Iterable[Entry], cap: int, per: Per, key: bytes) -> set[str]:
     """The keys of those that one too many comes from: of each user's (or organization's) prompts,
-    the first `cap` in an order that the secret key decides stay. Prompts of nobody all stay.
+    the first `cap` in an order that the secret key decides stay. Prompts of nobody all stay, and
+    labelers', too: they were written for the data set, and the paper caps its customers.
 
     Args:
         entries: the prompts.
@@ -29,7 +30,7 @@ def over_the_cap(entries: Iterable[Entry], cap: int, per: Per, key: bytes) -> se
     by_owner: dict[str, list[tuple[int, str]]] = {}
     for entry in entries:
         owner = entry.org or entry.user if per == "org" else entry.user
-        if owner:
+        if owner and not entry.is_labelers:
             by_owner.setdefault(owner, []).append((draw(key, "cap", entry.key), entry.key))
     return {key for own in by_owner.values() for _, key in sorted(own)[cap:]}
 
