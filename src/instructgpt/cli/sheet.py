@@ -31,10 +31,13 @@ def stats(
     """Count prompts and demonstrations as the paper's tables do, its figures beside them."""
     if snapshot and db is not None:
         raise UserError("--snapshot and --db each name what is counted; give one of them")
-    name, sheet = _counted(snapshot, db, tokenizer)
     if out:
         from instructgpt.intake.sheet.page import write_sheet
+        from instructgpt.report.draw.svg import require_matplotlib
 
+        require_matplotlib()
+    name, sheet = _counted(snapshot, db, tokenizer)
+    if out:
         say(f"-> {write_sheet(sheet, name, out)}")
     if as_json:
         show(jsonlib.dumps(sheet, ensure_ascii=False))
@@ -44,9 +47,10 @@ def stats(
 
 def _counted(snapshot: str, db: str | None, tokenizer: str) -> tuple[str, dict[str, Any]]:
     """What the data are called, and their tables."""
-    from instructgpt.intake.sheet.folder import count_folder, unit_of
+    from instructgpt.intake.sheet.folder import count_folder, look_at, unit_of
 
     if snapshot:
+        look_at(Path(snapshot))
         return Path(snapshot).resolve().name, count_folder(Path(snapshot), unit_of(tokenizer))
     from instructgpt.store import Store
 

@@ -88,3 +88,40 @@ def test_the_papers_tables_agree_with_each_other():
     assert counts["generation"] / sum(counts.values()) == pytest.approx(0.456, abs=0.01)
     for row in (*paper.BY_DATASET.values(), *paper.BY_USE_CASE.values()):
         assert row.min <= row.low <= row.median <= row.high <= row.max
+
+
+def test_the_papers_figures_are_those_of_a_second_copy():
+    """Tables 1, 6, 8 and the means of 9 and 11, as notes on the paper have them."""
+    shares = (45.6, 12.4, 11.2, 8.4, 6.6, 4.2, 3.5, 3.5, 2.6, 1.9)
+    assert list(paper.USE_CASES.values()) == [round(share / 100, 4) for share in shares]
+    sizes = [tuple(row.values()) for row in paper.SIZES.values()]
+    assert sizes == [
+        *((11_295, 1_430), (1_550, 103), (6_623, 26_584), (3_488, 14_399)),
+        *((31_144,), (16_185,), (3_196,)),
+    ]
+    assert list(paper.PER_CUSTOMER.values()) == [1.65, 1.87, 5.35, 27.96, 6.01, 31.55, 1.81]
+    means = {name: row.mean for name, row in paper.BY_DATASET.items() if "valid" not in name}
+    assert means == {"sft train": 408, "reward train": 199, "ppo train": 166, "test": 115}
+    assert max(row.max for row in paper.BY_DATASET.values()) == 2048
+    assert [row.mean for row in paper.DEMONSTRATED.values()] == [437, 38, 153, 88]
+
+
+def test_the_figures_of_one_copy_agree_with_the_others():
+    """Demonstrations are of the prompts for SFT; use cases of those for the reward model."""
+    for source, row in (("labeler", "labeler prompts"), ("customer", "customer prompts")):
+        both = [paper.SIZES[name][source] for name in ("sft train", "sft valid")]
+        assert paper.DEMONSTRATED[row].count == sum(both)
+        assert paper.DEMONSTRATED[row.replace("prompts", "demonstrations")].count == sum(both)
+
+    def pooled(rows):
+        return sum(row.count * row.mean for row in rows) / sum(row.count for row in rows)
+
+    by_set = pooled([paper.BY_DATASET["sft train"], paper.BY_DATASET["sft valid"]])
+    by_source = pooled([row for name, row in paper.DEMONSTRATED.items() if "prompts" in name])
+    assert by_set == pytest.approx(by_source, abs=1)  # means are rounded
+    labeled = sum(row.count for row in paper.BY_USE_CASE.values())
+    assert (
+        labeled <= paper.BY_DATASET["reward train"].count + paper.BY_DATASET["reward valid"].count
+    )
+    for name, row in paper.BY_USE_CASE.items():
+        assert row.count / labeled == pytest.approx(paper.USE_CASES[name], abs=0.02)

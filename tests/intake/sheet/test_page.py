@@ -34,8 +34,9 @@ def test_the_command_writes_a_page_and_prints_the_tables(tmp_path, capsys):
 
 
 def test_a_folder_that_is_none_is_one_sentence(tmp_path, capsys):
+    nowhere = str(tmp_path / "nowhere")  # which is said before a tokenizer is looked for
     with pytest.raises(SystemExit) as ended:
-        main(["data", "stats", "--snapshot", str(tmp_path / "nowhere")])
+        main(["data", "stats", "--snapshot", nowhere, "--tokenizer", str(tmp_path / "none")])
     assert ended.value.code == 2
     assert "has no prompts.jsonl" in capsys.readouterr().err
 

@@ -32,15 +32,24 @@ def count_folder(folder: Path, unit: Unit = WORDS) -> dict[str, Any]:
     Raises:
         UserError: there is no file of prompts, there are no records, or one cannot be read.
     """
+    look_at(folder)
+    prompts, demonstrations = _records(folder, Prompt), _records(folder, Demonstration)
+    if not (prompts or demonstrations):
+        raise UserError(f"--snapshot {folder}: holds neither prompts nor demonstrations")
+    return count(prompts, demonstrations, unit.length, unit.name)
+
+
+def look_at(folder: Path) -> None:
+    """See whether there is something to count, before anything is opened for it.
+
+    Raises:
+        UserError: there is no file of prompts.
+    """
     if not (folder / FILES[Prompt]).is_file():
         raise UserError(
             f"--snapshot {folder}: has no {FILES[Prompt]}; give a folder with the prompts in a "
             "file of that name"
         )
-    prompts, demonstrations = _records(folder, Prompt), _records(folder, Demonstration)
-    if not (prompts or demonstrations):
-        raise UserError(f"--snapshot {folder}: holds neither prompts nor demonstrations")
-    return count(prompts, demonstrations, unit.length, unit.name)
 
 
 def _records(folder: Path, kind: type[R]) -> list[R]:
