@@ -178,10 +178,11 @@ def quickstart(
     demonstrations: Annotated[str, Parameter(help="your own demonstrations")] = "",
     prose: Annotated[str, Parameter(help="your own pretraining text (.txt or .jsonl)")] = "",
     label_by: Annotated[
-        Literal["simulated", "me", "people"],
+        Literal["simulated", "me", "web", "people"],
         Parameter(
             name="--label_by",
-            help="who ranks: simulated labelers, you in this terminal, or people elsewhere",
+            help="who ranks: simulated labelers, you in this terminal (me) or in your browser "
+            "(web), or people elsewhere",
         ),
     ] = "simulated",
     rankings: Annotated[str, Parameter(help="file in which people ranked the run's answers")] = "",

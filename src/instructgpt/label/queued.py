@@ -10,12 +10,16 @@ from instructgpt.errors import UserError, placed
 from instructgpt.run.outline import counted
 
 
-def queue_name(kind: str, candidates: Iterable[Candidates], *settings: object) -> str:
-    """The name of the queue of just these answers, so that the same command finds it again."""
+def keys_of(candidates: Iterable[Candidates]) -> list[str]:
+    """By which a store knows these answers."""
     from instructgpt.store.records import as_row, key_of
 
-    keys = [key_of(as_row(queued)) for queued in candidates]
-    digest = hashlib.sha256(repr((keys, settings)).encode()).hexdigest()
+    return [key_of(as_row(queued)) for queued in candidates]
+
+
+def queue_name(kind: str, candidates: Iterable[Candidates], *settings: object) -> str:
+    """The name of the queue of just these answers, so that the same command finds it again."""
+    digest = hashlib.sha256(repr((keys_of(candidates), settings)).encode()).hexdigest()
     return f"{kind}-{digest[:16]}"
 
 
@@ -49,10 +53,9 @@ def hand_in(
         UserError: the store cannot be used.
     """
     from instructgpt.store import Store
-    from instructgpt.store.records import as_row, key_of
 
     overlap = len(made) // len(candidates)
-    keys = [key_of(as_row(queued)) for queued in candidates for _ in range(overlap)]
+    keys = [key for key in keys_of(candidates) for _ in range(overlap)]
     with Store.open(url) as store:
         store.queue(candidates, overlap=overlap, name=name)
         for key, ranking in zip(keys, made, strict=True):

@@ -66,7 +66,8 @@ def rank_in_terminal(
     book = _Book(path, labeler_id)
     asked = {_key(queued): queued for queued in candidates}
     if waiting := [asked[key] for key in asked if key not in book.settled]:
-        _refuse_unrankable(waiting, ask)
+        refuse_unrankable(waiting)
+        require_terminal(ask)
         _edit_lines(ask)
         show(HELP)
     try:
@@ -229,13 +230,17 @@ class _Book:
         self.settled.add(_key(record))
 
 
-def _refuse_unrankable(waiting: Sequence[Candidates], ask: Ask) -> None:
+def refuse_unrankable(waiting: Sequence[Candidates]) -> None:
+    """Each prompt must have answers to rank, and a letter for each.
+
+    Raises:
+        UserError: one has too few or too many.
+    """
     for queued in waiting:
         if not 2 <= (count := len(queued.responses)) <= len(ascii_uppercase):
             raise UserError(
                 f"prompt {queued.prompt_id} has {count} answers; sample 2 to 26 of them"
             )
-    require_terminal(ask)
 
 
 def require_terminal(ask: Ask) -> None:

@@ -73,10 +73,11 @@ class RankConfig(SimulatedLabelers):
     rankings: Annotated[Rankings, Mendable("end")] = Field(
         (), description="rankings that people made; then nothing is ranked here"
     )
-    by: Literal["people", "me", "simulated", "rule"] = Field(
+    by: Literal["people", "me", "web", "simulated", "rule"] = Field(
         "people",
-        description="people: wait for `rankings`; me: ask in this terminal; simulated: the "
-        "simulated labelers; rule: the written rule of instructgpt.label.simulated.rule",
+        description="people: wait for `rankings`; me: ask in this terminal; web: ask in a browser "
+        "on this machine; simulated: the simulated labelers; rule: the written rule of "
+        "instructgpt.label.simulated.rule",
     )
     store: StoreUrl = Field(
         "",
@@ -84,7 +85,10 @@ class RankConfig(SimulatedLabelers):
         "postgresql+psycopg://HOST/NAME (empty: none)",
     )
     prompts: Annotated[int, Mendable("end")] = Field(
-        12, ge=1, description="by me: how many prompts to ask about"
+        12, ge=1, description="by me or web: how many prompts to ask about"
+    )
+    port: int = Field(
+        8765, ge=0, le=65535, description="by web: the port of 127.0.0.1; 0 for any that is free"
     )
     out: str = Field(description="run directory; the rankings go to OUT/rankings.jsonl")
 

@@ -32,7 +32,7 @@ def quickstart(
     prompts: str = "",
     demonstrations: str = "",
     prose: str = "",
-    label_by: Literal["simulated", "me", "people"] = "simulated",
+    label_by: Literal["simulated", "me", "web", "people"] = "simulated",
     rankings: str = "",
     arms: Literal["ptx", "all"] = "ptx",
     rounds: int = 1,
@@ -49,7 +49,8 @@ def quickstart(
         prompts: the user's own prompts, instead of those that ship.
         demonstrations: the user's own demonstrations.
         prose: the user's own pretraining text.
-        label_by: who ranks: simulated labelers, the user in this terminal, or people elsewhere.
+        label_by: who ranks: simulated labelers, the user in this terminal or a browser, or
+            people elsewhere.
         rankings: the file in which people ranked the run's answers.
         arms: `all` also trains a policy without pretraining mix.
         rounds: how often to go round.
@@ -68,9 +69,9 @@ def quickstart(
         given |= world().once(lambda: _own_demonstrations(demonstrations))
     if prose:
         given |= {"ppo.pretrain_data": prose}
-    if label_by == "me":
+    if label_by in ("me", "web"):
         # Nobody ranks the held-out prompts, so a share of what the user ranks is held out.
-        given |= {"rank.by": "me", "reward.eval_split": "", "reward.eval_fraction": 0.25}
+        given |= {"rank.by": label_by, "reward.eval_split": "", "reward.eval_fraction": 0.25}
     if label_by == "people" or rankings:
         given |= {"rank.by": "people", **({"rank.rankings": rankings} if rankings else {})}
     if not tiny:

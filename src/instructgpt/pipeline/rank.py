@@ -46,7 +46,7 @@ def rank_candidates(config: RankConfig | Resolved[RankConfig], *, stage: str = "
             ranked = rankings_by_people(config.store, inputs.candidates, config.per_prompt)
             inputs = replace(inputs, by_people=ranked)
         job.start()
-        rankings, evaluation = _rank(config, inputs, job.path)
+        rankings, evaluation = _rank(config, inputs, job.path, stage)
         write_records(job.path / "rankings.jsonl", rankings)
         job.write_json("evaluation.json", lambda: {"by": config.by, **evaluation})
         return job.finish()
@@ -107,6 +107,10 @@ def look(config: RankConfig, outlook: Outlook | None = None, *, first_round: boo
             Task.of(prompt)
     elif config.by == "me" and is_later:
         require_terminal(input)
+    elif config.by == "web":
+        from instructgpt.label.app.alone import require_port
+
+        require_port(config.port)
     return Inputs(candidates, prompts, by_people, config)
 
 
@@ -146,7 +150,9 @@ def _answers(candidates: Candidates) -> tuple[str, tuple[str, ...]]:
     return candidates.prompt_id, tuple(texts)
 
 
-def _rank(config: RankConfig, inputs: Inputs, folder: Path) -> tuple[list[Ranking], dict[str, Any]]:
+def _rank(
+    config: RankConfig, inputs: Inputs, folder: Path, stage: str
+) -> tuple[list[Ranking], dict[str, Any]]:
     """The rankings, and what the report says of those who made them."""
     candidates, by_people = inputs.candidates, inputs.by_people
     if by_people:
@@ -155,8 +161,8 @@ def _rank(config: RankConfig, inputs: Inputs, folder: Path) -> tuple[list[Rankin
     if config.by == "rule":
         say(f"rank: {len(candidates)} prompts ranked by the written rule")
         return [rank(queued) for queued in candidates], {}
-    if config.by == "me":
-        rankings = _ask(config, candidates, folder)
+    if config.by in ("me", "web"):
+        rankings = _ask(config, candidates, folder, stage)
         return rankings, {"groups": {"you": description(rankings)}}
     return _simulate(config, candidates)
 
@@ -181,12 +187,19 @@ def _simulate(
     }
 
 
-def _ask(config: RankConfig, candidates: Sequence[Candidates], folder: Path) -> list[Ranking]:
+def _ask(
+    config: RankConfig, candidates: Sequence[Candidates], folder: Path, stage: str
+) -> list[Ranking]:
     """The user's own rankings, of prompts drawn from those that are not held out."""
     usable, _ = split_by_field(candidates, HELD_OUT)
     order = permutation(len(usable), config.seed, "rank/asked")
     asked = [usable[i] for i in order[: config.prompts]]
-    session = rank_in_terminal(asked, folder / "own.jsonl", labeler_id="you", seed=config.seed)
+    if config.by == "web":
+        from instructgpt.label.app.alone import rank_in_browser
+
+        session = rank_in_browser(asked, folder, labeler_id="you", port=config.port, stage=stage)
+    else:
+        session = rank_in_terminal(asked, folder / "own.jsonl", labeler_id="you", seed=config.seed)
     if not session.finished:
         raise KeyboardInterrupt
     if not session.rankings:

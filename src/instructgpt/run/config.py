@@ -236,7 +236,7 @@ RUNTIME_KEYS = frozenset(
         *("out", "resume", "save_every", "save_minutes"),
         *("keep_checkpoints", "keep_best", "keep_finished"),
         *("shard_size", "gather_weights", "cpu_offload", "activation_checkpointing"),
-        *("report_to", "threads"),
+        *("report_to", "threads", "port"),
     }
 )
 """Keys that may differ when a run is continued, because none of them decides a result. (The number

@@ -116,6 +116,15 @@ class Accounts:
             note(connection, "accept invitation", by=person.name)
             return _known(connection, person.name)
 
+    def enter(self, token: str) -> Person | None:
+        """Whom a token invites, who comes in without a password; the token is used up."""
+        with self._database.writing() as connection:
+            person = _holder(connection, invitations, token)
+            if person:
+                _drop(connection, person.name, invitations)
+                note(connection, "enter by link", by=person.name)
+            return person
+
     def find(self, name: str) -> Person | None:
         """An account."""
         with self._database.reading() as connection:

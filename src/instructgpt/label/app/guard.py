@@ -168,7 +168,9 @@ class Guard:
 
     def _log(self, request: Request, status: int, seconds: float) -> None:
         """Changes and refusals; no query, no invitation, nothing that was sent."""
-        if self.rule.quiet or (request.method != "POST" and status < 400):
+        if self.rule.quiet or (
+            status < 400 and (request.method != "POST" or request.app.state.alone)
+        ):
             return
         path = self.rule.path if "token" in request.path_params else request.url.path
         person = getattr(request.state, "person", None)

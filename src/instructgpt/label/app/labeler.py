@@ -105,7 +105,7 @@ def work(request: Request) -> Response:
         last=[Row(one) for one in desk.history(name, limit=5)],
         today=datetime.now(UTC).date().isoformat(),
         nothing="nothing" in request.query_params,
-        before=_undoable(request),
+        before=undoable(request),
     )
 
 
@@ -209,12 +209,12 @@ def _work_page(
         view=view,
         problems=problems,
         warning=warning,
-        before=_undoable(request),
+        before=undoable(request),
         queue=request.query_params.get("queue", ""),
     )
 
 
-def _undoable(request: Request) -> Row | None:
+def undoable(request: Request) -> Row | None:
     """What was submitted before this page (`?after=3`), while it can be taken back."""
     after = row_of(request.query_params.get("after", ""))
     found = _desk(request).item(after) if after is not None else None

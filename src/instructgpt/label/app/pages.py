@@ -27,10 +27,11 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
-    """A page from a template, which has `person` (None for nobody) and `path` besides its context;
-    all that it shows is escaped.
+    """A page from a template, which has `person` (None for nobody), `path` and `alone` (whether
+    somebody ranks alone) beside its context; all that it shows is escaped.
     """
     known = {"person": getattr(request.state, "person", None), "path": request.url.path}
+    known["alone"] = request.app.state.alone is not None
     return HTMLResponse(templates().get_template(template).render(**known, **context), status)
 
 

@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path
@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from instructgpt.errors import UserError
 from instructgpt.label.app.files import files
-from instructgpt.label.app.guard import Threads
+from instructgpt.label.app.guard import Rule, Threads
 from instructgpt.label.app.pages import refused, templates
 from instructgpt.label.app.routes import RULES
 from instructgpt.label.app.security import Address, Headers
@@ -39,16 +39,25 @@ class RowConvertor(IntegerConvertor):
 CONVERTOR_TYPES["row"] = RowConvertor()
 
 
-def make_app(store: Store, address: Address, runs: Path) -> Starlette:
+def make_app(
+    store: Store,
+    address: Address,
+    runs: Path,
+    *,
+    rules: Sequence[Rule] = RULES,
+    alone: object = None,
+) -> Starlette:
     """The app.
 
     Args:
         store: where all of it is.
         address: under which people reach it.
         runs: the folder in which runs of `sample` are offered for queues.
+        rules: its routes.
+        alone: what is known of who ranks alone; None for a team's app.
     """
     app = Starlette(
-        routes=[rule.route for rule in RULES],
+        routes=[rule.route for rule in rules],
         middleware=[Middleware(Headers)],
         exception_handlers={HTTPException: _no_route},
     )
@@ -56,6 +65,7 @@ def make_app(store: Store, address: Address, runs: Path) -> Starlette:
     files()
     app.router.redirect_slashes = False
     app.state.store, app.state.address, app.state.runs = store, address, runs
+    app.state.alone = alone
     app.state.attempts, app.state.agreement, app.state.threads = attempts(), {}, Threads()
     return app
 
@@ -82,27 +92,32 @@ def serve(
     Raises:
         UserError: the store cannot be opened, or the port is taken.
     """
-    with Store.open(db) as store, _listening(host, port) as listening:
-        address = Address.of(url, host, listening.getsockname()[1])
+    with Store.open(db) as store, listening(host, port) as own:
+        address = Address.of(url, host, own.getsockname()[1])
         first = first_link(store, address)
         say(f"labeling on {address.url}, from {store.database.name}; Ctrl-C stops it")
         if first:
             show(f"the first admin logs in once by {first}")
         if ready:
             ready(address.url)
-        config = uvicorn.Config(
-            make_app(store, address, runs),
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            proxy_headers=address.is_tls,
-            timeout_graceful_shutdown=PATIENCE,
-        )
         with suppress(KeyboardInterrupt):  # a signal, after what was begun has ended
-            uvicorn.Server(config).run(sockets=[listening])
+            server_of(make_app(store, address, runs)).run(sockets=[own])
         say("stopped; all that was submitted is in the store")
+
+
+def server_of(app: Starlette) -> uvicorn.Server:
+    """What serves the app; a signal stops it, after what was begun has ended."""
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=app.state.address.is_tls,
+        timeout_graceful_shutdown=PATIENCE,
+    )
+    return uvicorn.Server(config)
 
 
 def first_link(store: Store, address: Address) -> str | None:
@@ -119,10 +134,14 @@ def first_link(store: Store, address: Address) -> str | None:
     return address.invitation(store.accounts.add(name, Role.ADMIN, by="label serve"))
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound, so that a taken port is said before anything begins."""
+def listening(host: str, port: int, *, flag: str = "--port") -> socket.socket:
+    """A socket that is bound, so that a taken port is said before anything begins.
+
+    Raises:
+        UserError: it cannot be, or the port is taken; `flag` is what names another.
+    """
     if not 0 <= port <= 65535:
-        raise UserError(f"--port {port}: expected 0 to 65535")
+        raise UserError(f"{flag} {port}: expected 0 to 65535")
     try:
         kind, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         made = socket.socket(kind, socket.SOCK_STREAM)
@@ -135,10 +154,10 @@ def _listening(host: str, port: int) -> socket.socket:
         made.close()
         if error.errno == errno.EADDRINUSE:
             raise UserError(
-                f"--port {port}: another program listens there; stop it, or choose another, as in "
-                f"--port {port + 1}"
+                f"{flag} {port}: another program listens there; stop it, or choose another, as in "
+                f"{flag} {port + 1}"
             ) from None
-        raise UserError(f"--host {host} --port {port}: {error.strerror}; choose another") from None
+        raise UserError(f"--host {host} {flag} {port}: {error.strerror}; choose another") from None
     return made
 
 

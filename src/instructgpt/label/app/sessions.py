@@ -80,7 +80,7 @@ def login(request: Request) -> Response:
         answer = page(request, "again.html", back=back, kept=kept)
     else:
         answer = RedirectResponse(back or "/work", 303)
-    return _with_session(request, answer, name)
+    return with_session(request, answer, name)
 
 
 def logout(request: Request) -> Response:
@@ -107,7 +107,7 @@ def invitation(request: Request) -> Response:
         shown: dict[str, Any] = {"name": invited.name, "error": error, "shortest": SHORTEST}
         return page(request, "invitation.html", 422, **shown)
     person = accounts.accept(token, _hasher.hash(password))
-    return _with_session(request, RedirectResponse("/work", 303), person.name)
+    return with_session(request, RedirectResponse("/work", 303), person.name)
 
 
 def _login_page(
@@ -152,7 +152,8 @@ def _nobodys() -> str:
     return _hasher.hash("nobody's password")
 
 
-def _with_session(request: Request, answer: Response, name: str) -> Response:
+def with_session(request: Request, answer: Response, name: str) -> Response:
+    """The same answer, with which somebody is logged in."""
     state = request.app.state
     token = state.store.accounts.open_session(name, SECONDS)
     answer.set_cookie(
