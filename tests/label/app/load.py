@@ -1,24 +1,16 @@
 """People at work on a real server: they open items and submit rankings, some twice at once; in the
 middle the server is killed. Afterwards all that was acknowledged is counted in the database.
 
-    python -m tests.label.app.load --json benchmarks/results/label_load.jsonl
-    pg_virtualenv python -m tests.label.app.load --db postgresql --json FILE
+The long form is `benchmarks/label_load.py`.
 """
 
-import argparse
 import asyncio
-import json
-import os
-import platform
 import random
 import re
 import signal
-import sqlite3
-import tempfile
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,7 +24,7 @@ from instructgpt.store.tables import rankings, submissions
 from tests.label.app.process import Server
 from tests.label.app.served import candidates
 
-PAUSE, OVERLAP, TWICE, K = (5.0, 15.0), 2, 0.1, 4
+OVERLAP, TWICE, K = 2, 0.1, 4
 CATCHING_UP = 10.0
 """Seconds after the server is back in which what everybody sent again is answered."""
 KEY = re.compile(r'name="key" value="([\w-]+)"')
@@ -191,34 +183,3 @@ def _ranks(order: str) -> dict[str, int]:
         found |= dict.fromkeys(group, before + 1)
         before += len(group)
     return found
-
-
-def main() -> None:
-    """Let people work, and keep what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--people", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=180)
-    parser.add_argument("--db", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        db = f"sqlite:///{folder}/store.db"
-        if given.db == "postgresql":  # inside pg_virtualenv
-            place = "{PGUSER}:{PGPASSWORD}@{PGHOST}:{PGPORT}".format(**os.environ)
-            db = f"postgresql+psycopg://{place}/postgres"
-        result = run(db, given.people, given.seconds, PAUSE, kill=True)
-    named = {"people": given.people, "seconds": given.seconds, "engine": given.db}
-    named |= {
-        "killed": 1,
-        "cpus": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
-    }
-    named |= {"sqlite": sqlite3.sqlite_version, "load_average": round(os.getloadavg()[0], 1)}
-    print(json.dumps(named | result))
-    if given.json:
-        with given.json.open("a") as file:
-            file.write(json.dumps(named | result) + "\n")
-
-
-if __name__ == "__main__":
-    main()

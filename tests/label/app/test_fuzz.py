@@ -1,4 +1,4 @@
-"""Two thousand requests of any kind: see `tests.label.app.fuzz`, which asks 100,000."""
+"""Two thousand requests of any kind: see `benchmarks/label_fuzz.py`, which asks 100,000."""
 
 from pathlib import Path
 

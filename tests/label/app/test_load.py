@@ -1,5 +1,5 @@
 """Twenty seconds of people at work, with the server killed in the middle: see
-`tests.label.app.load`, which has two hundred of them for three minutes.
+`benchmarks/label_load.py`, which has two hundred of them for three minutes.
 """
 
 from pathlib import Path
