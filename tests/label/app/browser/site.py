@@ -86,13 +86,13 @@ def answers(*texts: str, prompt: Any = "Name a color.", **more: Any) -> Candidat
 
 def colors(count: int, **more: Any) -> Candidates:
     """So many different answers."""
-    names = "red green blue white black gray pink brown orange".split()
+    names = "red green blue white black gray pink brown orange teal gold navy".split()
     return answers(*[f"The color is {name}." for name in names[:count]], **more)
 
 
 def by_place(item: Item, **ranks: int) -> tuple[int, ...]:
     """Ranks by letter as the ranks of the answers as they were queued."""
-    letters = "ABCDEFGHI"[: len(item.shown_order)]
+    letters = "ABCDEFGHIJKL"[: len(item.shown_order)]
     return tuple(
         ranks[letters[item.shown_order.index(place)]] for place in range(len(item.shown_order))
     )

@@ -72,6 +72,19 @@ def test_nine_answers_with_ties_are_ranked_by_keys_alone(site, open_page):
     assert item.submission.ratings == ()
 
 
+def test_twelve_answers_are_ranked_by_keys_alone(site, open_page):
+    page = begin(site, open_page, "twelve by keys", colors(12), ratings=Asked.NONE)
+    number = site.item(page).number
+    press(page, "Enter l 1 k 2 j 3 i 4 h 5 g 6 f 7 e 8 d 9 c 1 0 b 1 1")
+    press(page, "a 1 2")
+    assert said(page) == "A, rank 12"
+    press(page, "Control+Enter")
+    submitted(page)
+    item = site.store.desk.item(number)
+    ranks = {letter: 12 - place for place, letter in enumerate("ABCDEFGHIJKL")}
+    assert item.submission.ranking.ranks == by_place(item, **ranks)
+
+
 def test_nine_answers_with_two_ties_by_the_order_line_take_at_most_20_keys(site, open_page):
     page = begin(site, open_page, "nine by line", colors(9), ratings=Asked.NONE)
     number = site.item(page).number

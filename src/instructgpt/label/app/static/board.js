@@ -3,6 +3,8 @@
 import { Drag } from "./drag.js";
 import { standing } from "./order.js";
 
+const TWO_DIGITS = 1000;
+
 export class Board {
   /** `root` gets the rows; `announce` says a sentence to whoever listens. */
   constructor(root, work, cards, announce) {
@@ -11,6 +13,7 @@ export class Board {
     this.announce = announce;
     this.picked = "";
     this.from = 0;
+    this.typed = { letter: "", rank: 0, at: 0 };
     this.chips = Object.fromEntries(work.letters.map((letter) => [letter, chip(letter, cards[letter])]));
     this.rows = [0, ...work.letters.keys()].map((_, rank) => row(rank, work.letters.length));
     root.replaceChildren(...this.rows);
@@ -112,7 +115,13 @@ export class Board {
     first.focus();
   }
 
-  #digit(rank) {
+  /** A rank by its digit; by two, if the second follows within a second and there is such a rank. */
+  #digit(digit) {
+    const { letter, rank: first, at } = this.typed;
+    const both = 10 * first + digit;
+    const goesOn = first && letter === this.current && performance.now() - at < TWO_DIGITS && both <= this.work.letters.length;
+    const rank = goesOn ? both : digit;
+    this.typed = { letter: this.current, rank: goesOn ? 0 : digit, at: performance.now() };
     if (rank <= this.work.letters.length) this.place(this.current, rank);
     else this.announce(`There is no rank ${rank}`);
   }
