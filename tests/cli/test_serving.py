@@ -7,7 +7,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -17,51 +16,40 @@ import pytest
 from instructgpt.cli import main
 from instructgpt.store import Store
 from instructgpt.store.accounts import Role
-from tests.preloaded import Program
+from tests.label.app.process import Server
 
 LINK = re.compile(r"(http\S+)/invite/([\w-]{43})")
 
 
-def serve(folder: Path, *flags: str) -> tuple[Program, str]:
-    """A server on any free port; it, and its address."""
-    words = ["-m", "instructgpt", "label", "serve", "--db", f"sqlite:///{folder / 's.db'}"]
-    program = Program([*words, "--port", "0", *flags], folder=folder)
-    for _ in range(600):
-        if found := re.search(r"labeling on (\S+),", program.complained):
-            with suppress(OSError), urllib.request.urlopen(f"{found[1]}/healthz", timeout=5):
-                return program, found[1]
-        assert program.poll() is None, program.complained
-        time.sleep(0.05)
-    raise AssertionError("the server does not answer")
+def serve(folder: Path) -> Server:
+    """A server on any free port."""
+    return Server(f"sqlite:///{folder / 's.db'}", folder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_prints_the_first_link_and_stops_in_order(tmp_path: Path, number: signal.Signals):
-    program, address = serve(tmp_path)
-    found = LINK.search(program.said)
+    server = serve(tmp_path)
+    found = LINK.search(server.program.said)
     assert found
-    assert found[1] == address
+    assert found[1] == server.address
     with urllib.request.urlopen(found[0], timeout=20) as page:
         assert "Welcome, <bdi>admin</bdi>" in page.read().decode()
-    program.send_signal(number)
-    assert program.wait(30) == 0
-    assert "stopped; all that was submitted is in the store" in program.complained
-    assert found[2] not in program.complained
+    assert server.end(number) == 0
+    assert "stopped; all that was submitted is in the store" in server.program.complained
+    assert found[2] not in server.program.complained
 
 
 def test_the_first_link_is_printed_until_an_admin_has_a_password(tmp_path: Path):
     for _ in range(2):
-        program, _ = serve(tmp_path)
-        program.send_signal(signal.SIGTERM)
-        program.wait(30)
-        (found,) = LINK.findall(program.said)
+        server = serve(tmp_path)
+        server.end()
+        (found,) = LINK.findall(server.program.said)
     with Store.open(f"sqlite:///{tmp_path / 's.db'}") as store:
         assert [(one.name, one.role) for one in store.accounts.people()] == [("admin", Role.ADMIN)]
         store.accounts.accept(found[1], "hash")
-    program, _ = serve(tmp_path)
-    program.send_signal(signal.SIGTERM)
-    program.wait(30)
-    assert program.said == ""
+    server = serve(tmp_path)
+    server.end()
+    assert server.program.said == ""
 
 
 def test_a_taken_port_is_said_with_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
