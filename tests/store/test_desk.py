@@ -128,13 +128,13 @@ def test_a_draft_is_kept_by_its_revision_and_renews_the_lease(queued, clock):
     item = queued.desk.next("lea")
     assert (item.draft, item.revision, item.leased_until) == (None, 0, clock[0] + 3600)
     clock[0] += 100
-    assert queued.desk.save(item.number, {"order": "a"}, 2) == 2
-    assert queued.desk.save(item.number, {"order": "old"}, 1) == 2
-    assert queued.desk.save(item.number, {"order": "the same again"}, 2) == 2
+    assert queued.desk.save(item.number, {"order": "a"}, 2).revision == 2
+    assert queued.desk.save(item.number, {"order": "old"}, 1).revision == 2
+    assert queued.desk.save(item.number, {"order": "the same again"}, 2).revision == 2
     found = queued.desk.item(item.number)
     assert (found.draft, found.revision) == ({"order": "a"}, 2)
     assert found.leased_until == clock[0] + 3600
-    assert queued.desk.save(item.number, {"order": "b"}, 7) == 7
+    assert queued.desk.save(item.number, {"order": "b"}, 7).revision == 7
     hand_in(queued, item, "page")
     assert queued.desk.item(item.number).draft is None
     with pytest.raises(UserError, match="no item 99") as raised:
@@ -252,7 +252,7 @@ def test_after_a_day_a_submission_stays(queued, monkeypatch):
         def now(cls, tz=None):
             return datetime.now(tz) + timedelta(hours=24, minutes=1)
 
-    monkeypatch.setattr("instructgpt.store.desk.datetime", Later)
+    monkeypatch.setattr("instructgpt.store.submitting.datetime", Later)
     assert hand_in(queued, item, "one").ranking.ranks == (1, 2, 3, 3)  # the page sent twice
     for wrong in (
         lambda: hand_in(queued, item, "two", ranks=(4, 3, 2, 1)),
@@ -324,14 +324,16 @@ def test_a_researcher_sees_who_has_what_and_every_version(queued):
         ("max", "open"),
     ]
     assert queued.desk.items("q", offset=3) == queued.desk.items("q")[3:]
-    task, items = queued.desk.task(tasks[0].number)
-    assert task == tasks[0]
+    task, answers, items = queued.desk.task(tasks[0].number)
+    assert (task, answers) == (tasks[0], item.candidates)
     assert [one.labeler for one in items] == ["lea", "max"]
     assert [one.ranking.ranks for one in queued.desk.versions(items[0].number)] == [
         (4, 3, 2, 1),
         (1, 2, 3, 3),
     ]
     assert queued.desk.task(10**9) is None
+    untouched, answers, items = queued.desk.task(queued.desk.items("q")[2].number)
+    assert (answers.prompt_id, len(answers.responses), items) == (untouched.prompt_id, 4, [])
     with pytest.raises(UserError, match="no queue none"):
         queued.desk.items("none")
 

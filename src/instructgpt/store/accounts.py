@@ -190,10 +190,8 @@ class Accounts:
     def session(self, token: str) -> Session | None:
         """Whose session a token is; None if it is unknown, over, ended, or its account closed."""
         with self._database.reading() as connection:
-            own = sessions.c.digest == _digest(token)
-            expires = connection.scalar(select(sessions.c.expires).where(own))
-            person = _holder(connection, sessions, token)
-        return Session(person, expires) if person and expires else None
+            row = _row_of_token(connection, sessions, token)
+        return Session(_person(row), row.expires) if row else None
 
     def close_session(self, token: str) -> None:
         """Log a session out."""
@@ -255,10 +253,16 @@ def _drop(connection: Connection, name: str, *tables: Table) -> None:
 
 def _holder(connection: Connection, table: Table, token: str) -> Person | None:
     """Whose token it is, if it is still good and the account open."""
+    row = _row_of_token(connection, table, token)
+    return _person(row) if row else None
+
+
+def _row_of_token(connection: Connection, table: Table, token: str) -> Row[Any] | None:
+    """The account, and until when the token is good."""
     query = (
-        select(accounts)
+        select(accounts, table.c.expires)
         .join(table, table.c.account == accounts.c.name)
         .where(table.c.digest == _digest(token), table.c.expires > time.time())
     )
     row = connection.execute(query).one_or_none()
-    return _person(row) if row and row.active else None
+    return row if row and row.active else None

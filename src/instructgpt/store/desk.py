@@ -4,8 +4,7 @@ what was handed in. Each call is a transaction.
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -14,7 +13,9 @@ from instructgpt.errors import UserError
 from instructgpt.store import items, labels, overview, submitting
 from instructgpt.store.audit import note, now
 from instructgpt.store.engine import Database
+from instructgpt.store.items import Held as Held
 from instructgpt.store.items import Item as Item
+from instructgpt.store.labels import Taken as Taken
 from instructgpt.store.overview import Asked as Asked
 from instructgpt.store.overview import Queue as Queue
 from instructgpt.store.overview import TaskRow as TaskRow
@@ -34,6 +35,13 @@ EDITABLE = 24 * 3600.0
 """Seconds for which a submission can be edited or taken back by who made it."""
 
 
+class Kept(NamedTuple):
+    """A draft, and which revision of it."""
+
+    revision: int
+    draft: dict[str, Any]
+
+
 class Desk:
     """The work of a store."""
 
@@ -44,6 +52,11 @@ class Desk:
         """All queues, in the order in which they are worked on."""
         with self._database.reading() as connection:
             return overview.queues_of(connection)
+
+    def queue(self, name: str) -> Queue | None:
+        """The queue of a name."""
+        with self._database.reading() as connection:
+            return next(iter(overview.queues_of(connection, name)), None)
 
     def make_queue(
         self,
@@ -109,7 +122,7 @@ class Desk:
                 note(connection, "change queue", by=by, queue=name, **values)
             if guidelines is not None:
                 _add_guidelines(connection, name, guidelines, by)
-            return next(one for one in overview.queues_of(connection) if one.name == name)
+            return overview.queues_of(connection, name)[0]
 
     def guidelines(self, queue: str, version: int | None = None) -> tuple[int, str] | None:
         """A queue's guidelines, the latest if no version is named: the version, and the text."""
@@ -117,8 +130,14 @@ class Desk:
             return overview.guidelines_of(connection, queue, version)
 
     def next(self, labeler: str, queue: str | None = None) -> Item | None:
-        """The next item for a labeler, an hour nobody else's: what is in hand already, else by
-        priority and age; None where there is none. Who hides sensitive prompts gets none of them.
+        """The next item for a labeler, as `take` says."""
+        taken = self.take(labeler, queue)
+        return self.item(taken.number) if taken else None  # others may claim meanwhile
+
+    def take(self, labeler: str, queue: str | None = None) -> Taken | None:
+        """Put the next item into a labeler's hands, an hour nobody else's: what is there already,
+        else by priority and age; None where there is none. Who hides sensitive prompts gets none of
+        them.
 
         Raises:
             UserError: there is no such queue.
@@ -127,19 +146,23 @@ class Desk:
             own = accounts.c.name == labeler
             preferences = connection.scalar(select(accounts.c.preferences).where(own)) or {}
             sensitive = not preferences.get("hide_sensitive")
-            number = labels.claim(connection, labeler, queue, sensitive=sensitive)
-        return None if number is None else self.item(number)  # others may claim meanwhile
+            return labels.claim(connection, labeler, queue, sensitive=sensitive)
+
+    def held(self, number: int) -> Held | None:
+        """An item as far as it is needed to take what its labeler says of it."""
+        with self._database.reading() as connection:
+            return items.held_of(connection, number)
 
     def item(self, number: int) -> Item | None:
         """An item that somebody has or had in hand; None if there is none, or it was erased."""
         with self._database.reading() as connection:
             return items.item_of(connection, number)
 
-    def save(self, number: int, draft: dict[str, Any], revision: int) -> int:
+    def save(self, number: int, draft: dict[str, Any], revision: int) -> Kept:
         """Keep what was begun, if no later revision is kept; the lease lasts another hour.
 
         Returns:
-            The revision that is kept.
+            What is kept then.
 
         Raises:
             UserError: there is no such item.
@@ -153,7 +176,8 @@ class Desk:
             later = update(drafts).where(own, drafts.c.revision < revision)
             connection.execute(later.values(values))
             labels.renew(connection, number, time.time() + labels.LEASE)
-            return connection.execute(select(drafts.c.revision).where(own)).scalar_one()
+            query = select(drafts.c.revision, drafts.c.draft).where(own)
+            return Kept(*connection.execute(query).one())
 
     def skip(self, number: int, reason: str, note: str = "") -> None:
         """Leave an item to others, for a reason; it does not come back to who skipped it.
@@ -190,10 +214,7 @@ class Desk:
                 submission that this would edit.
         """
         with self._database.writing() as connection:
-            last = submitting.last_of(connection, number)
-            if last and last.page != key and not last.withdrawn:
-                _refuse_late(last.at)
-            submitting.submit(
+            return submitting.submit(
                 connection,
                 number,
                 ranking,
@@ -201,12 +222,8 @@ class Desk:
                 page=key,
                 seconds=seconds,
                 guidelines=guidelines,
+                within=EDITABLE,
             )
-            row = submitting.of_page(connection, number, key)
-            row = row or submitting.last_of(connection, number)  # it said nothing new
-            found = submitting.read(connection, row) if row else None
-            assert found
-            return found
 
     def withdraw(self, number: int, *, by: str) -> None:
         """Take back what was submitted of an item, which is in hand again.
@@ -215,9 +232,8 @@ class Desk:
             UserError: nothing is submitted, or a day ago.
         """
         with self._database.writing() as connection:
-            if last := submitting.last_of(connection, number):
-                _refuse_late(last.at)
-            submitting.withdraw(connection, number, by, time.time() + labels.LEASE)
+            until = time.time() + labels.LEASE
+            submitting.withdraw(connection, number, by, until, within=EDITABLE)
 
     def history(self, labeler: str, limit: int = 100, before: int | None = None) -> list[Item]:
         """What a labeler submitted and skipped, the latest in hand first; `before` that item."""
@@ -234,8 +250,8 @@ class Desk:
         with self._database.reading() as connection:
             return overview.tasks_of(connection, queue, offset, limit)
 
-    def task(self, number: int) -> tuple[TaskRow, list[Item]] | None:
-        """A prompt of a queue, and the items that labelers had of it."""
+    def task(self, number: int) -> tuple[TaskRow, Candidates, list[Item]] | None:
+        """A prompt of a queue, its answers, and the items that labelers had of it."""
         with self._database.reading() as connection:
             return items.task_of(connection, number)
 
@@ -248,12 +264,6 @@ class Desk:
         """The number of the last submission of a queue; 0 where there is none."""
         with self._database.reading() as connection:
             return overview.latest_of(connection, queue)
-
-
-def _refuse_late(at: str) -> None:
-    age = datetime.now(UTC) - datetime.fromisoformat(at)
-    if age.total_seconds() > EDITABLE:
-        raise UserError("this was submitted more than 24 hours ago; it stays as it is")
 
 
 def _add_guidelines(connection: Connection, name: str, content: str, by: str) -> None:

@@ -22,7 +22,7 @@ from instructgpt.store.tables import (
 
 
 @dataclass(frozen=True)
-class Item:
+class Held:
     """A prompt and its answers, as one labeler has or had them in hand.
 
     Attributes:
@@ -34,13 +34,10 @@ class Item:
         state: "open", "done" or "skipped".
         ratings: what is asked of each answer.
         guidelines: their latest version; None where there are none.
-        sensitive: whether the prompt is said to upset.
         leased_until: seconds since 1970.
         draft: what was begun, as it was saved.
         revision: of the draft; 0 where there is none.
         submission: what was handed in last, which may have been withdrawn.
-        place: the how-manieth it is of those of its queue that are this labeler's to do.
-        total: how many those are.
     """
 
     number: int
@@ -51,11 +48,23 @@ class Item:
     state: str
     ratings: Asked
     guidelines: int | None
-    sensitive: bool
     leased_until: float
     draft: dict[str, Any] | None
     revision: int
     submission: Submission | None
+
+
+@dataclass(frozen=True)
+class Item(Held):
+    """The same with what its page says beside it.
+
+    Attributes:
+        sensitive: whether the prompt is said to upset.
+        place: the how-manieth it is of those of its queue that are this labeler's to do.
+        total: how many those are.
+    """
+
+    sensitive: bool
     place: int
     total: int
 
@@ -79,6 +88,12 @@ def item_of(connection: Connection, number: int) -> Item | None:
     return _item(connection, row) if row else None
 
 
+def held_of(connection: Connection, number: int) -> Held | None:
+    """An item without what its page says beside it; None as of `item_of`."""
+    row = connection.execute(_assigned().where(assignments.c.number == number)).one_or_none()
+    return Held(**_held(connection, row)) if row else None
+
+
 def history_of(connection: Connection, labeler: str, limit: int, before: int | None) -> list[Item]:
     """What a labeler submitted and skipped, the latest item first."""
     over = assignments.c.label_key.is_not(None) | assignments.c.skipped
@@ -88,15 +103,16 @@ def history_of(connection: Connection, labeler: str, limit: int, before: int | N
     return [_item(connection, row) for row in rows]
 
 
-def task_of(connection: Connection, number: int) -> tuple[TaskRow, list[Item]] | None:
-    """A prompt of a queue, with every labeler's item of it; None if there is none, or it was
-    erased.
+def task_of(connection: Connection, number: int) -> tuple[TaskRow, Candidates, list[Item]] | None:
+    """A prompt of a queue with its answers, and every labeler's item of it; None if there is none,
+    or it was erased.
     """
     if not (rows := task_rows(connection, number)):
         return None
     query = _assigned().where(assignments.c.task == number).order_by(assignments.c.labeler_id)
     found = [_item(connection, row) for row in connection.execute(query).all()]
-    return rows[0], found
+    key = connection.execute(select(tasks.c.candidates_key).where(tasks.c.number == number))
+    return rows[0], candidates_of(connection, key.scalar_one()), found
 
 
 def days_of(connection: Connection, labeler: str) -> list[tuple[str, int, float]]:
@@ -129,28 +145,30 @@ def _assigned() -> Any:
 
 
 def _item(connection: Connection, row: Row[Any]) -> Item:
+    place, total = _share(connection, row)
+    sensitive = bool(sensitive_among(connection, [row.candidates_key]))
+    return Item(**_held(connection, row), sensitive=sensitive, place=place, total=total)
+
+
+def _held(connection: Connection, row: Row[Any]) -> dict[str, Any]:
     queued = candidates_of(connection, row.candidates_key)
     last = last_of(connection, row.number)
     submission = read(connection, last) if last else None
     shown = row.shown_order or (submission and submission.ranking.shown_order)
-    place, total = _share(connection, row)
-    return Item(
-        number=row.number,
-        labeler=row.labeler_id,
-        queue=row.name,
-        candidates=queued,
-        shown_order=tuple(shown or range(len(queued.responses))),
-        state="done" if row.label_key else "skipped" if row.skipped else "open",
-        ratings=Asked(row.ratings),
-        guidelines=row.version,
-        sensitive=bool(sensitive_among(connection, [row.candidates_key])),
-        leased_until=row.leased_until,
-        draft=row.draft,
-        revision=row.revision or 0,
-        submission=submission,
-        place=place,
-        total=total,
-    )
+    return {
+        "number": row.number,
+        "labeler": row.labeler_id,
+        "queue": row.name,
+        "candidates": queued,
+        "shown_order": tuple(shown or range(len(queued.responses))),
+        "state": "done" if row.label_key else "skipped" if row.skipped else "open",
+        "ratings": Asked(row.ratings),
+        "guidelines": row.version,
+        "leased_until": row.leased_until,
+        "draft": row.draft,
+        "revision": row.revision or 0,
+        "submission": submission,
+    }
 
 
 def _share(connection: Connection, row: Row[Any]) -> tuple[int, int]:

@@ -53,6 +53,13 @@ class Assignment:
     leased_until: float
 
 
+class Taken(NamedTuple):
+    """The number of an assignment, and the name of its queue."""
+
+    number: int
+    queue: str
+
+
 class Progress(NamedTuple):
     """How many prompts of a queue have all their labels, of how many, and how many labels each."""
 
@@ -111,7 +118,7 @@ def claim(
     lease: float = LEASE,
     *,
     sensitive: bool = True,
-) -> int | None:
+) -> Taken | None:
     """Take answers in hand: those that the labeler has there already, else the first that need a
     label and that the labeler has neither labeled nor skipped; None where there are none.
 
@@ -124,7 +131,7 @@ def claim(
         sensitive: whether also answers to sensitive prompts.
 
     Returns:
-        The number of the assignment.
+        The assignment.
 
     Raises:
         UserError: there is no such queue.
@@ -140,14 +147,14 @@ def claim(
         wanted += [tasks.c.candidates_key == only] if only else []
         wanted += [tasks.c.labels + _others(labeler, at) < row.overlap]
         held = _held(connection, labeler, wanted, sensitive)
-        if held is None and (task := _free(connection, labeler, wanted, sensitive)) is not None:
+        if held is not None:
+            renew(connection, held, at + lease)
+            return Taken(held, row.name)
+        if (task := _free(connection, labeler, wanted, sensitive)) is not None:
             values = {"task": task, "labeler_id": labeler, "leased_until": at + lease}
             values |= {"shown_order": _shuffled(connection, task)}
             added = insert(assignments).values(values).returning(assignments.c.number)
-            held = connection.scalar(added)
-        if held is not None:
-            renew(connection, held, at + lease)
-            return held
+            return Taken(connection.execute(added).scalar_one(), row.name)
     return None
 
 
@@ -195,6 +202,18 @@ def labels_of(connection: Connection, queue: str) -> Iterator[tuple[str, Ranking
 def is_done() -> Any:
     """Whether a task has all its labels: a condition on `tasks` and `queues`."""
     return tasks.c.labels >= queues.c.overlap
+
+
+def lock_queue_of(connection: Connection, number: int) -> None:
+    """The queue of an assignment, from which nobody else then claims.
+
+    Raises:
+        UserError: there is no such assignment.
+    """
+    query = select(queues.c.number).select_from(assignments.join(tasks).join(queues))
+    query = query.where(assignments.c.number == number).with_for_update(of=queues)
+    if connection.scalar(query) is None:
+        raise UserError(f"there is no assignment {number}; claim one")
 
 
 def lock_queue(connection: Connection, name: str) -> Row[Any]:

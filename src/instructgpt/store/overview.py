@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, select, true
 
 from instructgpt.data.records import Message, PromptText
 from instructgpt.errors import UserError
@@ -79,8 +79,9 @@ class TaskRow:
     holders: tuple[Holder, ...]
 
 
-def queues_of(connection: Connection) -> list[Queue]:
-    """All queues, in the order in which they are worked on."""
+def queues_of(connection: Connection, name: str | None = None) -> list[Queue]:
+    """All queues, in the order in which they are worked on; or the one of a name."""
+    mine = true() if name is None else queues.c.name == name
     here = candidates.c.erased.is_(None)
     counts = (
         func.count(tasks.c.number).filter(here).label("tasks"),
@@ -90,6 +91,7 @@ def queues_of(connection: Connection) -> list[Queue]:
     counted = (
         select(queues.c.number, *counts)
         .select_from(queues.outerjoin(tasks).outerjoin(candidates))
+        .where(mine)
         .group_by(queues.c.number)
         .subquery()
     )

@@ -72,10 +72,10 @@ def record_of(row: Row[Any], annotated: Mapping[str, Any], fields: Mapping[str, 
     return Prompt.model_validate({**given, **row.record, **annotated, **fields})
 
 
-def add_snapshot(connection: Connection, manifest: Mapping[str, Any], folder: Path, at: str) -> int:
+def add_snapshot(connection: Connection, manifest: Mapping[str, Any], folder: str, at: str) -> int:
     """Note a snapshot in the store; its number."""
     values = {"name": manifest["name"], "digest": manifest["digest"], "manifest": dict(manifest)}
-    row = insert(tables.snapshots).values(**values, folder=str(folder.resolve()), at=at)
+    row = insert(tables.snapshots).values(**values, folder=folder, at=at)
     return connection.execute(row.returning(tables.snapshots.c.number)).scalar_one()
 
 

@@ -141,8 +141,8 @@ class Store:
             UserError: there is no such queue.
         """
         with self.database.writing() as connection:
-            number = labels.claim(connection, labeler, queue, only, lease)
-            return None if number is None else labels.assignment_of(connection, number)
+            taken = labels.claim(connection, labeler, queue, only, lease)
+            return None if taken is None else labels.assignment_of(connection, taken.number)
 
     def submit(self, assignment: labels.Assignment | int, record: Ranking) -> str:
         """Hand in the ranking of an assignment, on the disk when this returns; a second one is an
@@ -153,7 +153,7 @@ class Store:
         """
         number = assignment if isinstance(assignment, int) else assignment.number
         with self.database.writing() as connection:
-            return submit(connection, number, record)
+            return submit(connection, number, record).key
 
     def progress(self, queue: str) -> labels.Progress:
         """How many of a queue's prompts have all their labels."""
@@ -165,12 +165,13 @@ class Store:
         with self.database.reading() as connection:
             return list(labels.labels_of(connection, queue))
 
-    def snapshot(self, name: str, out: Path) -> dict[str, Any]:
+    def snapshot(self, name: str, out: Path, *, noted: str = "") -> dict[str, Any]:
         """Write what may be trained on as files, all or none, and note it; the manifest.
 
         Args:
             name: of the snapshot.
             out: its folder; an older snapshot that is there is replaced.
+            noted: what the store notes of where it is, if it does not stay in `out`.
 
         Raises:
             UserError: something else is in the folder, or it cannot be written.
@@ -196,7 +197,7 @@ class Store:
                 (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
                 with self.database.writing() as connection:  # before anybody can read the files
                     refuse_if_erased_since(connection, erased)
-                    number = add_snapshot(connection, manifest, out, at)
+                    number = add_snapshot(connection, manifest, noted or str(out.resolve()), at)
                     add_users(connection, number, written.users)
                     note(connection, "snapshot", name=name, digest=manifest["digest"])
         return manifest

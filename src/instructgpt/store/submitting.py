@@ -5,6 +5,7 @@ facts. Of an assignment the last submission counts; each names what it is an edi
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -13,12 +14,11 @@ from instructgpt.data.records import Candidates, Ranking, Rating, Record
 from instructgpt.errors import UserError
 from instructgpt.store.answers import candidates_of
 from instructgpt.store.audit import now
-from instructgpt.store.labels import lock_queue
+from instructgpt.store.labels import lock_queue_of
 from instructgpt.store.records import LABELS, add_labels, as_row
 from instructgpt.store.tables import (
     assignments,
     drafts,
-    queues,
     submissions,
     submitted_labels,
     tasks,
@@ -38,6 +38,7 @@ class Submission:
         guidelines: the version that was read.
         at: when, in UTC.
         withdrawn: whether it was taken back.
+        key: the ranking's.
     """
 
     number: int
@@ -47,6 +48,11 @@ class Submission:
     guidelines: int | None
     at: str
     withdrawn: bool
+    key: str
+
+    def is_late(self, seconds: float) -> bool:
+        """Whether it is so old."""
+        return _is_late(self.at, seconds)
 
 
 class _Kept(NamedTuple):
@@ -65,7 +71,8 @@ def submit(
     page: str | None = None,
     seconds: float = 0.0,
     guidelines: int | None = None,
-) -> str:
+    within: float | None = None,
+) -> Submission:
     """Take what a labeler says of the answers of an assignment. A second time it is an edit, if it
     says something else or what was said has been withdrawn.
 
@@ -77,28 +84,35 @@ def submit(
         page: whatever names the page that was sent: sent again, it is nothing new.
         seconds: of work.
         guidelines: the version that was read.
+        within: seconds in which a submission can be edited; None for any time.
 
     Returns:
-        The ranking's key.
+        What then counts; of a page that was sent before, what it said then.
 
     Raises:
-        UserError: there is no such assignment, or a record is of other answers or another labeler.
+        UserError: there is no such assignment, a record is of other answers or another labeler, or
+            it is too late.
     """
     task = _task_of(connection, number)
     queued = candidates_of(connection, task.candidates_key)
     _refuse_another(queued, ranking, ratings, task.labeler_id)
-    before = last_of(connection, number)
-    if page and (known := of_page(connection, number, page)):
-        return _labels_of(connection, known.number)[0]
+    versions = connection.execute(_versions(number)).all()
+    if known := next((row for row in versions if row.page == page), None):
+        return _known(connection, known)
+    before = versions[0] if versions else None
+    if before and not before.withdrawn:
+        _refuse_late(before.at, within)
     gone = bool(before and before.withdrawn)
     kept = _kept(connection, before)
     made = _add(connection, task, kept, ranking, ratings, gone=gone)
     if not gone and sorted(made) == sorted(kept.keys):
-        return made[0]
+        assert before
+        return _known(connection, before)
+    at, named = now(), {"labeler_id": task.labeler_id}
     values = {"assignment": number, "page": page or secrets.token_urlsafe(12), "seconds": seconds}
-    values |= {"guidelines": guidelines, "at": now()}
+    values |= {"guidelines": guidelines, "at": at}
     added = insert(submissions).values(values).returning(submissions.c.number)
-    own = connection.scalar(added)
+    own = connection.execute(added).scalar_one()
     links = [{"submission": own, "key": key, "place": n} for n, key in enumerate(made)]
     connection.execute(insert(submitted_labels), links)
     connection.execute(delete(drafts).where(drafts.c.assignment == number))
@@ -106,19 +120,31 @@ def submit(
     connection.execute(update(assignments).where(its).values(label_key=made[0], skipped=False))
     if task.label_key is None:
         _count(connection, task.task, 1)
-    return made[0]
+    return Submission(
+        number=own,
+        ranking=ranking.model_copy(update=named),
+        ratings=tuple(rating.model_copy(update=named) for rating in ratings),
+        seconds=seconds,
+        guidelines=guidelines,
+        at=at,
+        withdrawn=False,
+        key=made[0],
+    )
 
 
-def withdraw(connection: Connection, number: int, by: str, until: float) -> None:
+def withdraw(
+    connection: Connection, number: int, by: str, until: float, *, within: float | None = None
+) -> None:
     """Take back what was submitted of an assignment, all versions: it is in hand again, leased
     until then.
 
     Raises:
-        UserError: there is nothing to take back.
+        UserError: there is nothing to take back, or it is too late: more than `within` seconds.
     """
     task, last = _task_of(connection, number), last_of(connection, number)
     if task.label_key is None or last is None:
         raise UserError("nothing is submitted that could be taken back; load the page again")
+    _refuse_late(last.at, within)
     counting = [row.number for row in connection.execute(_versions(number)) if not row.withdrawn]
     rows = [{"submission": own, "by": by, "at": now()} for own in counting]
     connection.execute(insert(withdrawals), rows)
@@ -131,12 +157,6 @@ def withdraw(connection: Connection, number: int, by: str, until: float) -> None
 def last_of(connection: Connection, number: int) -> Row[Any] | None:
     """The last submission of an assignment, with `withdrawn`: by whom it was taken back."""
     return connection.execute(_versions(number).limit(1)).one_or_none()
-
-
-def of_page(connection: Connection, number: int, page: str) -> Row[Any] | None:
-    """The submission of an assignment that a page was sent with."""
-    own = submissions.c.page == page
-    return connection.execute(_versions(number).where(own)).one_or_none()
 
 
 def versions_of(connection: Connection, number: int) -> list[Submission]:
@@ -159,7 +179,24 @@ def read(connection: Connection, row: Row[Any]) -> Submission | None:
         guidelines=row.guidelines,
         at=row.at,
         withdrawn=bool(row.withdrawn),
+        key=keys[0],
     )
+
+
+def _known(connection: Connection, row: Row[Any]) -> Submission:
+    """A submission whose answers were not erased."""
+    found = read(connection, row)
+    assert found
+    return found
+
+
+def _is_late(at: str, seconds: float) -> bool:
+    return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() > seconds
+
+
+def _refuse_late(at: str, within: float | None) -> None:
+    if within is not None and _is_late(at, within):
+        raise UserError("this was submitted more than 24 hours ago; it stays as it is")
 
 
 def _versions(number: int) -> Any:
@@ -241,15 +278,10 @@ def _count(connection: Connection, task: int, more: int) -> None:
 
 def _task_of(connection: Connection, number: int) -> Row[Any]:
     """An assignment with its task, the queue locked."""
-    its = assignments.c.number == number
-    joined = assignments.join(tasks).join(queues)
-    name = connection.scalar(select(queues.c.name).select_from(joined).where(its))
-    if name is None:
-        raise UserError(f"there is no assignment {number}; claim one")
-    lock_queue(connection, name)
+    lock_queue_of(connection, number)
     columns = (assignments.c.task, assignments.c.labeler_id, assignments.c.label_key)
-    query: Any = select(*columns, tasks.c.candidates_key).select_from(joined).where(its)
-    return connection.execute(query).one()
+    query: Any = select(*columns, tasks.c.candidates_key).select_from(assignments.join(tasks))
+    return connection.execute(query.where(assignments.c.number == number)).one()
 
 
 def _refuse_another(

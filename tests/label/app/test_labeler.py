@@ -137,7 +137,14 @@ def test_preferences_are_what_the_form_says(site, lena):
 @pytest.mark.parametrize(("hours", "open_"), [(23.9, True), (24.1, False)])
 def test_for_24_hours_a_submission_is_open_to_edits(hours, open_):
     at = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
-    fields = {"ranking": None, "ratings": (), "seconds": 1.0, "guidelines": None, "at": at}
+    fields = {
+        "ranking": None,
+        "ratings": (),
+        "seconds": 1.0,
+        "guidelines": None,
+        "at": at,
+        "key": "k",
+    }
     assert is_editable(Submission(number=1, withdrawn=False, **fields)) is open_
     assert not is_editable(Submission(number=1, withdrawn=True, **fields))
     assert not is_editable(None)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from instructgpt.data.records import Candidates, Ranking, Rating
 from instructgpt.label.app import research
+from instructgpt.store import tables
 from instructgpt.store.desk import Asked
 from tests.label.app.served import Site, candidates
 
@@ -194,6 +196,14 @@ def test_an_item_has_who_said_what_and_every_version(site: Site):
     assert site.client("rosa").get("/queues/other/items/1").status_code == 404
 
 
+def test_the_answers_of_an_item_that_nobody_has_had_are_shown(site: Site):
+    make(site, candidates(1, k=3))
+    (row,) = site.store.desk.items("colors")
+    text = site.client("rosa").get(f"/queues/colors/items/{row.number}").text
+    assert all(f"answer 0 {place}" in text for place in range(3))
+    assert "Nobody has had it in hand." in text
+
+
 def test_what_is_exported_is_a_snapshot(site: Site, tmp_path: Path):
     make(site, candidates(1, k=3))
     rank(site, "lena", (2, 1, 3))
@@ -205,6 +215,15 @@ def test_what_is_exported_is_a_snapshot(site: Site, tmp_path: Path):
     assert [json.loads(row)["ranks"] for row in rows] == [[2, 1, 3]]
     assert [json.loads(row)["labeler_id"] for row in rows] == ["lena"]
     assert manifest["files"]["rankings.jsonl"]["records"] == 1
+    with site.store.database.reading() as connection:
+        assert connection.scalars(select(tables.snapshots.c.folder)).all() == ["(downloaded)"]
+    make(site, candidates(1, k=3, text="other"), name="My answers: 2nd")
+    page = site.client("rosa").get("/queues/My answers: 2nd").text
+    (offered,) = re.findall(r'id="snapshot" name="name" maxlength="100" value="([^"]*)"', page)
+    assert offered == "My-answers--2nd"
+    for name in ("", offered):
+        answer = site.client("rosa").post("/queues/My answers: 2nd/export", data={"name": name})
+        assert answer.headers["content-disposition"].endswith(f"''{offered}.zip")
     for name in ("../x", ".x", "a b"):
         answer = site.client("rosa").post("/queues/colors/export", data={"name": name})
         assert answer.status_code == 422

@@ -91,7 +91,7 @@ class Alone:
         rows = self.store.desk.items(QUEUE, 0, self.total)
         states = [{holder.state for holder in row.holders} for row in rows]
         self.settled = sum(bool(one & {"done", "skipped"}) for one in states)
-        return self.settled == self.total or self.store.desk.next(self.name, QUEUE) is None
+        return self.settled == self.total or self.store.desk.take(self.name, QUEUE) is None
 
     def link(self, address: Address) -> str:
         """By which the person comes in, once; an earlier one is void."""

@@ -160,7 +160,8 @@ class Guard:
         here, so that nothing changes between this and what the handler does.
         """
         if self.rule.own:
-            item = request.app.state.store.desk.item(request.path_params["number"])
+            desk, number = request.app.state.store.desk, request.path_params["number"]
+            item = desk.held(number) if request.method == "POST" else desk.item(number)
             if item is None or item.labeler != request.state.person.name:
                 raise HTTPException(404)
             request.state.item = item

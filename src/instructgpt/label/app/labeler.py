@@ -32,7 +32,7 @@ from instructgpt.label.app.work import (
     read_form,
     records_of,
 )
-from instructgpt.store.desk import Desk, Item
+from instructgpt.store.desk import Desk, Held, Item, Taken
 
 LONGEST_KEY, LATEST_REVISION, OF_HISTORY = 64, 2**31 - 1, 50
 
@@ -67,10 +67,9 @@ def save_draft(request: Request) -> Response:
     if type(revision) is not int or not 0 < revision <= LATEST_REVISION:
         raise UserError("revision: expected a whole number, 1 or more")
     draft = read_draft(given.get("draft"), _count(found)).as_json()
-    stored = _desk(request).save(found.number, draft, revision)
-    now = _desk(request).item(found.number) or found
-    saved = stored == revision and now.draft == draft
-    return JSONResponse({"revision": stored, "saved": saved, "draft": now.draft})
+    kept = _desk(request).save(found.number, draft, revision)
+    saved = kept == (revision, draft)
+    return JSONResponse({"revision": kept.revision, "saved": saved, "draft": kept.draft})
 
 
 def skip(request: Request) -> Response:
@@ -112,7 +111,7 @@ def work(request: Request) -> Response:
 def next_item(request: Request) -> Response:
     """Take the next item in hand, of one queue or of any."""
     queue = str(dict(fields_of(request)).get("queue", "")) or None
-    found = _desk(request).next(request.state.person.name, queue)
+    found = _desk(request).take(request.state.person.name, queue)
     return _go(request, _address(found, queue) if found else "/work?nothing=1")
 
 
@@ -162,17 +161,19 @@ def _desk(request: Request) -> Desk:
     return request.app.state.store.desk
 
 
-def _item(request: Request) -> Item:
-    """The item of the path, which the guard has read: it is the person's own."""
+def _item(request: Request) -> Any:
+    """The item of the path, which the guard has read: it is the person's own. A page has an `Item`,
+    a change a `Held`.
+    """
     return request.state.item
 
 
-def _submitted(found: Item) -> Draft:
+def _submitted(found: Held) -> Draft:
     assert found.submission
     return submitted(found, found.submission)
 
 
-def _count(found: Item) -> int:
+def _count(found: Held) -> int:
     return len(places_of(found.candidates, found.shown_order))
 
 
@@ -183,12 +184,15 @@ def _guidelines(request: Request, found: Item) -> Markup | None:
 
 def _work_page(
     request: Request,
-    found: Item,
+    item: Held,
     draft: Draft | None = None,
     problems: Sequence[Missing] = (),
     warning: str = "",
     key: str = "",
 ) -> Response:
+    found = item if isinstance(item, Item) else _desk(request).item(item.number)
+    if found is None:
+        raise HTTPException(404)
     if draft is None and found.draft:
         draft = read_draft(found.draft, _count(found))
     elif draft is None:
@@ -222,7 +226,7 @@ def undoable(request: Request) -> Row | None:
     return row if row and row.editable else None
 
 
-def _submit(request: Request, found: Item) -> Response:
+def _submit(request: Request, found: Held) -> Response:
     if found.state == "skipped":
         raise UserError("this item was skipped, and others have it; go on with the next")
     fields = list(fields_of(request))
@@ -274,13 +278,13 @@ def _said(ranking: Any, ratings: Sequence[Any]) -> Any:
 def _go_on(request: Request, queue: str, after: int | None = None) -> Response:
     """To the next item, of the queue that was chosen if it has any, or to my work."""
     desk, name = _desk(request), request.state.person.name
-    found = (desk.next(name, queue) if queue else None) or desk.next(name)
+    found = (desk.take(name, queue) if queue else None) or desk.take(name)
     if found:
         return _go(request, _address(found, queue, after))
     return _go(request, "/work?nothing=1" if after is None else f"/work?after={after}")
 
 
-def _address(found: Item, queue: str | None, after: int | None = None) -> str:
+def _address(found: Taken, queue: str | None, after: int | None = None) -> str:
     """Of an item's page, which knows the chosen queue and what was submitted before it."""
     chosen = {"queue": queue} if queue == found.queue else {}
     more = urlencode({**chosen, **({} if after is None else {"after": after})})

@@ -135,6 +135,11 @@ def _no_number(name: str) -> Any:
     raise ValueError(name)
 
 
+def _when(at: str) -> str:
+    """A time of the store to the minute, as people read it."""
+    return at[:16].replace("T", " ")
+
+
 @cache
 def templates() -> Environment:
     """All templates, read now: a server shows its own pages until it stops, even if another version
@@ -142,7 +147,7 @@ def templates() -> Environment:
     """
     loader = FileSystemLoader(HERE / "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
-    made.filters["plain"] = plain
+    made.filters |= {"plain": plain, "when": _when}
     for name in made.list_templates():
         made.get_template(name)
     return made

@@ -60,6 +60,7 @@ def queue(request: Request) -> Response:
         queue=found,
         asked=[each.value for each in Asked],
         guidelines=guidelines[1] if guidelines else "",
+        snapshot=_snapshot_name(found.name),
         agreement=_agreement(request, found),
         items=items[:OF_ITEMS],
         after=offset + OF_ITEMS if len(items) > OF_ITEMS else None,
@@ -74,10 +75,9 @@ def task(request: Request) -> Response:
     queue, found = _known(request), _desk(request).task(request.path_params["task"])
     if found is None or found[0].queue != queue.name:
         raise HTTPException(404)
-    row, items = found
-    responses = items[0].candidates.responses if items else ()
-    order = range(len(responses))
-    cards = cards_of(items[0].candidates, order) if items else []
+    row, candidates, items = found
+    responses, order = candidates.responses, range(len(candidates.responses))
+    cards = cards_of(candidates, order)
     return page(
         request,
         "task.html",
@@ -105,12 +105,12 @@ def task(request: Request) -> Response:
 def export(request: Request) -> Response:
     """A snapshot of the store as a .zip, for whoever trains elsewhere."""
     found = _known(request)
-    name = str(dict(fields_of(request)).get("name", "")).strip() or found.name
-    if not all(sign.isalnum() or sign in "-_." for sign in name) or name.startswith("."):
-        raise UserError("a snapshot's name has letters, digits, - and _ ; choose another")
+    name = str(dict(fields_of(request)).get("name", "")).strip() or _snapshot_name(found.name)
+    if name != _snapshot_name(name):
+        raise UserError("a snapshot's name has letters, digits, - . and _ ; choose another")
     kept = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it is sent)
     with tempfile.TemporaryDirectory() as folder:
-        request.app.state.store.snapshot(name, Path(folder) / name)
+        request.app.state.store.snapshot(name, Path(folder) / name, noted="(downloaded)")
         with zipfile.ZipFile(kept, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted((Path(folder) / name).iterdir()):
                 archive.write(path, f"{name}/{path.name}")
@@ -119,6 +119,12 @@ def export(request: Request) -> Response:
     return StreamingResponse(
         _chunks(kept), media_type="application/zip", headers={"Content-Disposition": said}
     )
+
+
+def _snapshot_name(text: str) -> str:
+    """A text as the name of a folder on any machine."""
+    name = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in text)
+    return name.lstrip(".") or "-"
 
 
 def _chunks(file: Any) -> Iterator[bytes]:
@@ -132,7 +138,7 @@ def _make(request: Request, fields: dict[str, Any]) -> str:
     name = str(fields.get("name", "")).strip()
     if not name or len(name) > 100 or not name.isprintable() or "/" in name or name[0] == ".":
         raise UserError("a queue's name has 1 to 100 letters that are shown, and no /; choose one")
-    if any(known.name == name for known in _desk(request).queues()):
+    if _desk(request).queue(name):
         raise UserError(f"there is a queue {name}; choose another name")
     overlap = _whole(fields, "overlap", 1, MOST_LABELS)
     priority = _whole(fields, "priority", -MOST_LABELS, MOST_LABELS)
@@ -252,8 +258,7 @@ def _agreement(request: Request, found: Queue) -> Interval | None:
 def _known(request: Request) -> Queue:
     """The queue of the path."""
     name = request.path_params["queue"]
-    found = next((one for one in _desk(request).queues() if one.name == name), None)
-    if found is None:
+    if (found := _desk(request).queue(name)) is None:
         raise HTTPException(404)
     return found
 

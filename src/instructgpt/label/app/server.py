@@ -150,6 +150,7 @@ def listening(host: str, port: int, *, flag: str = "--port") -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind(place)
+        made.listen()  # who comes before the server has begun waits for it
     except OSError as error:
         made.close()
         if error.errno == errno.EADDRINUSE:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from markupsafe import Markup
@@ -11,10 +10,8 @@ from instructgpt.data.records import PromptText
 from instructgpt.label.app.item import QUESTIONS, REASONS, Card, Question, Turn, cards_of, turns_of
 from instructgpt.label.app.markdown import excerpt
 from instructgpt.label.app.work import Draft, Said, draft_of
-from instructgpt.store.desk import Item, Submission
+from instructgpt.store.desk import EDITABLE, Held, Item, Submission
 
-EDITABLE = timedelta(hours=24)
-"""How long a submission can be edited or taken back."""
 EXCERPT = 110
 """Letters of a prompt that a list shows."""
 
@@ -108,15 +105,11 @@ class View:
         return submitted(self.item, version).order
 
 
-def submitted(item: Item, version: Submission) -> Draft:
+def submitted(item: Held, version: Submission) -> Draft:
     """What was submitted, as a draft."""
     return draft_of(version.ranking, version.ratings, item.shown_order, version.seconds)
 
 
 def is_editable(submission: Submission | None) -> bool:
     """Whether a submission can still be edited or taken back."""
-    if submission is None or submission.withdrawn:
-        return False
-    at = datetime.fromisoformat(submission.at)
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return datetime.now(UTC) - at < EDITABLE
+    return bool(submission and not submission.withdrawn and not submission.is_late(EDITABLE))
