@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -176,7 +177,7 @@ def _telling(rule: Rule) -> Rule:
         return answer
 
     changes = rule.method == "POST" and rule.own and not rule.quiet
-    return Rule(**{**vars(rule), "handler": handler}) if changes else rule
+    return replace(rule, handler=handler) if changes else rule
 
 
 OTHERS = {"/work", "/login", "/logout", "/invite/{token}"}

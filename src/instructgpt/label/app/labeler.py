@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from instructgpt.errors import UserError
+from instructgpt.label.app.bounds import LONGEST
 from instructgpt.label.app.item import REASONS, places_of
 from instructgpt.label.app.markdown import as_markdown
 from instructgpt.label.app.pages import (
@@ -81,7 +82,7 @@ def skip(request: Request) -> Response:
     if fields.get("hide_sensitive"):
         request.app.state.store.accounts.prefer(request.state.person.name, hide_sensitive=True)
     if found.state == "open":  # a second click is no second skip
-        _desk(request).skip(found.number, reason, note[:1000])
+        _desk(request).skip(found.number, reason, note[: LONGEST.skip])
     return _go_on(request, str(fields.get("queue", "")))
 
 

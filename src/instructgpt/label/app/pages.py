@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from instructgpt.errors import UserError
+from instructgpt.label.app.bounds import LONGEST
 from instructgpt.label.app.markdown import plain
 
 HERE = Path(__file__).parent
@@ -148,6 +149,7 @@ def templates() -> Environment:
     loader = FileSystemLoader(HERE / "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
     made.filters |= {"plain": plain, "when": _when}
+    made.globals["longest"] = LONGEST
     for name in made.list_templates():
         made.get_template(name)
     return made

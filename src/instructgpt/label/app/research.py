@@ -16,6 +16,7 @@ from instructgpt.data.formats import read_records
 from instructgpt.data.records import Candidates
 from instructgpt.errors import UserError
 from instructgpt.evaluation.stats import Interval
+from instructgpt.label.app.bounds import LONGEST
 from instructgpt.label.app.item import cards_of, places_of, turns_of
 from instructgpt.label.app.pages import fields_of, page
 from instructgpt.label.app.view import beginning
@@ -23,7 +24,7 @@ from instructgpt.label.app.work import draft_of
 from instructgpt.label.rankings import agreement_of
 from instructgpt.store.desk import Asked, Desk, Queue
 
-OF_ITEMS, MOST_LABELS, LONGEST_GUIDELINES = 50, 1_000, 100_000
+OF_ITEMS, MOST_LABELS = 50, 1_000
 FEWEST, MOST = 2, 26
 """Answers that are ranked at a time: the most there are letters for."""
 CANDIDATES = "candidates.jsonl"
@@ -136,8 +137,11 @@ def _chunks(file: Any) -> Iterator[bytes]:
 def _make(request: Request, fields: dict[str, Any]) -> str:
     """Make the queue that a form describes; its name."""
     name = str(fields.get("name", "")).strip()
-    if not name or len(name) > 100 or not name.isprintable() or "/" in name or name[0] == ".":
-        raise UserError("a queue's name has 1 to 100 letters that are shown, and no /; choose one")
+    is_shown = name.isprintable() and "/" not in name and not name.startswith(".")
+    if not (0 < len(name) <= LONGEST.name and is_shown):
+        raise UserError(
+            f"a queue's name has 1 to {LONGEST.name} letters that are shown, and no /; choose one"
+        )
     if _desk(request).queue(name):
         raise UserError(f"there is a queue {name}; choose another name")
     overlap = _whole(fields, "overlap", 1, MOST_LABELS)
@@ -238,8 +242,8 @@ def _asked(fields: dict[str, Any]) -> Asked:
 
 def _guidelines(fields: dict[str, Any]) -> str:
     text = str(fields.get("guidelines", "")).replace("\r\n", "\n").strip()
-    if len(text) > LONGEST_GUIDELINES:
-        raise UserError(f"guidelines have {LONGEST_GUIDELINES:,} letters at most; shorten them")
+    if len(text) > LONGEST.guidelines:
+        raise UserError(f"guidelines have {LONGEST.guidelines:,} letters at most; shorten them")
     return text
 
 

@@ -10,13 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from instructgpt.label.app.bounds import LONGEST
 from instructgpt.label.app.pages import fields_of, page, refusal, wants_json
 from instructgpt.label.app.security import Address, Attempts, limited
-from instructgpt.store.accounts import LONGEST_NAME, Person
+from instructgpt.store.accounts import Person
 
 SECONDS = 7 * 24 * 3600
 """How long a session lasts."""
-SHORTEST, LONGEST = 12, 1_000
+SHORTEST = 12
 """Letters of a password."""
 _hasher = PasswordHasher()
 
@@ -62,7 +63,7 @@ def login(request: Request) -> Response:
     name, password = str(fields.get("name", "")), str(fields.get("password", ""))
     kept = [(key[5:], value) for key, value in pairs if key.startswith("kept.")]
     tried, address = request.app.state.attempts, request.client.host if request.client else ""
-    if wait := limited(((tried[0], name[:LONGEST_NAME]), (tried[1], address))):
+    if wait := limited(((tried[0], name[: LONGEST.name]), (tried[1], address))):
         sentence = f"Too many attempts. Try again in {wait / 60:.0f} min, or ask an admin."
         if wants_json(request):
             return refusal(request, 429, sentence, **{"Retry-After": f"{wait:.0f}"})
@@ -125,8 +126,8 @@ def _login_page(
 
 def _unfit(password: str, again: str, name: str) -> str:
     """What is wrong with a new password, if anything is."""
-    if not SHORTEST <= len(password) <= LONGEST:
-        return f"A password has {SHORTEST} letters or more, and {LONGEST:,} at most."
+    if not SHORTEST <= len(password) <= LONGEST.password:
+        return f"A password has {SHORTEST} letters or more, and {LONGEST.password:,} at most."
     if password != again:
         return "The two passwords differ."
     if password.casefold() == name.casefold() or len(set(password)) < 4:
@@ -137,7 +138,7 @@ def _unfit(password: str, again: str, name: str) -> str:
 def _fits(request: Request, name: str, password: str) -> bool:
     """Whether it is the password of the account, in the same time whether there is one or not."""
     accounts = request.app.state.store.accounts
-    known = len(name) <= LONGEST_NAME and len(password) <= LONGEST
+    known = len(name) <= LONGEST.name and len(password) <= LONGEST.password
     digest = accounts.password_hash(name) if known else None
     try:
         _hasher.verify(digest or _nobodys(), password if known else "")

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from instructgpt.data.records import Candidates, Ranking, Rating
 from instructgpt.errors import UserError
+from instructgpt.label.app.bounds import LONGEST
 from instructgpt.label.app.item import QUESTIONS, places_of
 from instructgpt.label.terminal import read_order
 from instructgpt.store.desk import Asked
 
-LONGEST_NOTE, LONGEST_ORDER, MOST_SECONDS = 10_000, 1_000, 1_000_000.0
+MOST_SECONDS = 1_000_000.0
 FIELDS = tuple(question.field for question in QUESTIONS)
 HANDED_ON = ("use_case", "split")
 """Columns of an answer's prompt that its rating keeps."""
@@ -260,14 +261,14 @@ def _flags(given: Iterable[Any], letter: str) -> tuple[str, ...]:
 
 
 def _note(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_NOTE:
-        raise UserError(f"a note is a text of {LONGEST_NOTE:,} letters at most; shorten it")
+    if not isinstance(value, str) or len(value) > LONGEST.note:
+        raise UserError(f"a note is a text of {LONGEST.note:,} letters at most; shorten it")
     return value
 
 
 def _order(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_ORDER:
-        raise UserError(f"the order line: expected {LONGEST_ORDER:,} letters at most")
+    if not isinstance(value, str) or len(value) > LONGEST.order:
+        raise UserError(f"the order line: expected {LONGEST.order:,} letters at most")
     return value
 
 
