@@ -157,7 +157,7 @@ def _counted(store: Store, seen: Seen) -> dict[str, int]:
     """
     lost = 0
     for number, (name, order) in seen.acknowledged.items():
-        item = store.desk.item(number)
+        item = store.desk.held(number)
         said = item.submission if item and item.state == "done" else None
         ranks = _ranks(order)
         expected = {place: ranks["abcd"[at]] for at, place in enumerate(item.shown_order)}
