@@ -67,6 +67,12 @@ def steps(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
         ours(arguments, turn)
 
 
+def forward(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """`SFTModel.sample` by the model's own forward, as every other architecture is sampled."""
+    with mock.patch.object(engine, "takes_slim", return_value=False):
+        ours(arguments, turn)
+
+
 def generate(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
     """transformers' `generate`, batch after batch; tuned, with weights in our dtype."""
     policy, work = load_peer(arguments)
@@ -138,6 +144,7 @@ def count(answers: Sequence[Sequence[int]], work: Work) -> int:
 
 SIDES = {
     "ours": ours,
+    "forward": forward,
     "generate": generate,
     "continuous": continuous,
     "floor": floor,

@@ -184,7 +184,7 @@ def _agrees(model: PreTrainedModel, name: str) -> bool:
             return False
         if not all(layer.is_initialized for layer in cache.slot_layers):
             return False
-        return _are_same(model, ours_BV, Recomputing(model).step(rows))
+        return are_same(ours_BV, Recomputing(model).step(rows), _largest_error(model))
 
 
 @once_per_model
@@ -207,10 +207,14 @@ def reads_on(model: PreTrainedModel) -> bool:
             log.debug("%s reads each prompt whole: %s", type(model).__name__, problem)
             return False
         whole = [Episode(place, prompt, 0, 1) for place, prompt in enumerate(prompts)]
-        return _are_same(model, ours_BV, Recomputing(model).step(whole))
+        return are_same(ours_BV, Recomputing(model).step(whole), _largest_error(model))
 
 
-def _are_same(model: PreTrainedModel, ours_BV: Tensor, theirs_BV: Tensor) -> bool:
-    largest = LARGEST_ERROR if model.dtype.itemsize > 2 else LARGEST_ERROR_16
+def _largest_error(model: PreTrainedModel) -> float:
+    return LARGEST_ERROR if model.dtype.itemsize > 2 else LARGEST_ERROR_16
+
+
+def are_same(ours_BV: Tensor, theirs_BV: Tensor, largest: float) -> bool:
+    """Whether logits differ by no more than this, relative to their norm."""
     ours_BV, theirs_BV = ours_BV.nan_to_num(), theirs_BV.nan_to_num()  # the engine refuses them
     return bool((ours_BV - theirs_BV).norm() <= largest * theirs_BV.norm())

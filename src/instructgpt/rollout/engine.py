@@ -25,6 +25,7 @@ from instructgpt.rollout.decoders import Cached, Decoder, Recomputing, cache_arg
 from instructgpt.rollout.episode import Episode, Sample
 from instructgpt.rollout.graphs import FixedRows, has_fixed_rows
 from instructgpt.rollout.sampling import Sampling, draw
+from instructgpt.rollout.slim import Slim, takes_slim
 
 REFILL = 4
 """Free slots are filled when they are this fraction of all: prompts read together cost little more
@@ -56,7 +57,8 @@ class RolloutEngine:
         self.model = model
         self.slots = slots
         self.dtype = dtype
-        self._cache_name = cache_argument(model)
+        self._is_slim = dtype is None and takes_slim(model)
+        self._cache_name = None if self._is_slim else cache_argument(model)
         self._takes_graphs = (
             self._cache_name is not None
             and compute_device(model).type == "cuda"
@@ -130,9 +132,12 @@ class RolloutEngine:
         return samples
 
     def _decoder(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> Decoder:
+        reserve = max(map(len, prompts), default=0)
+        if self._is_slim:
+            longest, dtype = reserve + sampling.max_new_tokens, _product_dtype()
+            return Slim(self.model, min(self.slots, len(prompts)), longest, dtype)
         if self._cache_name is None:
             return Recomputing(self.model)
-        reserve = max(map(len, prompts), default=0)
         # Moving the columns once in max_new_tokens steps costs nothing visible.
         spare = sampling.max_new_tokens if len(prompts) > self.slots else 0
         cache = SlotCache(
@@ -202,6 +207,11 @@ def _remove_ended(live: list[Episode], sampling: Sampling, decoder: Decoder) -> 
             decoder.move(len(live), slot, cached)
             live[slot] = last
     return ended
+
+
+def _product_dtype() -> torch.dtype:
+    """What the caller's autocast multiplies in, on a CPU."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
 
 
 @contextmanager
