@@ -22,6 +22,7 @@ from instructgpt.rollout.cache import SlotCache
 from tests.tiny import ARCHITECTURES, tiny_model
 
 MODELS = {name: tiny_model(name) for name in ARCHITECTURES}
+SLIM = ("gpt2", "gpt_neo", "llama", "qwen2")
 STOPS = tuple(range(8))
 SAMPLING = Sampling(60, stop_tokens=STOPS)
 
@@ -37,9 +38,13 @@ PROMPTS = ragged_prompts(12)
 SEEDS = list(range(100, 112))
 
 
-@pytest.fixture(params=ARCHITECTURES)
-def model(request) -> PreTrainedModel:
-    return MODELS[request.param]
+@pytest.fixture(params=[*ARCHITECTURES, *(f"{arch} laid out" for arch in SLIM)])
+def model(request, monkeypatch) -> PreTrainedModel:
+    """Each, sampled by its own forward; and those that can be from their layers laid out."""
+    arch = request.param.removesuffix(" laid out")
+    if request.param == arch:
+        monkeypatch.setattr("instructgpt.rollout.engine.takes_slim", lambda _: False)
+    return MODELS[arch]
 
 
 @torch.no_grad()
@@ -102,8 +107,10 @@ def _unmasked(inputs):
     inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
 
 
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("spoil", [_off_by_one, _unmasked])
-def test_the_logprob_check_bites(model, spoil, monkeypatch):
+def test_the_logprob_check_bites(arch, spoil, monkeypatch):
+    model = MODELS[arch]
     forward = model.forward
 
     @functools.wraps(forward)
@@ -156,9 +163,10 @@ def test_an_answer_depends_on_its_own_seed_only(model):
     assert reseeded[0].tokens != alone[0].tokens
 
 
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("spare", [0, 1, 7])
-def test_columns_wrap(model, spare, monkeypatch):
-    wraps = []
+def test_columns_wrap(arch, spare, monkeypatch, by_forward):
+    model, wraps = MODELS[arch], []
     move_to_front = SlotCache._move_to_front
 
     def counted(cache, *args):
@@ -300,7 +308,9 @@ def test_new_weights_are_seen_at_once():
     assert worst_gap(model, PROMPTS[:3], after) < 1e-4
 
 
-def test_a_prompt_with_several_answers_is_read_once(model, monkeypatch):
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_prompt_with_several_answers_is_read_once(arch, monkeypatch):
+    model = MODELS[arch]
     prompts, seeds = PROMPTS[:3] * 2, range(6)
     engine = RolloutEngine(model)
     alone = [engine.generate(prompts[i : i + 1], [i], SAMPLING)[0] for i in seeds]
@@ -319,7 +329,9 @@ def test_a_prompt_with_several_answers_is_read_once(model, monkeypatch):
     assert_same(RolloutEngine(model, slots=4).generate(prompts, seeds, SAMPLING), alone)
 
 
-def test_prompts_read_together_are_bounded(model, monkeypatch):
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_prompts_read_together_are_bounded(arch, monkeypatch):
+    model = MODELS[arch]
     whole = RolloutEngine(model).generate(PROMPTS, SEEDS, SAMPLING)
     monkeypatch.setattr("instructgpt.rollout.engine.PREFILL_TOKENS", 100)
     sizes = []
@@ -404,7 +416,7 @@ class _StopError(Exception):
     pass
 
 
-def test_a_check_before_every_forward_may_stop_the_call(monkeypatch):
+def test_a_check_before_every_forward_may_stop_the_call(monkeypatch, by_forward):
     model = tiny_model("gpt2").train()
     events: list[str] = []
     forward = model.forward

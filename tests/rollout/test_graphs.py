@@ -22,6 +22,7 @@ def engine(model, *, fixed: bool = True, **options) -> RolloutEngine:
     made = RolloutEngine(model, **options)
     made._takes_graphs = fixed and graphs.has_fixed_rows(model)
     assert made._takes_graphs == fixed
+    assert cache_argument(model)  # tried before anybody watches
     return made
 
 

@@ -63,7 +63,7 @@ def test_every_beginning_is_its_prompts_own_and_shorter(parts):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_answers_are_those_of_prompts_read_whole(arch, monkeypatch):
+def test_answers_are_those_of_prompts_read_whole(arch, monkeypatch, by_forward):
     """Two beginnings, ragged ends, prompts that come again, slots that are filled again."""
     model, numbers = tiny_model(arch), random.Random(0)
 

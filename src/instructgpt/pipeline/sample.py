@@ -98,6 +98,7 @@ def _sample_all(job: Job[SampleConfig], inputs: Inputs) -> None:
         template=config.template,
         device=pick_device(config.device),
     )
+    job.update({"sampling": policy.sampled_by(config.dtype)})
     ranks, at_a_time = world(), PROMPTS_AT_A_TIME * world().size
     done = ranks.once(lambda: _done_before(job.path / PARTIAL, at_a_time))
     with StageProgress(stage, len(prompts), len(done), phase="sampling") as progress:

@@ -59,6 +59,7 @@ def train(
         config, inputs = run.config, look(run.config)
         run.start()
         ppo = _open(config, inputs)
+        run.update({"sampling": ppo.policy.sampled_by(config.dtype)})
         kept: list[KeptOnDisk] = []
         trainer = PPOTrainer(ppo, config, phase=partial(_phase, run, kept))
         kept += _put_away(ppo, config, run)

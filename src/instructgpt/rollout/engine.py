@@ -38,7 +38,11 @@ have 64 · 9 · 2,000² scores in a layer of 9 heads, 9 GB in float32.
 
 
 class RolloutEngine:
-    """Draws answers with the model's own weights: no copy, so an update is seen at once."""
+    """Draws answers with the model's weights as they are at each call.
+
+    Models of the common families are read on a CPU from a copy of their large weights that is laid
+    out for it and lives as long as the call (`slim.py`); others, and all on a GPU, from themselves.
+    """
 
     def __init__(
         self,
@@ -57,14 +61,20 @@ class RolloutEngine:
         self.model = model
         self.slots = slots
         self.dtype = dtype
-        self._is_slim = dtype is None and takes_slim(model)
-        self._cache_name = None if self._is_slim else cache_argument(model)
-        self._takes_graphs = (
-            self._cache_name is not None
-            and compute_device(model).type == "cuda"
-            and dtype is None
-            and has_fixed_rows(model)
-        )
+        cache_name = None if self._is_slim else cache_argument(model)
+        on_gpu = compute_device(model).type == "cuda" and dtype is None
+        self._takes_graphs = cache_name is not None and on_gpu and has_fixed_rows(model)
+
+    @property
+    def way(self) -> str:
+        """Where logits come from: `laid out` (`slim.py`), `graphs` (CUDA), `cache` or `whole rows`
+        (`decoders.py`).
+        """
+        if self._is_slim:
+            return "laid out"
+        if self._takes_graphs:
+            return "graphs"
+        return "whole rows" if cache_argument(self.model) is None else "cache"
 
     def generate(
         self,
@@ -92,9 +102,9 @@ class RolloutEngine:
         model = self.model
         with torch.no_grad(), evaluating(model), _cast_once(model), batched_products(model):
             if self._takes_graphs and waiting:
-                slots = min(self.slots, len(waiting))
-                assert self._cache_name is not None
-                rows = FixedRows(model, slots, sampling, waiting[-1].length, self._cache_name)
+                slots, name = min(self.slots, len(waiting)), cache_argument(model)
+                assert name is not None
+                rows = FixedRows(model, slots, sampling, waiting[-1].length, name)
                 samples = rows.generate(waiting, refill, on_progress, check)
             else:
                 decoder = self._decoder(prompts, sampling)
@@ -133,10 +143,11 @@ class RolloutEngine:
 
     def _decoder(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> Decoder:
         reserve = max(map(len, prompts), default=0)
-        if self._is_slim:
+        if self._is_slim:  # looked at now: the model may have been changed
             longest, dtype = reserve + sampling.max_new_tokens, _product_dtype()
             return Slim(self.model, min(self.slots, len(prompts)), longest, dtype)
-        if self._cache_name is None:
+        name = cache_argument(self.model)
+        if name is None:
             return Recomputing(self.model)
         # Moving the columns once in max_new_tokens steps costs nothing visible.
         spare = sampling.max_new_tokens if len(prompts) > self.slots else 0
@@ -147,7 +158,12 @@ class RolloutEngine:
             reserve=reserve,
             dtype=self.dtype,
         )
-        return Cached(self.model, cache, self._cache_name)
+        return Cached(self.model, cache, name)
+
+    @property
+    def _is_slim(self) -> bool:
+        is_known = _product_dtype() in (torch.float32, torch.bfloat16)
+        return is_known and self.dtype is None and takes_slim(self.model)
 
     def _check(
         self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling

@@ -117,6 +117,11 @@ class SFTModel(Network):
                 check=check,
             )
 
+    def sampled_by(self, dtype: str = "float32") -> str:
+        """How answers are drawn here: `RolloutEngine.way`."""
+        with autocast(dtype, self.device):
+            return RolloutEngine(self.model).way
+
     def completion(self, sample: Sample) -> Completion:
         """A sample with its text."""
         return Completion(
