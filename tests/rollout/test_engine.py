@@ -109,7 +109,7 @@ def _unmasked(inputs):
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("spoil", [_off_by_one, _unmasked])
-def test_the_logprob_check_bites(arch, spoil, monkeypatch):
+def test_the_logprob_check_bites(arch, spoil, monkeypatch, by_forward):
     model = MODELS[arch]
     forward = model.forward
 
@@ -309,7 +309,7 @@ def test_new_weights_are_seen_at_once():
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_a_prompt_with_several_answers_is_read_once(arch, monkeypatch):
+def test_a_prompt_with_several_answers_is_read_once(arch, monkeypatch, by_forward):
     model = MODELS[arch]
     prompts, seeds = PROMPTS[:3] * 2, range(6)
     engine = RolloutEngine(model)
@@ -330,7 +330,7 @@ def test_a_prompt_with_several_answers_is_read_once(arch, monkeypatch):
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_prompts_read_together_are_bounded(arch, monkeypatch):
+def test_prompts_read_together_are_bounded(arch, monkeypatch, by_forward):
     model = MODELS[arch]
     whole = RolloutEngine(model).generate(PROMPTS, SEEDS, SAMPLING)
     monkeypatch.setattr("instructgpt.rollout.engine.PREFILL_TOKENS", 100)
