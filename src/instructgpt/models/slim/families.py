@@ -77,11 +77,11 @@ def _is_usual(model: PreTrainedModel) -> bool:
 
 
 def _llama(model: PreTrainedModel, make: Make, dtype: torch.dtype, positions: int) -> Stack:
-    config, parts = model.config, trunk(model)
-    layers: Any = parts.layers
-    size = layers[0].self_attn.head_dim
+    config: Any = model.config
+    parts: Any = trunk(model)
+    size = parts.layers[0].self_attn.head_dim
     blocks = []
-    for index, layer in enumerate(layers[: config.num_hidden_layers]):
+    for index, layer in enumerate(parts.layers[: config.num_hidden_layers]):
         attention, mlp = layer.self_attn, layer.mlp
         norms = (attention.q_norm, attention.k_norm) if hasattr(attention, "q_norm") else None
         blocks.append(
