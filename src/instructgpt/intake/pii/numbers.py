@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -34,15 +34,12 @@ class Id(NamedTuple):
 
     shape: re.Pattern[str]
     checker: str
-    words: str = ""
+    words: re.Pattern[str] | None = None
 
 
 def _id(shape: str, checker: str, words: str = "") -> Id:
-    return Id(re.compile(rf"(?:{shape})(?![A-Za-z0-9_\-])(?!\.\d)"), checker, words)
-
-
-ID_BEGINS = re.compile(r"(?<![A-Za-z0-9_.\-/])(?:\d(?=[\d .\-+]{7})|[A-Z](?=[A-Z]{0,5}[ \-]?\d))")
-"""Where one of `IDS` may begin; each is tried there, and nowhere else."""
+    whole = re.compile(rf"(?:{shape})(?![A-Za-z0-9_\-])(?!\.\d)")
+    return Id(whole, checker, re.compile(words) if words else None)
 
 
 TAXES = r"ssn|social security|sozialversicherung"
@@ -69,6 +66,19 @@ IDS = (
     _id(r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]", ""),
 )
 """The last is Britain's national insurance number, which has no checksum."""
+
+
+def _begins(ids: Iterable[Id]) -> re.Pattern[str]:
+    """Where one of these may begin."""
+    shapes = "|".join(one.shape.pattern for one in ids)
+    begins = r"(?<![A-Za-z0-9_.\-/])(?=\d[\d .\-+]{7}|[A-Z][A-Z]{0,5}[ \-]?\d)"
+    return re.compile(rf"{begins}(?={shapes})")
+
+
+PLAIN = tuple(one for one in IDS if not one.words)
+PLAIN_BEGINS, ANY_BEGINS = _begins(PLAIN), _begins(IDS)
+NAMED = re.compile("|".join(one.words.pattern for one in IDS if one.words))
+"""Most texts name no country's number, and most shapes are of those that have to be named."""
 
 
 @cache
@@ -115,14 +125,16 @@ def _is_iban(written: str) -> bool:
 
 def ids(text: str) -> Iterator[Span]:
     """Numbers that a country gives a person; what anything might be, only beside its name."""
-    for begin in ID_BEGINS.finditer(text):
+    is_named = NAMED.search(text.lower())
+    begins, known = (ANY_BEGINS, IDS) if is_named else (PLAIN_BEGINS, PLAIN)
+    for begin in begins.finditer(text):
         near = ""
-        for shape, name, words in IDS:
+        for shape, name, words in known:
             found = shape.match(text, begin.start())
             if not found:
                 continue
             near = near or text[max(0, begin.start() - 40) : begin.start() + 40].lower()
-            if words and not re.search(words, near):
+            if words and not words.search(near):
                 continue
             if not name or checker(name)(found[0]):
                 yield Span(*found.span(), "NATIONAL_ID", 0.93)

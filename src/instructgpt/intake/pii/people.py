@@ -40,6 +40,11 @@ INTRODUCTION = re.compile(
     r"mon nom est|me llamo|mi nombre es|mi chiamo|il mio nome è|meu nome é|me chamo|chamo-me|"
     r"mijn naam is|ik heet|jag heter|nazywam się):? "
 )
+INTRODUCED = (
+    *("name", "called", "hei", "appelle", "nom est", "llamo", "nombre", "chiamo", "nome"),
+    *("chamo", "naam", "heet", "heter", "nazywam"),
+)
+"""One of them is in whatever `INTRODUCTION` finds."""
 CALLED = re.compile(rf"{TITLE}{NAME}")
 I_AM = re.compile(
     rf"(?:I['’]m|I am|This is|this is|Ich bin|Je suis|Soy|Sono|Sou|Ik ben) {TITLE}{TWO}"
@@ -83,7 +88,8 @@ def _named(text: str) -> Iterator[re.Match[str]]:
             yield found
     lowered = lower(text)
     for words, name in ((INTRODUCTION, CALLED), (CLOSING, SIGNED)):
-        if words is CLOSING and "\n" not in text:
+        hints = ("\n",) if words is CLOSING else INTRODUCED
+        if not any(hint in lowered for hint in hints):
             continue
         for found in words.finditer(lowered):
             is_word = not lowered[found.start() - 1 : found.start()].isalnum()

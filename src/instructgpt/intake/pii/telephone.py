@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from instructgpt.intake.pii.spans import Span
+from instructgpt.intake.pii.spans import Span, lower
 
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9_+.,/\-#$€£&])(?<![0-9][ (])(?:\(?\+|\()?[0-9]"
@@ -14,19 +14,19 @@ NUMBER = re.compile(
 """Six to seventeen digits with what people put between them; never part of something longer."""
 
 CALLED = re.compile(
-    r"(?i)(?:\b(?:(?:tele)?phones?|tel|cell(?:phone)?|mobiles?|fax|call(?:ed|ing)?|ring|sms|dial|"
+    r"(?:\b(?:(?:tele)?phones?|tel|cell(?:phone)?|mobiles?|fax|call(?:ed|ing)?|ring|sms|dial|"
     r"text(?= [\[(+0-9mhu]|$)|reach(?:ed)?|whatsapp|signal|viber|hotline|contact|number is|"
     r"telefon\w*|handy\w*|mobil\w*|anruf\w*|rufen?|rufnummer|erreich\w*|durchwahl|téléphone\w*|"
     r"portable|appel\w*|rappel\w*|joindre|teléfono\w*|móvil|celular|llama\w*|cellulare|chiama\w*|"
     r"telefone|fone|liga\w*|telefoon\w*|bel(?:len)?)(?!\w)|電話|携帯|☎|📞|📱)"
 )
 OTHERWISE = re.compile(
-    r"(?i)(?:\b(?:orders?|invoices?|isbn|issn|ean|gtin|upc|ids?|serial|lot|doi|pages?|pp|tracking|"
+    r"(?:\b(?:orders?|invoices?|isbn|issn|ean|gtin|upc|ids?|serial|lot|doi|pages?|pp|tracking|"
     r"rechnung\w*|bestell\w*|versions?|build|cve|uuid|rows?|accounts?|accession|ticket|case|model|"
     r"part|sku|konto\w*|commande|facture|pedido|factura|ordine|fattura|key|rfc|iso|din|error|code|"
     r"zip|population|port|imei|mac|score|nr)\b|\bno\.|#)"
 )
-"""What a number is called that is none of a telephone."""
+"""What a number is called that is none of a telephone; both of a text in small letters."""
 
 DATE = re.compile(
     r"\(?(?:\d{4}[.\-/]\d{1,2}[.\-/]\d{1,2}|\d{1,2}[.\-/]\d{1,2}[.\-/]\d{2,4}|"
@@ -49,13 +49,14 @@ HOME = ("DE", "GB", "JP", "IT", "FR", "NL", "AU", "IN", "BE", "AT", "CH", "SE", 
 
 def phones(text: str) -> Iterator[Span]:
     """Numbers with their country's code; shapes of one country; others beside a word for phones."""
+    lowered = lower(text)
     for found in NUMBER.finditer(text):
         written = found[0]
         number = written[: found.start("extension") - found.start()] if found[1] else written
         start = found.start()
         if number[0] == "(" and ")" not in number:
             number, start = number[1:], start + 1
-        if score := _score(number, text[max(0, start - 48) : start]):
+        if score := _score(number, lowered[max(0, start - 48) : start]):
             yield Span(start, found.end(), "PHONE", score)
 
 
@@ -64,10 +65,9 @@ def _score(number: str, before: str) -> float:
     count = sum(map(str.isdigit, number))
     if not 6 < count < 17 or DATE.fullmatch(number) or YEARS.fullmatch(number):
         return 0
-    called = _last(CALLED, before)
-    otherwise = _last(OTHERWISE, before)
     if number.startswith(("+", "(+", "00")) and _is_possible(number):
         return 0.9
+    called, otherwise = _last(CALLED, before), _last(OTHERWISE, before)
     if called > otherwise and not NO_NUMBER.fullmatch(number):
         return 0.8
     if otherwise >= 0:
