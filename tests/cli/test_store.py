@@ -14,7 +14,7 @@ def test_an_upgrade_says_what_it_did(cli, tmp_path):
     assert "there is no store; check --db" in result.err
     Store.open(url).close()
     result = cli("data", "upgrade", db=url)
-    assert (result.status, result.err) == (0, f"{url}: has revision 0004\n")
+    assert (result.status, result.err) == (0, f"{url}: has revision 0005\n")
 
 
 def test_help_does_without_a_database_and_a_store_names_what_it_needs(monkeypatch, cli):

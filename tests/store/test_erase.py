@@ -8,11 +8,12 @@ from sqlalchemy import select, text
 
 from instructgpt.cli import main
 from instructgpt.data.reading import load_records
-from instructgpt.data.records import Prompt, Ranking
+from instructgpt.data.records import Demonstration, Prompt, Ranking, Rating
 from instructgpt.errors import UserError
 from instructgpt.store import Store, tables
+from instructgpt.store.records import add_labels
 from tests.files import sentence
-from tests.store.filled import MARK, answers, fill, prompts
+from tests.store.filled import MARK, answers, decide, fill, prompts
 
 TEXTS = [t for t in tables.metadata.sorted_tables if any(c.info for c in t.c)]
 
@@ -88,6 +89,85 @@ def test_nothing_of_a_persons_texts_is_left_in_tables_or_bytes(filled):
         assert connection.scalar(audit)["user"] == "ann"
     assert [ranking.prompt_id for _, ranking in filled.rankings("answers")] == ["b1"]
     assert filled.erase("ann") == ({}, [])
+
+
+def labeled(store: Store) -> None:
+    """What Lea wrote, and Max beside her: demonstrations, notes, a draft, a skip, a prompt."""
+    mine = Prompt(id="l1", prompt=f"A prompt: {MARK}.", labeler_id="lea", source="labeler")
+    bobs = prompts()[2]
+    store.add([mine, bobs])
+    decide(store, [mine, bobs])
+    store.queue([answers(bobs)], overlap=2)
+    for name in ("lea", "max"):
+        claimed = store.claim(name)
+        said = MARK if name == "lea" else "of Max"
+        row = {**claimed.candidates.model_dump(), "labeler_id": name, "notes": {"A": said}}
+        row["responses"] = [{**one, "why": said} for one in row["responses"]]
+        row |= {"ranks": (1, 2), "seconds": 7, "sure": True, "use_case": "other"}
+        with store.database.writing() as connection:
+            add_labels(connection, Ranking, [Ranking.model_validate(row)])
+        of = {"prompt_id": "b1", "prompt": bobs.prompt, "labeler_id": name}
+        rated = {"response": "one ", "likert": 3, "hallucination": True, "comment": said}
+        store.add([Demonstration(**of, response=said), Rating.model_validate(of | rated)])
+        store.desk.save(claimed.number, {"ratings": {"A": {"note": said}}}, 1)
+        store.desk.skip(claimed.number, "harmful", said)
+
+
+def test_nothing_that_a_labeler_wrote_is_left_but_the_judgments(url, tmp_path):
+    with Store.open(url) as store:
+        labeled(store)
+        store.snapshot("old", tmp_path / "old")
+        store.add([Prompt(id="later", prompt="Later.")])
+        emptied, stale = store.erase(labeler="lea")
+        assert emptied == {
+            **dict.fromkeys(("prompts", "demonstrations", "rankings", "ratings"), 1),
+            **dict.fromkeys(("drafts", "skips"), 1),
+        }
+        assert [one.name for one in stale] == ["old"]
+        assert tables_with(store, MARK) == set()
+        assert files_with(store, MARK) == []
+        store.snapshot("new", tmp_path / "new")
+        ours, maxs = sorted(
+            (one.model_dump() for one in load_records([str(tmp_path / "new")], Ranking)),
+            key=lambda row: row["labeler_id"],
+        )
+        assert ours["ranks"] == maxs["ranks"] == (1, 2)
+        left = {"seconds": 7, "sure": True, "use_case": "other"}
+        assert {name: ours.get(name) for name in ("notes", *left)} == {"notes": None, **left}
+        assert maxs["notes"] == {"A": "of Max"}
+        assert [one.get("why") for one in maxs["responses"]] == ["of Max"] * 2
+        ratings = load_records([str(tmp_path / "new")], Rating)
+        assert {one.labeler_id: one.model_extra for one in ratings} == {
+            "lea": {},
+            "max": {"comment": "of Max"},
+        }
+        assert all(one.hallucination and one.likert == 3 for one in ratings)
+        (left_over,) = load_records([str(tmp_path / "new")], Demonstration)
+        assert left_over.response == "of Max"
+        with pytest.raises(UserError, match="holds what was erased since"):
+            load_records([str(tmp_path / "old")], Ranking)
+        assert store.erase(labeler="lea") == ({}, stale)
+        labeled_again = prompts()[2]
+        store.add([Demonstration(prompt_id="b1", prompt=labeled_again.prompt, response=MARK,
+                                 labeler_id="lea")])  # fmt: skip
+        assert tables_with(store, MARK) == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--labeler", "nobody"], "--labeler nobody: the store knows no such labeler; check"),
+        ([], "give one of --user ID and --labeler ID"),
+        (["--user", "ann", "--labeler", "lea"], "give one of --user ID and --labeler ID"),
+    ],
+)
+def test_who_is_erased_is_one_that_the_store_knows(words, said, tmp_path, capsys):
+    url = f"sqlite:///{tmp_path}/store.db"
+    Store.open(url).close()
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "erase", *words, "--db", url])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_what_is_erased_does_not_come_back_with_the_same_file(filled):

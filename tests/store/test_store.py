@@ -249,6 +249,38 @@ def test_consent_of_older_intakes_is_a_fact_after_the_upgrade(empty_url):
     database.close()
 
 
+def test_older_snapshots_hold_the_labels_that_were_there(empty_url):
+    at = "2026-01-0"
+    kept = [
+        ("labelers", {"id": "lea", "at": f"{at}1"}),
+        ("labelers", {"id": "late", "at": f"{at}1"}),
+        ("prompts", {"key": "p", "id": "p", "record": {"labeler_id": "pia"}, "at": f"{at}1"}),
+        ("prompts", {"key": "q", "id": "q", "record": {}, "at": f"{at}1"}),
+        *(
+            ("ratings", {"key": who, "prompt_id": "p", "labeler_id": who, "at": f"{at}{day}"})
+            for who, day in (("lea", 2), ("late", 4))
+        ),
+        *(
+            (
+                "snapshots",
+                {"number": n, "name": "s", "folder": "f", "digest": "d", "at": f"{at}{n}"},
+            )
+            for n in (1, 3)
+        ),
+    ]
+    database = Database(empty_url)
+    with database.writing() as connection:
+        schema.upgrade(connection, "0004")
+        for name, row in kept:
+            connection.execute(tables.metadata.tables[name].insert().values(row))
+    schema.upgrade_store(database)
+    with database.reading() as connection:
+        found = set(map(tuple, connection.execute(select(tables.snapshot_labelers))))
+        assert found == {(1, "pia"), (3, "pia"), (3, "lea")}
+        assert set(connection.scalars(select(tables.labelers.c.id))) == {"lea", "late", "pia"}
+    database.close()
+
+
 def test_a_schema_of_another_time_is_refused_with_the_remedy(store, url):
     name = store.database.name
     for revision, said in (("0000", "newer version"), (None, "no store's")):

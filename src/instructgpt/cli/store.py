@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from instructgpt.errors import UserError
 from instructgpt.run.outline import counted
 from instructgpt.run.progress import say, show
 
@@ -64,22 +65,28 @@ def say_left_out(left_out: Mapping[str, Mapping[str, int]]) -> None:
 
 def erase(
     *,
-    user: Annotated[str, Parameter(help="the user's id, as in the records' user_id")],
+    user: Annotated[str, Parameter(help="the user's id, as in the records' user_id")] = "",
+    labeler: Annotated[
+        str, Parameter(help="instead, a labeler's id, as in the records' labeler_id")
+    ] = "",
     runs: Annotated[
         list[Path] | None,
         Parameter(help="folders with run directories, to find who read it [runs]", negative=""),
     ] = None,
     db: Db = None,
 ) -> None:
-    """Remove all that a user wrote and what hangs on it; ids and dates stay."""
+    """Remove all that a user or a labeler wrote; ids and dates stay."""
+    if bool(user) == bool(labeler):
+        raise UserError("give one of --user ID and --labeler ID: who is erased")
     from instructgpt.data.snapshots import FILES, readers_of
     from instructgpt.store import Store
 
     with Store.open(db, make=False) as store:
-        emptied, stale = store.erase(user)
+        emptied, stale = store.erase(user, labeler=labeler)
         name = store.database.name
     rows = ", ".join(f"{count:,} of {table}" for table, count in sorted(emptied.items()))
-    say(f"{name}: user {user}: {'emptied ' + rows if rows else 'nothing was left to erase'}")
+    who = f"labeler {labeler}" if labeler else f"user {user}"
+    say(f"{name}: {who}: {'emptied ' + rows if rows else 'nothing was left to erase'}")
     files = [one.folder / file for one in stale for file in FILES.values()]
     for file in files:
         where = "delete it" if file.is_file() else "no longer there: look for copies"

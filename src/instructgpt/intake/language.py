@@ -44,6 +44,8 @@ class Identifier:
         self.threshold = threshold
         # An identifier of our own: the module's shared one could be set otherwise by anybody.
         self.identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        # What it computes with anyway, made once and not for every text.
+        self.identifier.nb_ptc = self.identifier.nb_ptc.astype("float32")
 
     def language(self, text: str) -> Language:
         """The language of a text, as a property of its first 400 characters."""

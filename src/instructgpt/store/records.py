@@ -59,7 +59,7 @@ def insert_new(connection: Connection, table: Table, rows: Iterable[Mapping[str,
 
 
 def add_prompts(connection: Connection, prompts: Iterable[Prompt]) -> list[str]:
-    """Add prompts, with the users and organizations they name; their keys, in order."""
+    """Add prompts, with the users, organizations and labelers they name; their keys, in order."""
     at, rows = now(), []
     for prompt in prompts:
         row = as_row(prompt)
@@ -69,8 +69,15 @@ def add_prompts(connection: Connection, prompts: Iterable[Prompt]) -> list[str]:
     for table, name in ((tables.users, "user_id"), (tables.organizations, "org_id")):
         named = sorted({row[name] for row in rows if row[name] is not None})
         insert_new(connection, table, [{"id": one, "at": at} for one in named])
+    add_labelers(connection, {one for row in rows if (one := author_of(row["record"]))})
     insert_new(connection, tables.prompts, rows)
     return [row["key"] for row in rows]
+
+
+def author_of(rest: Mapping[str, Any]) -> str | None:
+    """The labeler who wrote a prompt, where a column of its record says so."""
+    named = rest.get("labeler_id")
+    return named if isinstance(named, str) else None
 
 
 def add_labels(

@@ -5,7 +5,7 @@ sorted by their keys, columns by their names, and no time and no number of the s
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from instructgpt.data.few_shot import demonstrations, is_few_shot
 from instructgpt.data.records import Demonstration, Prompt, Record
 from instructgpt.data.snapshots import FILES, write_file
 from instructgpt.store import tables
-from instructgpt.store.records import LABELS, PROMPT_COLUMNS, as_row, in_order
+from instructgpt.store.records import LABELS, PROMPT_COLUMNS, as_row, author_of, in_order
 
 LEFT_OUT = ("dropped", "held", "undone")
 """Outcomes of a decision that keep a prompt, and the labels of it, out of every snapshot."""
@@ -34,11 +34,21 @@ class Stands(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What is in a snapshot: a manifest's files, how many were left out and why, whose texts."""
+    """What is in a snapshot: a manifest's files, how many were left out and why, whose texts: the
+    users' and the labelers'.
+    """
 
     files: dict[str, dict[str, Any]]
     left_out: dict[str, dict[str, int]]
     users: set[str]
+    labelers: set[str]
+
+
+class _Whose(NamedTuple):
+    """Whose texts have been written."""
+
+    users: set[str]
+    labelers: set[str]
 
 
 def write_files(connection: Connection, folder: Path) -> Written:
@@ -48,21 +58,22 @@ def write_files(connection: Connection, folder: Path) -> Written:
         connection: in a transaction that reads.
         folder: an empty one.
     """
-    users, left_out = set[str](), {name: Counter[str]() for name in FILES.values()}
+    whose = _Whose(set[str](), set[str]())
+    left_out = {name: Counter[str]() for name in FILES.values()}
     needed = _labeled_prompts(connection)
     known: dict[str, Stands] = {}
     ours = FILES[Prompt]
     few_shot: list[dict[str, Any]] = []
-    rows = _prompts(connection, needed, known, users, left_out[ours], few_shot)
+    rows = _prompts(connection, needed, known, whose, left_out[ours], few_shot)
     files = {ours: write_file(folder / ours, rows)}
     for kind in LABELS:
         name = FILES[kind]
-        rows = _labels(connection, kind, needed, known, users, left_out[name])
+        rows = _labels(connection, kind, needed, known, whose, left_out[name])
         if kind is Demonstration:
             rows = chain(rows, few_shot)
         files[name] = write_file(folder / name, rows)
     counted = {name: dict(sorted(counts.items())) for name, counts in left_out.items()}
-    return Written(files, counted, users)
+    return Written(files, counted, *whose)
 
 
 def record_of(row: Row[Any], annotated: Mapping[str, Any], fields: Mapping[str, Any]) -> Prompt:
@@ -79,18 +90,22 @@ def add_snapshot(connection: Connection, manifest: Mapping[str, Any], folder: st
     return connection.execute(row.returning(tables.snapshots.c.number)).scalar_one()
 
 
-def add_users(connection: Connection, snapshot: int, users: Iterable[str]) -> None:
+def add_whose(connection: Connection, snapshot: int, written: Written) -> None:
     """Note whose texts a snapshot holds."""
-    rows = [{"snapshot": snapshot, "user_id": user} for user in sorted(users)]
-    if rows:
-        connection.execute(insert(tables.snapshot_users), rows)
+    for table, column, names in (
+        (tables.snapshot_users, "user_id", written.users),
+        (tables.snapshot_labelers, "labeler_id", written.labelers),
+    ):
+        rows = [{"snapshot": snapshot, column: name} for name in sorted(names)]
+        if rows:
+            connection.execute(insert(table), rows)
 
 
 def _prompts(
     connection: Connection,
     needed: Mapping[str, list[str]],
     known: dict[str, Stands],
-    users: set[str],
+    whose: _Whose,
     left_out: Counter[str],
     few_shot: list[dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
@@ -106,7 +121,9 @@ def _prompts(
             left_out[stands.why_not] += 1
             continue
         if stands.user:
-            users.add(stands.user)
+            whose.users.add(stands.user)
+        if author := author_of(row.record):
+            whose.labelers.add(author)
         record = record_of(row, annotated.get(key, {}), stands.fields)
         if is_few_shot(record.model_extra or {}):
             few_shot += [_sorted(one) for one in demonstrations(as_row(record))]
@@ -175,7 +192,7 @@ def _labels(
     kind: type[Record],
     needed: Mapping[str, list[str]],
     known: Mapping[str, Stands],
-    users: set[str],
+    whose: _Whose,
     left_out: Counter[str],
 ) -> Iterator[dict[str, Any]]:
     """The rows of labels: those that no other is an edit of, that were not taken back, and of whose
@@ -196,7 +213,9 @@ def _labels(
         if bad := [one.why_not for one in stands if one.why_not]:
             left_out[f"prompt {bad[0]}"] += 1
             continue
-        users |= {one.user for one in stands if one.user}
+        whose.users.update(one.user for one in stands if one.user)
+        if row.labeler_id:
+            whose.labelers.add(row.labeler_id)
         over: dict[str, Any] = {}
         if len(stands) == 1:
             fields = stands[0].fields

@@ -21,6 +21,7 @@ from instructgpt.store.desk import Desk
 from instructgpt.store.engine import Database, store_url
 from instructgpt.store.erase import (
     StaleSnapshot,
+    erase_labeler,
     erase_user,
     last_erasure,
     refuse_if_erased_since,
@@ -36,7 +37,7 @@ from instructgpt.store.records import (
     insert_new,
 )
 from instructgpt.store.schema import prepare
-from instructgpt.store.snapshot import add_snapshot, add_users, rules_of, write_files
+from instructgpt.store.snapshot import add_snapshot, add_whose, rules_of, write_files
 from instructgpt.store.submitting import submit
 from instructgpt.store.tables import keys
 
@@ -198,21 +199,26 @@ class Store:
                 with self.database.writing() as connection:  # before anybody can read the files
                     refuse_if_erased_since(connection, erased)
                     number = add_snapshot(connection, manifest, noted or str(out.resolve()), at)
-                    add_users(connection, number, written.users)
+                    add_whose(connection, number, written)
                     note(connection, "snapshot", name=name, digest=manifest["digest"])
         return manifest
 
-    def erase(self, user: str) -> tuple[dict[str, int], list[StaleSnapshot]]:
-        """Erase what a user wrote, and all that hangs on it; how many rows were emptied, by table,
-        and the snapshots that hold it, which are marked. Once more, it goes on where it stopped.
+    def erase(
+        self, user: str = "", *, labeler: str = ""
+    ) -> tuple[dict[str, int], list[StaleSnapshot]]:
+        """Erase what a user wrote and all that hangs on it, or what a labeler wrote; how many rows
+        were emptied, by table, and the snapshots that hold it, which are marked. Once more, it goes
+        on where it stopped.
 
         Raises:
-            UserError: there is no such user, or others have the store open.
+            UserError: there is no such user or labeler, or others have the store open.
         """
         with self.database.writing(erasing=True) as connection:
-            emptied = erase_user(connection, user)
+            emptied = (
+                erase_labeler(connection, labeler) if labeler else erase_user(connection, user)
+            )
         with self.database.reading() as connection:
-            stale = stale_of(connection, user)
+            stale = stale_of(connection, user=user, labeler=labeler)
         for one in stale:
             mark_stale(one.folder, one.digest, one.at)
         scrub(self.database)

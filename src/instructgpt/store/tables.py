@@ -222,6 +222,12 @@ snapshot_users = fact(
     Column("user_id", ForeignKey("users.id"), primary_key=True, index=True),
 )
 """Whose prompts a snapshot holds, or labels of their prompts."""
+snapshot_labelers = fact(
+    "snapshot_labelers",
+    Column("snapshot", ForeignKey("snapshots.number"), primary_key=True),
+    Column("labeler_id", ForeignKey("labelers.id"), primary_key=True, index=True),
+)
+"""Whose labels a snapshot holds, or prompts that they wrote."""
 stale_snapshots = fact(
     "stale_snapshots",
     number(),
