@@ -3,11 +3,12 @@
 import base64
 import random
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from faker import Faker
 
+import pii_fresh
 from pii_templates import NEGATIVE, POSITIVE
 
 LOCALES = ("en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "pt_BR", "ja_JP")
@@ -32,10 +33,11 @@ class Text(NamedTuple):
 class Maker:
     """Draws values for the names in the templates."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, locales: Sequence[str] = LOCALES) -> None:
         Faker.seed(seed)
         self.draw = random.Random(seed)
-        self.fakers = {locale: Faker(locale, use_weighting=False) for locale in LOCALES}
+        every = dict.fromkeys((*locales, "en_US", "it_IT", "pt_BR", "de_DE"))
+        self.fakers = {locale: Faker(locale, use_weighting=False) for locale in every}
 
     def text(self, template: str, locale: str, kind: str | None) -> Text:
         """The template filled; `kind` None: nothing in it counts as personal."""
@@ -63,20 +65,27 @@ class Maker:
 
 
 def texts(count: int, part: str, seed: int, *, personal: bool) -> list[Text]:
-    """Texts from the even (`seen`) or odd (`held out`) templates, all kinds alike often."""
-    half = {"seen": slice(0, None, 2), "held out": slice(1, None, 2)}[part]
-    maker = Maker(seed)
-    pool = [(kind, t) for kind, ts in POSITIVE.items() for t in ts[half]]
+    """Texts from the even (`seen`) or odd (`held out`) templates, or from those that came later and
+    for other locales (`fresh`); all kinds alike often.
+    """
+    positive, negative, locales = POSITIVE, NEGATIVE, LOCALES
+    if part == "fresh":
+        positive, negative, locales = pii_fresh.POSITIVE, pii_fresh.NEGATIVE, pii_fresh.LOCALES
+    half = {"seen": slice(0, None, 2), "held out": slice(1, None, 2), "fresh": slice(None)}[part]
+    maker = Maker(seed, locales)
+    pool = [(kind, t) for kind, ts in positive.items() for t in ts[half]]
     if not personal:
-        pool = [(None, template) for template in NEGATIVE[half]]
+        pool = [(None, template) for template in negative[half]]
     made: list[Text] = []
     for number in range(count):
         kind, template = pool[number % len(pool)]
-        locale = LOCALES[number // len(pool) % len(LOCALES)]
+        locale = locales[number // len(pool) % len(locales)]
         made.append(maker.text(template, locale, kind))
     return made
 
 
+NO_IBAN = ("en_US", "ja_JP", "en_AU", "en_IN", "fr_CA", "es_MX", "ko_KR")
+"""Countries that have none."""
 LETTERS = string.ascii_letters + string.digits
 UPPER = string.ascii_uppercase + string.digits
 HEX = "0123456789abcdef"
@@ -90,7 +99,8 @@ def _email(maker: Maker, locale: str) -> str:
 
 def _card(maker: Maker, locale: str) -> str:
     brand = maker.draw.choice(("visa16", "mastercard", "amex", "discover"))
-    number = maker.fakers[locale].credit_card_number(card_type=brand)
+    faker = maker.fakers[locale if locale in LOCALES else "en_US"]  # others lack some brands
+    number = faker.credit_card_number(card_type=brand)
     groups = (4, 6, 5) if brand == "amex" else (4, 4, 4, 4)
     style = maker.draw.choice(("", " ", "-"))
     parts, at = [], 0
@@ -101,7 +111,7 @@ def _card(maker: Maker, locale: str) -> str:
 
 
 def _iban(maker: Maker, locale: str) -> str:
-    number = maker.fakers[locale if locale not in ("en_US", "ja_JP") else "de_DE"].iban()
+    number = maker.fakers["de_DE" if locale in NO_IBAN else locale].iban()
     if maker.draw.random() < 0.5:
         return " ".join(number[i : i + 4] for i in range(0, len(number), 4))
     return number
@@ -184,10 +194,18 @@ PERSONAL: dict[str, Callable[[Maker, str], str]] = {
     "CPF_BR": _cpf,
     "NIR_FR": _nir,
     "DNI_ES": _dni,
+    "BSN_NL": lambda m, _: m.fakers["nl_NL"].ssn(),
+    "PESEL_PL": lambda m, _: m.fakers["pl_PL"].pesel(),
+    "PNR_SE": lambda m, _: m.fakers["sv_SE"].ssn(),
+    "CURP_MX": lambda m, _: m.fakers["es_MX"].curp(),
 }
 TYPES = {name: name for name in ("EMAIL", "IP", "CARD", "IBAN", "PHONE", "NAME", "ADDRESS")}
 TYPES |= {"IPV6": "IP", "FIRST": "NAME", "LAST": "NAME", "USER": "LOGIN"}
-TYPES |= dict.fromkeys(("SSN_US", "CF_IT", "CPF_BR", "NIR_FR", "DNI_ES"), "NATIONAL_ID")
+NATIONAL = (
+    *("SSN_US", "CF_IT", "CPF_BR", "NIR_FR", "DNI_ES"),
+    *("BSN_NL", "PESEL_PL", "PNR_SE", "CURP_MX"),
+)
+TYPES |= dict.fromkeys(NATIONAL, "NATIONAL_ID")
 TYPES |= {name: "KEY" for name in PERSONAL if name not in TYPES}
 
 
