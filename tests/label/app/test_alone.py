@@ -78,6 +78,36 @@ def test_the_link_is_good_once_and_others_items_are_not_there(site: Site):
         assert client.get(path).status_code in (404, 405), path
 
 
+def test_an_ended_session_says_how_to_come_back_and_keeps_what_was_typed(site: Site):
+    client = site.client("you")
+    client.post("/work/next")
+    path = "/item/1"
+    shown = client.get(path).text
+    assert "What to do" in shown
+    assert "password" not in shown
+    site.store.accounts.end_sessions("you", by="you")
+    form = {"key": "k", "order": "b a c d"}
+    answer = client.post(path, data=form)
+    assert answer.status_code == 401
+    assert "prints a new link" in answer.text
+    assert 'name="order" value="b a c d"' in answer.text
+    assert "password" not in answer.text
+    assert "prints a new link" in client.post(path, data=form, headers=SCRIPT).json()["error"]
+    assert "prints a new link" in client.post("/work/next").text
+    client.get(site.app.state.alone.link(site.address).removeprefix(HOST))
+    assert client.post(path, data=form).status_code == 303
+
+
+def test_whatever_leaves_nothing_to_rank_is_noticed(site: Site):
+    told = []
+    site.app.state.alone.changed = lambda: told.append(site.app.state.alone.is_over())
+    client = site.client("you")
+    client.post("/preferences", data={"hide_sensitive": "1"})
+    client.post("/work/next")
+    client.post("/item/1/skip", data={"reason": "other"})
+    assert told == [False] * 3
+
+
 def test_what_is_taken_back_is_left_again_and_what_is_hidden_is_not(site: Site):
     alone = site.app.state.alone
     client = site.client("you")

@@ -14,11 +14,11 @@ from instructgpt.data.formats import write_records
 from instructgpt.data.records import Candidates
 from instructgpt.label.app.guard import LABELERS, NOBODY, Rule
 from instructgpt.label.app.labeler import undoable
-from instructgpt.label.app.pages import page, refusal
+from instructgpt.label.app.pages import LOST, page
 from instructgpt.label.app.routes import RULES
 from instructgpt.label.app.security import Address
 from instructgpt.label.app.server import listening, make_app, server_of
-from instructgpt.label.app.sessions import with_session
+from instructgpt.label.app.sessions import lost, with_session
 from instructgpt.label.app.view import Row
 from instructgpt.label.queued import keys_of
 from instructgpt.label.terminal import Session, refuse_unrankable
@@ -142,17 +142,6 @@ def enter(request: Request) -> Response:
     return with_session(request, RedirectResponse("/work", 303), person.name)
 
 
-def lost(request: Request) -> Response:
-    """What to do without a session."""
-    return refusal(request, 401, LOST)
-
-
-LOST = (
-    "This link was used, or your session has ended. Press Ctrl-C in the terminal and give the same "
-    "command again: it goes on, and prints a new link."
-)
-
-
 def work(request: Request) -> Response:
     """How many prompts are left."""
     alone: Alone = request.app.state.alone
@@ -176,7 +165,7 @@ def _telling(rule: Rule) -> Rule:
         request.app.state.alone.changed()
         return answer
 
-    changes = rule.method == "POST" and rule.own and not rule.quiet
+    changes = rule.method == "POST" and not rule.quiet
     return replace(rule, handler=handler) if changes else rule
 
 

@@ -24,6 +24,12 @@ REMEDIES = {
     405: "This address does not take that. Go back, and load the page again.",
 }
 """What is said where there is nothing, or nothing that takes the request."""
+NEW_LINK = (
+    "Press Ctrl-C in the terminal and give the same command again: it goes on, and prints a new "
+    "link."
+)
+LOST = f"This link was used, or your session has ended. {NEW_LINK}"
+"""How somebody comes back who ranks alone, and so has no password."""
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
@@ -149,7 +155,7 @@ def templates() -> Environment:
     loader = FileSystemLoader(HERE / "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
     made.filters |= {"plain": plain, "when": _when}
-    made.globals["longest"] = LONGEST
+    made.globals |= {"longest": LONGEST, "new_link": NEW_LINK}
     for name in made.list_templates():
         made.get_template(name)
     return made

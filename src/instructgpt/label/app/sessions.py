@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from instructgpt.label.app.bounds import LONGEST
-from instructgpt.label.app.pages import fields_of, page, refusal, wants_json
+from instructgpt.label.app.pages import LOST, fields_of, page, refusal, wants_json
 from instructgpt.label.app.security import Address, Attempts, limited
 from instructgpt.store.accounts import Person
 
@@ -42,15 +42,27 @@ def person_of(request: Request) -> Person | None:
 
 
 def log_in(request: Request) -> Response:
-    """To the login, and back; the form of an item is kept, to be sent again."""
+    """To the login, and back; the form of an item is kept, to be sent again. Who ranks alone has no
+    password, and is told how to come back.
+    """
+    is_alone = request.app.state.alone is not None
     if wants_json(request):
-        return refusal(request, 401, "Your session has ended. Log in again.")
+        sentence = LOST if is_alone else "Your session has ended. Log in again."
+        return refusal(request, 401, sentence)
     if request.method == "POST":
         fields = fields_of(request) if hasattr(request.state, "body") else []
+        if is_alone:
+            kept = {"back": request.url.path, "kept": fields}
+            return page(request, "again.html", 401, **kept) if fields else lost(request)
         back = request.url.path if fields else "/work"
         return _login_page(request, status=401, back=back, kept=fields)
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"/login?next={quote(back, safe='')}", 303)
+
+
+def lost(request: Request) -> Response:
+    """What to do without a session, for who ranks alone."""
+    return refusal(request, 401, LOST)
 
 
 def login(request: Request) -> Response:

@@ -244,7 +244,7 @@ function teller(place, announce, logIn) {
     place.dataset.state = state;
     place.textContent = words;
     if (state === "out" && logIn) {
-      const button = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: "Log in" });
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: document.getElementById("login").dataset.opener });
       button.addEventListener("click", logIn);
       place.append(" ", button);
     }

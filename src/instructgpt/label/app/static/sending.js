@@ -14,7 +14,7 @@ export async function deliver(url, fields, tell) {
       // nobody answered
     }
     if (answer?.status === 401) {
-      tell("out", "Logged out: log in to submit");
+      tell("out", "Logged out: not submitted yet");
       if (!(await login())) return answer;
       failures = -1;
     } else if (answer && answer.status < 500 && answer.status !== 429) return answer;
@@ -41,9 +41,10 @@ export function ask(id, words = "") {
 
 let asking = null;
 
-/** The login over the page: whether one is in. */
+/** The login over the page, or, for who ranks alone, what to do instead: whether one is in, or says so. */
 export function login() {
-  asking ??= askToLogIn().finally(() => { asking = null; });
+  const hasPassword = document.querySelector("#login form");
+  asking ??= (hasPassword ? askToLogIn() : ask("login")).finally(() => { asking = null; });
   return asking;
 }
 
