@@ -127,6 +127,7 @@ def compare(
     arguments: argparse.Namespace,
     *,
     needs: Mapping[str, str] | None = None,
+    missing: Sequence[str] = (),
     **setting: Any,
 ) -> None:
     """Let the sides take turns and print the result as a JSON line.
@@ -136,9 +137,11 @@ def compare(
         sides: by name; the ratios are against the first.
         arguments: of `parser`.
         needs: the module without which a side is left out.
+        missing: sides that are left out for another reason.
         setting: what sets this line apart; the sides find it among their arguments.
     """
     absent = [name for name, module in (needs or {}).items() if not installed(module)]
+    absent += missing
     torch.set_num_threads(arguments.threads)
     shared = argparse.Namespace(
         **vars(arguments) | setting, matmul=faster_matmul(arguments.device).value

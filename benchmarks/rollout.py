@@ -10,7 +10,12 @@ of reading the weights once for each step of that schedule, besides the prompts.
 """
 
 import argparse
+import json
+import os
+import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from unittest import mock
 
@@ -18,13 +23,14 @@ import torch
 from transformers import ContinuousBatchingConfig
 
 from floor import MatmulFloor, live_rows
-from instructgpt.rollout import engine
+from instructgpt.rollout import engine as own_engine
 from instructgpt.rollout.policy import SFTModel
 from instructgpt.rollout.sampling import Sampling
 from measure import Turn, compare, parser
 from peers import generate_batches, sampling
 from workload import draw_lengths, draw_tokens, forced_lengths, load
 
+ENGINES = Path(os.environ.get("INSTRUCTGPT_ENGINES", "engines"))
 PROMPT, ANSWER = (24, 104), (8, 128)
 """Shortest and longest, in tokens."""
 
@@ -63,13 +69,13 @@ def ours(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
 
 def steps(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
     """`SFTModel.sample` with steps that are launched one by one."""
-    with mock.patch.object(engine, "has_fixed_rows", return_value=False):
+    with mock.patch.object(own_engine, "has_fixed_rows", return_value=False):
         ours(arguments, turn)
 
 
 def forward(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
     """`SFTModel.sample` by the model's own forward, as every other architecture is sampled."""
-    with mock.patch.object(engine, "takes_slim", return_value=False):
+    with mock.patch.object(own_engine, "takes_slim", return_value=False):
         ours(arguments, turn)
 
 
@@ -106,6 +112,44 @@ def continuous(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
                 elif not manager.is_running():
                     raise RuntimeError("continuous batching has stopped")
         turn.end(tokens=count([found[str(index)] for index in range(arguments.prompts)], work))
+
+
+def vllm(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """vLLM's CPU build."""
+    engine("vllm", arguments, turn)
+
+
+def openvino(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """OpenVINO GenAI's continuous batching."""
+    engine("openvino", arguments, turn)
+
+
+def engine(name: str, arguments: argparse.Namespace, turn: Turn) -> NoReturn:
+    """Another engine, in a process of its own Python; tuned, with weights in our dtype."""
+    policy = load(arguments, peer=True)
+    work = make_work(arguments, policy)
+    folder = tempfile.mkdtemp()
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    dtype = arguments.dtype if arguments.tuned else "auto"
+    program = Path(__file__).parent / f"engine_{name}.py"
+    with subprocess.Popen(
+        [ENGINES / name / "bin/python", program, folder, dtype, str(arguments.slots)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
+    ) as running:
+        assert running.stdin
+        assert running.stdout
+        print(json.dumps(work), file=running.stdin, flush=True)
+        if running.stdout.readline() != "ready\n":
+            raise RuntimeError(f"{name} did not start")
+        while True:
+            turn.begin()
+            print("go", file=running.stdin, flush=True)
+            lengths = json.loads(running.stdout.readline())
+            turn.end(tokens=count([range(length) for length in lengths], work))
 
 
 def floor(
@@ -148,6 +192,8 @@ SIDES = {
     "generate": generate,
     "continuous": continuous,
     "floor": floor,
+    "vllm": vllm,
+    "openvino": openvino,
     "steps": steps,
     "bandwidth": bandwidth,
 }
@@ -157,5 +203,7 @@ if __name__ == "__main__":
     options.add_argument("--prompts", type=int, default=128)
     options.add_argument("--slots", type=int, nargs="+", default=[32, 64])
     arguments = options.parse_args()
+    missing = [name for name in ("vllm", "openvino") if not (ENGINES / name).is_dir()]
     for slots in arguments.slots:
-        compare("rollout", SIDES, arguments, slots=slots, prompts=arguments.prompts)
+        setting = {"slots": slots, "prompts": arguments.prompts}
+        compare("rollout", SIDES, arguments, missing=missing, **setting)
