@@ -95,9 +95,9 @@ def _work(work: SideFunction, arguments: argparse.Namespace, pipe: Connection) -
 
 
 def parser(
-    description: str, sides: Mapping[str, SideFunction], *, for_gpus: Sequence[str] = ()
+    description: str, sides: Mapping[str, SideFunction], *, if_named: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
-    """The options of every comparison; sides that are of interest on a GPU run if named."""
+    """The options of every comparison; some sides run only if they are named."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--model", default="", help="directory (default: SmolLM2-135M-Instruct)")
     options.add_argument("--shape", choices=list(SHAPES), default="", help="random weights")
@@ -105,7 +105,7 @@ def parser(
     options.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     options.add_argument("--threads", type=int, default=available_cores())
     options.add_argument("--rounds", type=int, default=5, help="after one that warms up")
-    usual = [name for name in sides if name not in for_gpus]
+    usual = [name for name in sides if name not in if_named]
     options.add_argument("--sides", nargs="+", choices=list(sides), default=usual)
     options.add_argument("--out", type=Path, help="add the lines to this file")
     peer = options.add_mutually_exclusive_group()

@@ -4,9 +4,10 @@
 
 Seconds are for all answers; tokens are those of the answers, padding not counted. `generate` gets
 batches of as many prompts as we have slots. The floor is the time of the weights' matrix products
-alone, for the prompts and for the live rows of a schedule that refills slots at once. Two sides
-run if they are named, for GPUs: `steps`, our engine without CUDA graphs, and `bandwidth`, the time
-of reading the weights once for each step of that schedule, besides the prompts.
+alone, for the prompts and for the live rows of a schedule that refills slots at once. Three sides
+run if they are named: `forward`, our engine by the model's own forward; and for GPUs `steps`, our
+engine without CUDA graphs, and `bandwidth`, the time of reading the weights once for each step of
+that schedule, besides the prompts.
 """
 
 import argparse
@@ -199,7 +200,9 @@ SIDES = {
 }
 
 if __name__ == "__main__":
-    options = parser("Compares ways to sample answers.", SIDES, for_gpus=("steps", "bandwidth"))
+    options = parser(
+        "Compares ways to sample answers.", SIDES, if_named=("forward", "steps", "bandwidth")
+    )
     options.add_argument("--prompts", type=int, default=128)
     options.add_argument("--slots", type=int, nargs="+", default=[32, 64])
     arguments = options.parse_args()

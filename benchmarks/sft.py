@@ -152,7 +152,7 @@ SIDES = {
 }
 
 if __name__ == "__main__":
-    options = parser("Compares SFT steps.", SIDES, for_gpus=["offloaded"])
+    options = parser("Compares SFT steps.", SIDES, if_named=["offloaded"])
     options.add_argument("--batch", type=int, default=16, help="demonstrations a step")
     options.add_argument(
         "--micro-batch", type=int, default=2, help="of them in a pass of TRL's, padded"
