@@ -85,18 +85,16 @@ class Slim:
         self, rows: Sequence[Sequence[int]], first_slot: int, starts: Sequence[int]
     ) -> Tensor:
         """Logits after the last of each row's new tokens, which stand behind `starts` others."""
-        T = max(map(len, rows))
-        ids_BT = torch.tensor([[*row, *[0] * (T - len(row))] for row in rows])
+        lengths_B = torch.tensor(list(map(len, rows)))
+        T = int(lengths_B.max())
+        ids_N = torch.tensor([token for row in rows for token in row])
         at_BT = torch.tensor(starts)[:, None] + torch.arange(T)
+        is_token_BT = torch.arange(T) < lengths_B[:, None]
         self.kept.grow(int(at_BT.max()) + 1)
-        # Filler stands behind its row, where no token sees it; it may be beyond the last position.
-        most = max(start + len(row) for start, row in zip(starts, rows, strict=True))
-        positions_N = at_BT.clamp(max=most - 1).view(-1)
         with torch.autocast("cpu", enabled=False):
-            several = self._of_several(at_BT, first_slot, goes_on=any(starts))
-            states_ND = self.stack.states(ids_BT.view(-1), positions_N, several)
-            last_B = torch.tensor([place * T + len(row) - 1 for place, row in enumerate(rows)])
-            return self.stack.logits(states_ND[last_B])
+            several = self._of_several(at_BT, is_token_BT, first_slot, goes_on=any(starts))
+            states_ND = self.stack.states(ids_N, at_BT[is_token_BT], several)
+            return self.stack.logits(states_ND[lengths_B.cumsum(0) - 1])
 
     def _of_one(self, at_B: Tensor) -> Attend:
         """Attention of rows that get one token each, the first in the first slot."""
@@ -116,19 +114,28 @@ class Slim:
 
         return attend
 
-    def _of_several(self, at_BT: Tensor, first_slot: int, *, goes_on: bool) -> Attend:
-        """Attention of rows that get several tokens each, and go on after kept ones or not."""
+    def _of_several(
+        self, at_BT: Tensor, is_token_BT: Tensor, first_slot: int, *, goes_on: bool
+    ) -> Attend:
+        """Attention of rows that get several tokens each, and go on after kept ones or not. Only
+        here they are filled up to the longest: behind a row's end, where none of its tokens sees.
+        """
         B, T = at_BT.shape
         rows_B1 = first_slot + torch.arange(B)[:, None]
         W = int(at_BT.max()) + 1
+        real_N = is_token_BT.view(-1).nonzero()[:, 0]
         masks = {
             window: _sees(at_BT, W, window)[:, None]
             for window in {block.window for block in self.stack.blocks}
             if goes_on or (window is not None and window < T)
         }
 
+        def filled(of_NHS: Tensor) -> Tensor:
+            of_MHS = of_NHS.new_zeros(B * T, *of_NHS.shape[1:])
+            return of_MHS.index_copy_(0, real_N, of_NHS).unflatten(0, (B, T)).transpose(1, 2)
+
         def attend(block: Block, *heads: Tensor) -> Tensor:
-            queries, keys, values = (of.unflatten(0, (B, T)).transpose(1, 2) for of in heads)
+            queries, keys, values = map(filled, heads)
             self.kept.write(block.index, rows_B1, at_BT, keys, values)
             if goes_on:
                 keys_BKSW, values_BKWS = self.kept.layers[block.index]
@@ -138,7 +145,7 @@ class Slim:
             outs_BTHS, _ = attend_rows(
                 self.kernel, queries, keys, values, mask, scaling=block.scale
             )
-            return outs_BTHS.reshape(B * T, -1)
+            return outs_BTHS.reshape(B * T, -1)[real_N]
 
         return attend
 
