@@ -126,21 +126,25 @@ def openvino(arguments: argparse.Namespace, turn: Turn) -> NoReturn:
 
 
 def engine(name: str, arguments: argparse.Namespace, turn: Turn) -> NoReturn:
-    """Another engine, in a process of its own Python; tuned, with weights in our dtype."""
+    """Another engine, in a process of its own Python; tuned, with weights in our dtype. The side's
+    `peak_bytes` is not the engine's.
+    """
     policy = load(arguments, peer=True)
     work = make_work(arguments, policy)
-    folder = tempfile.mkdtemp()
-    policy.model.save_pretrained(folder)
-    policy.tokenizer.save_pretrained(folder)
     dtype = arguments.dtype if arguments.tuned else "auto"
     program = Path(__file__).parent / f"engine_{name}.py"
-    with subprocess.Popen(
-        [ENGINES / name / "bin/python", program, folder, dtype, str(arguments.slots)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
-    ) as running:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [ENGINES / name / "bin/python", program, folder, dtype, str(arguments.slots)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
+        ) as running,
+    ):
+        policy.model.save_pretrained(folder)
+        policy.tokenizer.save_pretrained(folder)
         assert running.stdin
         assert running.stdout
         print(json.dumps(work), file=running.stdin, flush=True)

@@ -13,11 +13,15 @@ from transformers import (
     Qwen3Config,
 )
 
+from instructgpt.distributed.sharding import shard
+from instructgpt.distributed.world import World
 from instructgpt.models.slim import products
 from instructgpt.models.slim.stack import Heads
 from instructgpt.rollout import RolloutEngine, Sampling
 from instructgpt.rollout.episode import Episode
+from instructgpt.rollout.prefix import Beginning
 from instructgpt.rollout.slim import COLUMNS, Columns, Slim, takes_slim
+from instructgpt.sft.config import SFTConfig
 from tests.tiny import tiny_config, tiny_model
 
 ROPE = {
@@ -164,7 +168,13 @@ def test_in_bfloat16_logits_are_as_close_as_autocasts(model):
     exact = whole(model, rows)
     with torch.autocast("cpu", torch.bfloat16):
         theirs = whole(model, rows).float()
-        ours = Slim(model, 4, 128, torch.bfloat16).prefill(rows, 0).float()
+        decoder = Slim(model, 4, 128, torch.bfloat16)
+        ours = decoder.prefill(rows, 0).float()
+        assert 1e-4 < gap(ours, exact) < 1.5 * gap(theirs, exact)
+        for row in rows:
+            row.add(9, 0.0)
+        ours, theirs = decoder.step(rows).float(), whole(model, rows).float()
+    exact = whole(model, rows)
     assert 1e-4 < gap(ours, exact) < 1.5 * gap(theirs, exact)
 
 
@@ -178,11 +188,25 @@ def test_a_model_that_was_changed_is_sampled_by_its_own_forward():
         change(model.model.layers[1].self_attn)
         return model
 
-    class Adapted(nn.Linear):
-        pass
+    class Adapted(nn.Module):
+        """As peft's: around the layer, whose weight it shows."""
+
+        def __init__(self, base):
+            super().__init__()
+            self.base = base
+            self.more = nn.Linear(32, 32, bias=False)
+
+        weight = property(lambda self: self.base.weight)
+        bias = property(lambda self: self.base.bias)
+
+        def forward(self, states):
+            return self.base(states) + self.more(states)
 
     def adapt(attention):
-        attention.q_proj = Adapted(32, 32)
+        attention.q_proj = Adapted(attention.q_proj)
+
+    def replace(attention):
+        attention.__class__ = type("Other", (type(attention),), {"__module__": "elsewhere"})
 
     def hook(attention):
         attention.register_forward_hook(lambda *_: None)
@@ -193,7 +217,7 @@ def test_a_model_that_was_changed_is_sampled_by_its_own_forward():
     def half(attention):
         attention.to(torch.bfloat16)
 
-    for change in (adapt, hook, forward, half):
+    for change in (adapt, replace, hook, forward, half):
         assert not takes_slim(changed(change)), change
 
 
@@ -215,6 +239,41 @@ def test_one_whose_logits_come_out_otherwise_is_not_taken(monkeypatch, caplog):
     monkeypatch.setattr(rms, lambda norm: lambda states: 0.99 * norm(states))
     assert not takes_slim(tiny_model("llama"))
     assert "LlamaForCausalLM" in caplog.text
+
+
+def test_one_with_a_part_that_is_not_as_known_is_not_taken():
+    model = tiny_model("llama")
+    model.model.layers[0].input_layernorm = nn.RMSNorm(32)  # its epsilon has another name
+    assert not takes_slim(model)
+
+
+def test_layers_that_are_recomputed_are_laid_out_all_the_same():
+    model = tiny_model("llama")
+    shard(model, SFTConfig(model="m", data="d", out="o", activation_checkpointing=True), World())
+    assert takes_slim(model)
+    assert RolloutEngine(model).way == "laid out"
+
+
+def test_the_way_is_told(by_forward):
+    assert RolloutEngine(tiny_model("llama")).way == "cache"
+
+
+def test_no_prompts_have_no_answers():
+    assert RolloutEngine(tiny_model("llama")).generate([], [], Sampling(3)) == []
+
+
+@torch.no_grad()
+def test_buffers_are_no_wider_than_the_longest_row(monkeypatch):
+    monkeypatch.setattr("instructgpt.rollout.prefix.SHORTEST", 20)
+    (one, other) = episodes([65, 60])
+    rows = [one, Episode(1, [*one.prompt[:64], 3], 0, 9), other]
+    model = tiny_model("llama")
+    decoder = Slim(model, 3, 128, torch.float32)
+    read = decoder.read(
+        [tuple(row.prompt) for row in rows], 0, [Beginning((*one.prompt[:64],), [0, 1])]
+    )
+    assert gap(read, whole(model, rows)) < 1e-5
+    assert decoder.kept.width == 3 * COLUMNS
 
 
 # ---------------------------------------------------------------- its parts

@@ -100,13 +100,16 @@ def _mesh(device: str, size: int, shard_size: int) -> Any:
 
 
 def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A layer's forward that keeps its inputs alone and runs again in the backward pass."""
+    """A layer's forward that keeps its inputs alone and runs again in the backward pass. It is
+    marked: without gradient it is the layer's own.
+    """
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
+    call.is_recomputed = True  # type: ignore[attr-defined]
     return call
 
 

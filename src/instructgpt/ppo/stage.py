@@ -59,9 +59,10 @@ def train(
         config, inputs = run.config, look(run.config)
         run.start()
         ppo = _open(config, inputs)
-        run.update({"sampling": ppo.policy.sampled_by(config.dtype)})
         kept: list[KeptOnDisk] = []
         trainer = PPOTrainer(ppo, config, phase=partial(_phase, run, kept))
+        whole = not is_sharded(ppo.policy.model)
+        run.update({"sampling": ppo.policy.sampled_by(config.dtype) if whole else "gathered"})
         kept += _put_away(ppo, config, run)
         _train_loop(run, trainer, inputs, kept)
         run.check_finite(trainer.state)

@@ -93,6 +93,8 @@ class RolloutEngine:
         the call, and the engine and the model are left as they were.
         """
         self._check(prompts, seeds, sampling)
+        if not prompts:
+            return []
         # Longest last, where pop() takes it: prompts prefilled together are then of like length,
         # and equal ones are neighbours.
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), list(prompts[i])))

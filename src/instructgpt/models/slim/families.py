@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, gelu, layer_norm, rms_norm
 from transformers import PreTrainedModel
 from transformers.activations import NewGELUActivation
-from transformers.pytorch_utils import Conv1D
 
 from instructgpt.models.parts import trunk
 from instructgpt.models.slim.products import Layer, Product, product
@@ -20,27 +19,33 @@ from instructgpt.models.slim.stack import Block, Change, Heads, Rotation, Stack
 
 Make = Callable[..., Product]
 """Linear layers, side by side, as a product."""
+KNOWN = ("torch.nn.modules.", "transformers.activations", "transformers.pytorch_utils")
+"""Where modules come from that every family may have."""
 MOVING = ("dynamic", "longrope")
 """Rotary positions that change with the longest row: no table holds them."""
 
 
 def is_slim(model: PreTrainedModel) -> bool:
     """Whether the model can become a stack, as far as its parts tell: plain, float32, on a CPU."""
-    if model.config.model_type not in FAMILIES or type(model).__name__ not in NAMES:
-        return False
-    if any(p.device.type != "cpu" or type(p) is not nn.Parameter for p in model.parameters()):
-        return False
-    if any(p.dtype != torch.float32 for p in model.parameters()):
-        return False
-    own = [module for module in model.modules() if _is_changed(module)]
-    return not own and _is_usual(model)
+    config: Any = model.config
+    return (
+        type(model).__name__ in NAMES
+        and config.model_type in FAMILIES
+        and all(_is_own(module, config.model_type) for module in model.modules())
+        and all(_is_plain(weight) for weight in model.parameters())
+        and type(model.get_output_embeddings()) is nn.Linear
+        and getattr(config, "is_causal", True)
+        and not getattr(config, "add_cross_attention", False)
+        and not getattr(config, "reorder_and_upcast_attn", False)
+        and getattr(getattr(trunk(model), "rotary_emb", None), "rope_type", "default") not in MOVING
+    )
 
 
 def slim(model: PreTrainedModel, dtype: torch.dtype, *, rows: int, positions: int) -> Stack:
-    """The model's layers with copies of its large weights, as they are now, laid out.
+    """The model's layers, with its large weights as they are now, laid out.
 
     Args:
-        model: for which `is_slim`: a causal language model, or a classifier, of which the trunk.
+        model: for which `is_slim`.
         dtype: of the products.
         rows: how many tokens usually go through together.
         positions: how many tokens the longest row has.
@@ -52,25 +57,20 @@ def slim(model: PreTrainedModel, dtype: torch.dtype, *, rows: int, positions: in
     return FAMILIES[model.config.model_type](model, make, dtype, positions)
 
 
-def _is_changed(module: nn.Module) -> bool:
-    hooks = (module._forward_hooks, module._forward_pre_hooks)
-    is_linear = isinstance(module, nn.Linear | Conv1D)
-    return (
-        any(hooks)
-        or "forward" in vars(module)
-        or (is_linear and type(module) not in (nn.Linear, Conv1D))
-    )
+def _is_own(module: nn.Module, family: str) -> bool:
+    """Whether it is what the architecture puts there, and nothing was hung on it but what computes
+    again for a backward pass.
+    """
+    place = type(module).__module__
+    is_known = place.startswith(KNOWN) or place == f"transformers.models.{family}.modeling_{family}"
+    forward = vars(module).get("forward")
+    is_as_it_was = forward is None or getattr(forward, "is_recomputed", False)
+    return is_known and is_as_it_was and not (module._forward_hooks or module._forward_pre_hooks)
 
 
-def _is_usual(model: PreTrainedModel) -> bool:
-    """Whether the configuration asks for nothing that a stack leaves out."""
-    config = model.config
-    rotary = getattr(trunk(model), "rotary_emb", None)
-    return (
-        getattr(rotary, "rope_type", "default") not in MOVING
-        and not getattr(config, "add_cross_attention", False)
-        and not getattr(config, "reorder_and_upcast_attn", False)
-    )
+def _is_plain(weight: nn.Parameter) -> bool:
+    is_whole = type(weight) is nn.Parameter
+    return is_whole and weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 # ---------------------------------------------------------------- Llama and its like
@@ -105,7 +105,7 @@ def _llama(model: PreTrainedModel, make: Make, dtype: torch.dtype, positions: in
         embed=lambda ids_N, _: embedding(ids_N, weight_VD),
         rotation=_rotation(parts.rotary_emb, positions),
         norm=_rms(parts.norm),
-        head=_head(model, make),
+        head=make(model.get_output_embeddings()),
     )
 
 
@@ -170,7 +170,7 @@ def _gpt(
         embed=lambda ids_N, at_N: embedding(ids_N, tokens_VD) + embedding(at_N, positions_PD),
         rotation=None,
         norm=_normal(parts.ln_f),
-        head=_head(model, make),
+        head=make(model.get_output_embeddings()),
     )
 
 
@@ -207,11 +207,6 @@ def _plain(up: Product, act: Change, down: Product) -> Change:
     return lambda states_ND: down(act(up(states_ND)))
 
 
-def _head(model: PreTrainedModel, make: Make) -> Product | None:
-    head = model.get_output_embeddings()
-    return make(head) if isinstance(head, nn.Linear) else None
-
-
 FAMILIES: dict[str, Callable[[PreTrainedModel, Make, torch.dtype, int], Stack]] = {
     "llama": _llama,
     "mistral": _llama,
@@ -221,7 +216,8 @@ FAMILIES: dict[str, Callable[[PreTrainedModel, Make, torch.dtype, int], Stack]] 
     "gpt_neo": _gpt_neo,
 }
 NAMES = frozenset(
-    f"{family}For{task}"
-    for family in ("Llama", "Mistral", "Qwen2", "Qwen3", "GPTNeo")
-    for task in ("CausalLM", "SequenceClassification")
-) | {"GPT2LMHeadModel", "GPT2ForSequenceClassification"}
+    {
+        *("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"),
+        *("GPT2LMHeadModel", "GPTNeoForCausalLM"),
+    }
+)

@@ -88,7 +88,7 @@ class Stack:
         embed: (ids (N,), positions (N,)) -> states (N, D).
         rotation: of queries and keys, where positions are not embedded.
         norm: after the last block.
-        head: to logits; None for a classifier's trunk.
+        head: to logits.
     """
 
     dtype: torch.dtype
@@ -97,7 +97,7 @@ class Stack:
     embed: Callable[[Tensor, Tensor], Tensor]
     rotation: Rotation | None
     norm: Change
-    head: Product | None
+    head: Product
 
     def states(self, ids_N: Tensor, positions_N: Tensor, attend: Attend) -> Tensor:
         """The last hidden states, normed: float32 (N, D)."""
@@ -121,5 +121,4 @@ class Stack:
 
     def logits(self, states_ND: Tensor) -> Tensor:
         """Of some tokens' states: float32 or as products are, (N, V)."""
-        assert self.head is not None
         return self.head(states_ND.to(self.dtype))
