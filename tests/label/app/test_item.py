@@ -1,8 +1,8 @@
 import pytest
 
-from instructgpt.data.records import Candidates, Message
+from instructgpt.data.records import Candidates, Message, Response
 from instructgpt.errors import UserError
-from instructgpt.label.app.item import QUESTIONS, cards_of, places_of, turns_of
+from instructgpt.label.app.item import QUESTIONS, cards_of, digest_of_shown, places_of, turns_of
 
 TABLE_3 = """
 Fails to follow the correct instruction / task
@@ -77,3 +77,14 @@ def test_the_questions_are_those_of_table_3_each_with_its_own_letter():
 def test_more_answers_than_letters_are_refused_in_a_sentence():
     with pytest.raises(UserError, match="there are 27 answers and 26 letters"):
         places_of(answers(*map(str, range(27))), range(27))
+
+
+def test_what_a_browser_keeps_belongs_to_this_prompt_and_these_answers_in_this_order():
+    def shown(prompt: str, *texts: str, order: tuple[int, ...] = (0, 1)) -> str:
+        answers = tuple(Response(text=text) for text in texts)
+        return digest_of_shown(Candidates(prompt=prompt, responses=answers), order)
+
+    same = shown("Why?", "a", "b")
+    assert same == shown("Why?", "b", "a", order=(1, 0))
+    others = {shown("Why?", "b", "a"), shown("How?", "a", "b"), shown("Why?", "a", "c")}
+    assert len(others | {same, shown("Why?", "ab", "")}) == 5

@@ -1,5 +1,7 @@
 """A prompt and its answers as a labeler sees them: nothing of who wrote an answer is in it."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -7,7 +9,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from instructgpt.data.records import Candidates, PromptText
+from instructgpt.data.records import Candidates, PromptText, prompt_id
 from instructgpt.errors import UserError
 from instructgpt.label.app.markdown import as_markdown, as_written, excerpt
 
@@ -129,6 +131,15 @@ def cards_of(candidates: Candidates, shown_order: Sequence[int]) -> list[Card]:
     """The answers as cards, lettered in the shown order."""
     places = places_of(candidates, shown_order)
     return [_card(letter, own, candidates) for letter, own in places.items()]
+
+
+def digest_of_shown(candidates: Candidates, shown_order: Sequence[int]) -> str:
+    """Of a prompt and its answers in the shown order: what is kept in a browser belongs to these,
+    whichever store has an item of the same number at the same address.
+    """
+    answers = [candidates.responses[place].text for place in shown_order]
+    shown = json.dumps([prompt_id(candidates.prompt), answers])
+    return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
 
 def _card(letter: str, places: tuple[int, ...], candidates: Candidates) -> Card:

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from instructgpt.errors import UserError
 from instructgpt.label.app.bounds import LONGEST
+from instructgpt.label.app.item import digest_of_shown
 from instructgpt.label.app.markdown import plain
 
 HERE = Path(__file__).parent
@@ -156,6 +157,7 @@ def templates() -> Environment:
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
     made.filters |= {"plain": plain, "when": _when}
     made.globals |= {"longest": LONGEST, "new_link": NEW_LINK}
+    made.globals["digest_of_shown"] = digest_of_shown
     for name in made.list_templates():
         made.get_template(name)
     return made

@@ -13,7 +13,7 @@ if (form) start();
 
 function start() {
   const find = (id) => document.getElementById(id);
-  const { number, person, asked } = form.dataset;
+  const { number, person, shown, asked } = form.dataset;
   const singleKeys = "keys" in form.dataset;
   const cardsInPage = [...form.querySelectorAll(".card")];
   const letters = cardsInPage.map((card) => card.dataset.letter);
@@ -28,7 +28,7 @@ function start() {
     if (!paused) saver?.beat();
   });
   saver = new Saver({
-    number, person, tell: teller(find("state"), announce, () => login().then((isIn) => isIn && saver.again())),
+    number, person, shown, tell: teller(find("state"), announce, () => login().then((isIn) => isIn && saver.again())),
     revision: Number(form.elements.revision.value),
     draft: () => ({ ...work.said, seconds: clock.seconds }),
     ask: () => ask("other"),

@@ -8,9 +8,9 @@ export const RETRIES = [1000, 2000, 4000, 8000, 15000];
 export class Saver {
   /** `draft()` reads what is said; `tell(state, words)` shows where it is kept; `ask` resolves a conflict (true: what
       stands here). */
-  constructor({ number, person, revision, draft, tell, ask }) {
+  constructor({ number, person, shown, revision, draft, tell, ask }) {
     Object.assign(this, { url: `/item/${number}/draft`, revision, draft, tell, ask });
-    this.place = `labeling/${person}/${number}`;
+    this.place = `labeling/${person}/${number}/${shown}`; // other servers had the same address, and items of that number
     this.failures = 0;
     this.changes = 0;
     this.sent = 0; // of the changes, those that the server has
