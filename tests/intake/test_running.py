@@ -150,6 +150,38 @@ def test_an_undoing_that_was_interrupted_goes_on(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("cheap")
+def test_an_undoing_once_more_decides_by_the_rules_that_hold_now(tmp_path):
+    path, own = tmp_path / "a.db", [{"id": "a", "prompt": "Write to x@y.org", "consent": True}]
+    with opened(path) as store:
+        first = write(tmp_path / "a.jsonl", own)
+        intake(store, [first], Rules(pii="all"))
+        intake(store, [write(tmp_path / "b.jsonl", own)], Rules(pii="all"))
+        undo(store, 2)
+        intake(store, [first], Rules(pii="all", pii_action="hold"))
+        before = decisions(path)
+        with pytest.raises(UserError, match="undo 2: no intake has this number and stands"):
+            undo(store, 2)
+        assert decisions(path) == before
+        assert standing(path) == []
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_store_that_is_busy_takes_no_intake_back(tmp_path, monkeypatch):
+    path = tmp_path / "a.db"
+    with opened(path) as store:
+        source = write(tmp_path / "a.jsonl", rows(20))
+        run, _ = intake(store, [source], RULES)
+        expected = standing(path)
+        with monkeypatch.context() as patch:
+            busy = UserError("database is locked")
+            patch.setattr(running.Intake, "add", lambda *_, **__: (_ for _ in ()).throw(busy))
+            with pytest.raises(UserError, match="is locked"):
+                intake(store, [source], RULES)
+        assert intake(store, [source], RULES)[0] == run
+        assert standing(path) == expected
+
+
+@pytest.mark.usefixtures("cheap")
 def test_only_what_is_held_now_can_be_released(tmp_path):
     hold = Rules(pii="all", pii_action="hold")
     own = [{"id": "a", "prompt": "Write to x@y.org", "consent": True}]

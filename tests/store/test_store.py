@@ -2,10 +2,11 @@
 checked, a secret.
 """
 
+import re
 import sqlite3
 
 import pytest
-from sqlalchemy import delete, inspect, select, text, update
+from sqlalchemy import delete, event, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from instructgpt.data.records import Demonstration, Message, Prompt, Ranking
@@ -49,6 +50,25 @@ def test_prompts_stand_as_they_were_read_and_only_once(store):
     assert found["mine"]["record"] == {"checks": {"a": [2.5, None], "b": 1}}
     assert [found[PROMPTS[0].id][name] for name in ("user_id", "org_id")] == ["u1", "o1"]
     assert [row["id"] for row in rows(store, tables.users)] == ["u1"]
+
+
+def test_rows_go_in_by_their_keys_whatever_the_files_order(store):
+    sent = []
+
+    @event.listens_for(store.database.engine, "before_cursor_execute")
+    def _(_, __, statement, parameters, *rest) -> None:
+        if statement.startswith("INSERT INTO prompts"):
+            sent.append([str(one) for one in parameters])
+
+    for order in (PROMPTS, PROMPTS[::-1]):
+        store.add(order)
+    assert len(sent[0]) == 3
+    assert [re.findall("[0-9a-f]{64}", one)[0] for one in sent[0]] == sorted(
+        row["key"] for row in rows(store, tables.prompts)
+    )
+    assert [re.findall("[0-9a-f]{64}", one)[0] for one in sent[1]] == [
+        re.findall("[0-9a-f]{64}", one)[0] for one in sent[0]
+    ]
 
 
 def test_a_key_is_the_hash_of_the_canonical_record():

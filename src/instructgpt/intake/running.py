@@ -7,11 +7,12 @@ several files end in the same.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from instructgpt.data.formats.lines import OnError
+from instructgpt.data.jsonl import Row
 from instructgpt.data.records import Prompt
 from instructgpt.errors import UserError
 from instructgpt.intake.account import Account, fate_of
@@ -52,7 +53,8 @@ def intake(
         The number of the run, and what became of the rows.
 
     Raises:
-        UserError: a file or a row cannot be used; the run is taken back.
+        UserError: a file or a row cannot be used, and the run is taken back; or the store cannot,
+            and the same command goes on.
     """
     rules, source = rules or Rules(), Files(files, on_error)
     own, account = Intake(store), Account()
@@ -61,12 +63,7 @@ def intake(
     options = {"assume_consent": assume_consent, "on_error": on_error}
     known = {**rules.model_dump(), "version": VERSION}
     run = own.begin("intake", options, source.digests(), known)
-    try:
-        _ingest(own, run, source, account, assumed=bool(assume_consent))
-    except UserError:
-        # What came before the bad row is as if it had not.
-        own.begin("undo", {"run": run}, rules=_rules_without(own, run))
-        raise
+    _ingest(own, run, source, account, assumed=bool(assume_consent))
     say_skipped(source.sentences)
     if source.skipped > len(source.sentences):
         say(f"skipped: {counted(source.skipped, 'row')} in all")
@@ -77,13 +74,22 @@ def intake(
 def _ingest(own: Intake, run: int, source: Files, account: Account, *, assumed: bool) -> None:
     """Put every row into the store, and count it."""
     rows = source.prompts()
-    while batch := list(islice(rows, BATCH)):
+    while batch := _next(own, run, rows):
         prompts = [row for row in batch if isinstance(row, Prompt)]
         said = [annotations_of(vars(prompt) | (prompt.model_extra or {})) for prompt in prompts]
         account.rows.update(own.add(run, prompts, said, assumed=assumed))
         for row in batch:
             if not isinstance(row, Prompt):
                 account.empty[consents(row, assumed=assumed)] += 1
+
+
+def _next(own: Intake, run: int, rows: Iterator[Prompt | Row]) -> list[Prompt | Row]:
+    """The next batch of rows; after a bad one, what came before it is as if it had not."""
+    try:
+        return list(islice(rows, BATCH))
+    except UserError:
+        own.begin("undo", {"run": run}, rules=_rules_without(own, run))
+        raise
 
 
 def undo(store: Store, run: int) -> int:
@@ -106,7 +112,7 @@ def undo(store: Store, run: int) -> int:
         rules = _rules_without(own, run)
         number = own.begin("undo", {"run": run}, rules=rules)
     elif begun:
-        number, rules = begun[-1].number, begun[-1].rules
+        number, rules = begun[-1].number, _rules_without(own)
     else:
         raise refused
     kept = rules_of(rules)

@@ -49,9 +49,14 @@ def in_order(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def insert_new(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Add those rows whose key is not there yet; how many they are."""
+    """Add those rows whose key is not there yet; how many they are. They go in by their keys: two
+    that add the same wait for each other in turn, and never in a ring.
+    """
     if not (rows := list(rows)):
         return 0
+    names = table.primary_key.columns.keys()
+    if all(name in rows[0] for name in names):
+        rows.sort(key=lambda row: [row[name] for name in names])
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(table).on_conflict_do_nothing()
     counting = {"preserve_rowcount": True}
