@@ -34,6 +34,16 @@ def test_an_invitation_is_good_once(store):
     assert store.accounts.password_hash("ann") == "hash of it"
 
 
+def test_of_two_that_come_with_one_token_at_a_time_one_gets_in(store, monkeypatch):
+    token = store.accounts.add("ann", Role.ADMIN, by="shell")
+    both_read = store.accounts.invited(token)
+    monkeypatch.setattr("instructgpt.store.accounts._holder", lambda *_: both_read)
+    assert store.accounts.enter(token).name == "ann"
+    assert store.accounts.enter(token) is None
+    with pytest.raises(UserError, match="ask for a new one"):
+        store.accounts.accept(token, "hash")
+
+
 def test_an_invitation_is_good_for_a_week_and_until_the_next(store, clock):
     old = store.accounts.add("ann", Role.LABELER, by="shell")
     new = store.accounts.invite("ann", by="root")

@@ -147,6 +147,10 @@ def test_nothing_that_a_labeler_wrote_is_left_but_the_judgments(url, tmp_path):
         with pytest.raises(UserError, match="holds what was erased since"):
             load_records([str(tmp_path / "old")], Ranking)
         assert store.erase(labeler="lea") == ({}, stale)
+        store.queue([answers(prompts()[2])], overlap=1, name="again")
+        begun = store.claim("lea", queue="again")
+        store.desk.save(begun.number, {"ratings": {"A": {"note": MARK}}}, 1)
+        assert store.erase(labeler="lea") == ({"drafts": 1}, stale)  # no snapshot holds a draft
         labeled_again = prompts()[2]
         store.add([Demonstration(prompt_id="b1", prompt=labeled_again.prompt, response=MARK,
                                  labeler_id="lea")])  # fmt: skip

@@ -108,7 +108,7 @@ class Accounts:
         """
         with self._database.writing() as connection:
             person = _holder(connection, invitations, token)
-            if person is None:
+            if person is None or not _use_up(connection, token):
                 raise UserError("the invitation was used or is too old; ask for a new one")
             _drop(connection, person.name, invitations, sessions)
             own = accounts.c.name == person.name
@@ -120,9 +120,10 @@ class Accounts:
         """Whom a token invites, who comes in without a password; the token is used up."""
         with self._database.writing() as connection:
             person = _holder(connection, invitations, token)
-            if person:
-                _drop(connection, person.name, invitations)
-                note(connection, "enter by link", by=person.name)
+            if person is None or not _use_up(connection, token):
+                return None
+            _drop(connection, person.name, invitations)
+            note(connection, "enter by link", by=person.name)
             return person
 
     def find(self, name: str) -> Person | None:
@@ -249,6 +250,12 @@ def _add(connection: Connection, table: Table, token: str, name: str, seconds: f
 def _drop(connection: Connection, name: str, *tables: Table) -> None:
     for table in tables:
         connection.execute(delete(table).where(table.c.account == name))
+
+
+def _use_up(connection: Connection, token: str) -> bool:
+    """Delete an invitation; of two that do so at a time, one has deleted it."""
+    own = invitations.c.digest == _digest(token)
+    return connection.execute(delete(invitations).where(own)).rowcount == 1
 
 
 def _holder(connection: Connection, table: Table, token: str) -> Person | None:

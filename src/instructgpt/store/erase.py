@@ -96,7 +96,8 @@ def erase_labeler(connection: Connection, labeler: str) -> dict[str, int]:
     in_hand = select(assignments.c.number).where(assignments.c.labeler_id == labeler)
     for table in (drafts, skips):
         emptied[table.name] += _empty(connection, table, table.c.assignment.in_(in_hand))
-    if +emptied:  # a snapshot that was written since has judgments alone
+    held = ("prompts", *(table.name for table in LABELS.values()))
+    if any(emptied[name] for name in held):  # a snapshot written since has judgments alone
         _mark(connection, snapshot_labelers, labeler)
     note(connection, "erase", labeler=labeler, rows=dict(+emptied))
     return dict(+emptied)

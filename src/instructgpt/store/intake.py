@@ -223,9 +223,9 @@ class Intake:
 
     def withdrawn(self, runs: Collection[int]) -> list[str]:
         """The keys of the prompts that none of these runs brought, but another one."""
-        arrivals = tables.arrivals.c
-        theirs = select(arrivals.prompt_key).where(arrivals.run.in_(runs))
-        query = select(arrivals.prompt_key).where(arrivals.prompt_key.not_in(theirs)).distinct()
+        arrivals, others = tables.arrivals.c, tables.arrivals.alias().c
+        theirs = exists().where(others.prompt_key == arrivals.prompt_key, others.run.in_(runs))
+        query = select(arrivals.prompt_key).where(~theirs).distinct()
         with self._database.reading() as connection:
             return sorted(connection.scalars(query))
 
