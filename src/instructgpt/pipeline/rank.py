@@ -203,5 +203,8 @@ def _ask(
     if not session.finished:
         raise KeyboardInterrupt
     if not session.rankings:
-        raise UserError("rank: every prompt was skipped; rank some, or set rank.by to simulated")
+        raise UserError(
+            "rank: every prompt was skipped; give more with --rank.prompts N, or choose another "
+            "--out"
+        )
     return session.rankings

@@ -28,7 +28,7 @@ OUTPUTS = (
 )
 """What a finished run has written and no later command changes."""
 OWN_RANKINGS = "own.jsonl"
-"""What a person ranked in a terminal; no command removes it."""
+"""What a person ranked in a terminal or a browser; no command removes it."""
 
 
 class _Digest(BaseModel):

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from instructgpt.errors import UserError
-from instructgpt.label.app.alone import ALONE, QUEUE, Alone, rank_in_browser
-from instructgpt.label.app.server import make_app
+from instructgpt.label.app.alone import ALONE, QUEUE, Alone, Ending, rank_in_browser
+from instructgpt.label.app.server import make_app, server_of
 from instructgpt.pipeline.config import RankConfig
 from instructgpt.pipeline.rank import look
 from instructgpt.store import Store
@@ -70,9 +70,11 @@ def test_the_link_is_good_once_and_others_items_are_not_there(site: Site):
     theirs = site.store.desk.next("lars")
     link = site.app.state.alone.link(site.address).removeprefix(HOST)
     client = site.client()
+    assert client.head(link).status_code == 405
     assert client.get(link).headers["location"] == "/work"
     assert "0 of 3 prompts are done" in client.get("/work").text
     assert site.client().get(link).status_code == 404
+    assert client.get(link).headers["location"] == "/work"
     assert client.get(f"/item/{theirs.number}").status_code == 404
     for path in ("/queues", "/people", "/audit", "/invite/x", "/logout"):
         assert client.get(path).status_code in (404, 405), path
@@ -130,6 +132,30 @@ def test_what_is_taken_back_is_left_again_and_what_is_hidden_is_not(site: Site):
         assert Alone(other, "you", 2).is_over()
 
 
+def test_where_all_is_skipped_nobody_reads_that_it_was_ranked(site: Site):
+    client = site.client("you")
+    for number in (1, 2, 3):
+        client.post("/work/next")
+        client.post(f"/item/{number}/skip", data={"reason": "other"})
+    shown = client.get("/work").text
+    assert "Nothing was ranked" in shown
+    assert "All is ranked" not in shown
+
+
+def test_the_end_never_takes_a_stop_back(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("instructgpt.label.app.alone.GRACE", 0.01)
+    alone, server = site.app.state.alone, server_of(site.app)
+    ending, is_over = Ending(alone, server), [True, False, True]
+    monkeypatch.setattr(alone, "is_over", lambda: is_over.pop())
+    ending.look()
+    time.sleep(0.05)
+    assert server.should_exit
+    ending.look()  # taken back while a signal stops the server
+    time.sleep(0.05)
+    assert server.should_exit
+    assert not ending.over.is_set()
+
+
 class Browser:
     """Somebody at the address that a program prints, with the cookies of before."""
 
@@ -168,6 +194,7 @@ def test_the_program_goes_on_by_itself_also_after_ctrl_c(tmp_path: Path):
     one = Browser(tmp_path)
     assert "0 of 3 prompts are done" in one.client.get(one.link, follow_redirects=True).text
     assert "Item 2 of 3" in one.rank("c b=a").text
+    assert (tmp_path / "run" / "own.jsonl").read_text().count("\n") == 1
     one.program.send_signal(signal.SIGINT)
     assert one.end() != 0
     assert (tmp_path / "run" / "own.jsonl").read_text().count("\n") == 1

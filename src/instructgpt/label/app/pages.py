@@ -29,7 +29,10 @@ NEW_LINK = (
     "Press Ctrl-C in the terminal and give the same command again: it goes on, and prints a new "
     "link."
 )
-LOST = f"This link was used, or your session has ended. {NEW_LINK}"
+LOST = (
+    "Open the link that stands in the terminal. If it was used, press Ctrl-C there and give the "
+    "same command again: it goes on, and prints a new link."
+)
 """How somebody comes back who ranks alone, and so has no password."""
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 

@@ -75,7 +75,7 @@ def test_from_the_link_to_the_last_prompt(
         look()
         other = context.new_page()
         other.goto(link)
-        expect(other.locator("main")).to_contain_text("This link was used")
+        expect(other.locator("main")).to_contain_text("Open the link that stands in the terminal")
         assert not findings(other, axe)
         other.goto(alone.link(address))
         expect(other.locator("main")).to_contain_text("1 of 3 prompts are done")
