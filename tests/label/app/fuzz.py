@@ -208,7 +208,7 @@ class Fuzzed(AbstractContextManager):
             (name.encode(), value.encode("utf-8", "replace")) for name, value in asked.headers
         ]
         if asked.who:
-            headers.append((b"cookie", f"session={self._token(asked.who)}".encode()))
+            headers.append((b"cookie", f"session-8765={self._token(asked.who)}".encode()))
         scope: dict[str, Any] = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1"}
         scope |= {"method": asked.method, "scheme": "http", "path": unquote(asked.path)}
         scope |= {"raw_path": asked.path.encode(), "query_string": asked.query.encode()}

@@ -50,7 +50,8 @@ class Person:
     def __init__(self, client: httpx.AsyncClient, name: str, token: str, seen: Seen) -> None:
         self._client, self._seen, self._random = client, seen, random.Random(name)
         self.name = name
-        self._headers = {"Cookie": f"session={token}", "Origin": str(client.base_url).rstrip("/")}
+        cookie = f"session-{client.base_url.port or 80}={token}"
+        self._headers = {"Cookie": cookie, "Origin": str(client.base_url).rstrip("/")}
 
     async def work(self, until: float, pause: tuple[float, float]) -> None:
         """Rank one item after the other; what was begun is brought to its end."""

@@ -149,7 +149,7 @@ def test_a_bad_password_is_said_and_leaves_the_invitation_good(
 
 def test_the_cookie_is_for_this_host_and_for_no_script(site: Site):
     said = invite(site).headers["set-cookie"]
-    assert said.startswith("session=")
+    assert said.startswith("session-8765=")
     assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(said.split("; "))
     assert "Secure" not in said
 

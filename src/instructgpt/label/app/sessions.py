@@ -2,7 +2,7 @@
 
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -29,8 +29,10 @@ def attempts() -> tuple[Attempts, Attempts]:
 
 
 def cookie_name(address: Address) -> str:
-    """Of a session. With its prefix browsers take it from this host alone, over TLS alone."""
-    return "__Host-session" if address.is_tls else "session"
+    """Of a session. With its prefix browsers take it from this host alone, over TLS alone;
+    they do not part cookies by port, so without it the name does.
+    """
+    return "__Host-session" if address.is_tls else f"session-{urlsplit(address.url).port or 80}"
 
 
 def person_of(request: Request) -> Person | None:
